@@ -1,0 +1,1 @@
+"""The engine: everything that serves storage. Rooms import only rooms below them."""

@@ -1,0 +1,1 @@
+"""Arrays: members and the algorithm over them."""

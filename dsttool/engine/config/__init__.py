@@ -1,0 +1,1 @@
+"""Addresses, units, paths and TOML files: parsing and validation only."""

@@ -1,0 +1,1 @@
+"""The control socket: versioned JSON between daemons and commands."""

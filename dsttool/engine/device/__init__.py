@@ -1,0 +1,1 @@
+"""The one interface: Device, Request, Capabilities."""

@@ -1,0 +1,54 @@
+"""Device: everything that can be read and written, and what it can do."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from dsttool.engine.device.request import Request
+from dsttool.engine.vocabulary import limits
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """What a device is and can do. Sizes in bytes.
+
+    block_min: offsets and lengths must be multiples of it; block_preferred: best performance.
+    payload_max: the longest READ or WRITE. multi_conn: a flush on any connection covers writes
+    acked on all of them.
+    """
+
+    size: int
+    block_min: int = 1
+    block_preferred: int = 4096
+    payload_max: int = limits.REQUEST_MAX
+    read_only: bool = False
+    flush: bool = True
+    fua: bool = True
+    trim: bool = True
+    write_zeroes: bool = True
+    fast_zero: bool = False
+    rotational: bool = False
+    multi_conn: bool = True
+
+
+class Device(ABC):
+    """A block device: a file, memory, a remote node, an array.
+
+    Contract, which every layer may rely on and must keep:
+    * `submit` never blocks and never raises for failures of I/O; each request comes back to its
+      sink exactly once, on the reactor's thread, possibly before `submit` returns.
+    * The submitter has checked range, alignment, permission and length of each request.
+    * Overlapping writes, trims and zeroes take effect in the order of their submission.
+    * A flush covers every write acked before it was submitted.
+    """
+
+    capabilities: Capabilities
+    name: str
+
+    @abstractmethod
+    def submit(self, batch: list[Request]) -> None:
+        """Start every request of the batch."""
+
+    @abstractmethod
+    def close(self, done: Callable[[], None]) -> None:
+        """Finish what is running, release the device, then call `done` on the reactor."""

@@ -1,0 +1,1 @@
+"""Exports: a device offered over DST and NBD."""

@@ -1,0 +1,1 @@
+"""Extents of bytes: ranges, range sets, ordering of overlapping writes. Pure."""

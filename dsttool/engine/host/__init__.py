@@ -1,0 +1,1 @@
+"""The only assembler: configuration to a running engine."""

@@ -1,0 +1,1 @@
+"""Algorithms that map an array's bytes to its members. Pure and pluggable."""

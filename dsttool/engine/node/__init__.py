@@ -1,0 +1,1 @@
+"""Devices: files, memory, and remote nodes."""

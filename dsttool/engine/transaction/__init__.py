@@ -1,0 +1,1 @@
+"""Transactions: the in-flight table, budgets and backoff. Pure."""

@@ -1,0 +1,1 @@
+"""Links and listeners: sockets with back-pressure."""

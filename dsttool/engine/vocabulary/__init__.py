@@ -1,0 +1,1 @@
+"""Words, errors, limits and the status schema that every room shares. Pure."""

@@ -1,0 +1,47 @@
+"""Every bound in the engine, with its reason. Bytes, counts, or nanoseconds (`_ns`)."""
+
+from typing import Final
+
+KIB: Final = 1 << 10
+MIB: Final = 1 << 20
+GIB: Final = 1 << 30
+MS: Final = 1_000_000
+SECOND: Final = 1_000_000_000
+
+# NBD's customary maximum payload; what clients assume when nothing is negotiated.
+REQUEST_MAX: Final = 32 * MIB
+# Trim and write-zeroes carry no payload; the length field is 32 bits on both wires.
+LENGTH_MAX: Final = (1 << 32) - 1
+
+# Requests of one client that may be unanswered before its socket is no longer read. Deeper queues
+# gain nothing measurable, and each entry costs about 1 KiB.
+CLIENT_REQUESTS_MAX: Final = 1024
+# Bytes of payload (both ways) of one client that may be unanswered. Two maximum requests, so
+# that one is always being received while one is served.
+CLIENT_BYTES_MAX: Final = 2 * REQUEST_MAX
+# Clients connected to one listener; each costs two segments at most while idle.
+CLIENTS_MAX: Final = 1024
+# A client must finish its handshake in this time, or its connection is closed.
+HANDSHAKE_TIMEOUT_NS: Final = 10 * SECOND
+# Options a client may send in an NBD handshake; real clients send fewer than ten.
+HANDSHAKE_OPTIONS_MAX: Final = 64
+# Payload of one NBD option: an export name is at most 4096 bytes (NBD protocol), plus framing.
+OPTION_BYTES_MAX: Final = 16 * KIB
+# Export names (NBD protocol, "Values": strings are at most 4096 bytes).
+NAME_BYTES_MAX: Final = 4096
+
+# System calls take at most this many buffers (UIO_MAXIOV); more is EMSGSIZE.
+IOVECS_MAX: Final = 1024
+# Bytes one connection may bring in per turn of the reactor, so that others get their turn.
+TURN_BYTES_MAX: Final = 4 * MIB
+
+# The usual receive segment: a queue of 32 writes of 4 KiB with their headers fits.
+SEGMENT_BYTES: Final = 256 * KIB
+# Sizes of pooled segments: the usual one, one for 1 MiB requests, 4 MiB, and the maximum request,
+# each with room for headers.
+SEGMENT_CLASSES: Final = (SEGMENT_BYTES, MIB + 64 * KIB, 4 * MIB + 64 * KIB, REQUEST_MAX + 64 * KIB)
+# Free segments kept for reuse, in bytes; more than that goes back to the system.
+SEGMENTS_FREE_MAX: Final = 64 * MIB
+
+# Threads for what can block: cold reads, flushes, FUA writes, trims, opens, names.
+IO_THREADS: Final = 8

@@ -1,0 +1,59 @@
+"""Rules for every test: it leaves nothing behind; what it needs is there; it runs the same twice."""
+
+import os
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import settings
+
+from support import leaks, peers
+from support.site import Site
+
+settings.register_profile("deterministic", derandomize=True, deadline=None)
+settings.register_profile("explore", deadline=None, max_examples=1000)
+settings.load_profile("deterministic")
+peers.extend_path()
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """A peer's program that is missing ends the run: a skip nobody sees would look like a pass."""
+    if hasattr(session.config, "workerinput"):
+        return
+    absent = peers.missing()
+    if absent:
+        pytest.exit(f"missing Debian packages: {' '.join(absent)} (tests/run installs them)", returncode=1)
+
+
+@pytest.fixture(autouse=True)
+def _nothing_is_left_behind() -> Iterator[None]:
+    before = leaks.Leaks()
+    yield
+    found = before.found()
+    assert not found, "left behind: " + "; ".join(found)
+
+
+@pytest.fixture(autouse=True)
+def _no_folders_of_the_user(
+    monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """No test reads or writes this machine's own configuration, sockets or state."""
+    nowhere = tmp_path_factory.getbasetemp() / "nowhere"
+    for name in ("CONFIG", "RUNTIME", "STATE"):
+        monkeypatch.setenv(f"DSTTOOL_{name}_DIR", str(nowhere / name.lower()))
+
+
+@pytest.fixture
+def site() -> Iterator[Site]:
+    """A folder of its own with real dsttool processes; nothing of them survives the test."""
+    with Site() as made:
+        yield made
+
+
+@pytest.fixture
+def loop_devices() -> None:
+    """For tests that need root and loop devices: elsewhere a visible skip, in CI a failure."""
+    reason = peers.why_no_loop_devices()
+    if reason and os.environ.get("CI"):
+        pytest.fail(f"no loop devices: {reason}")
+    if reason:
+        pytest.skip(f"no loop devices: {reason}")

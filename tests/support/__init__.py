@@ -1,0 +1,1 @@
+"""What several tests share: leak checks, real processes, fio, and which programs are needed."""

@@ -1,0 +1,227 @@
+"""A small blocking client of the control sockets, and questions to all daemons at once.
+
+It imports nothing of the engine, so that a command which only asks starts fast. Every wait here
+has a deadline: a daemon that is dead, stopped or stuck is reported, never waited for.
+"""
+
+import errno
+import os
+import select
+import selectors
+import socket
+import struct
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final, cast
+
+from dsttool.engine.control import messages
+from dsttool.engine.vocabulary import errors, status
+
+SUFFIX: Final = ".sock"
+# Seconds a daemon has for one answer; its reactor is never busy for longer than milliseconds.
+ANSWER_TIMEOUT: Final = 5.0
+
+
+class Client:
+    """One connection to one daemon. Times in seconds."""
+
+    def __init__(self, path: Path, timeout: float = ANSWER_TIMEOUT) -> None:
+        """Connect. Raises Unreachable, Forbidden."""
+        self.path = path
+        self._deadline = time.monotonic() + timeout
+        self._timeout = timeout
+        self._socket = _connect(path, timeout)
+
+    def call(self, command: str, **arguments: Any) -> Any:
+        """The daemon's answer. Raises the error it answers with, Unreachable, TimedOut."""
+        self._deadline = time.monotonic() + self._timeout
+        try:
+            self._socket.sendall(messages.pack_command(command, arguments))
+            return messages.parse_answer(self._line())
+        except TimeoutError:
+            raise errors.TimedOut(
+                f"The daemon {self.path.stem} did not answer within {self._timeout:g} s.",
+                f"See `dsttool logs {self.path.stem}`.",
+            ) from None
+        except OSError as error:
+            raise _unreachable(self.path, error) from None
+
+    def peer_pid(self) -> int | None:
+        """The daemon's process id as the kernel knows it, or None where the kernel does not say."""
+        if not hasattr(socket, "SO_PEERCRED"):
+            return None
+        packed = self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+        return int(struct.unpack("3i", packed)[0])
+
+    def close(self) -> None:
+        """Hang up."""
+        self._socket.close()
+
+    def __enter__(self) -> "Client":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _line(self) -> bytes:
+        received = bytearray()
+        while not received.endswith(b"\n"):
+            self._socket.settimeout(max(0.001, self._deadline - time.monotonic()))
+            part = self._socket.recv(1 << 16)
+            if not part:
+                raise ConnectionResetError(errno.ECONNRESET, os.strerror(errno.ECONNRESET))
+            received += part
+            if len(received) > messages.ANSWER_BYTES_MAX:
+                raise errors.ProtocolError(f"The answer of the daemon {self.path.stem} is too long.")
+        return bytes(received)
+
+
+def sockets(runtime: Path) -> list[Path]:
+    """The control sockets in the runtime folder, by name."""
+    return sorted(runtime.glob(f"*{SUFFIX}"))
+
+
+def gather(runtime: Path, timeout: float = ANSWER_TIMEOUT) -> status.Status:
+    """The status of all daemons, asked at the same time.
+
+    A daemon that does not answer within `timeout` seconds is listed among the daemons as
+    unreachable, with the reason.
+    """
+    total = status.empty()
+    asked: dict[socket.socket, tuple[Path, bytearray]] = {}
+    selector = selectors.DefaultSelector()
+    for path in sockets(runtime):
+        try:
+            connection = _connect(path, timeout)
+            connection.sendall(messages.pack_command("status", {}))
+        except (errors.DsttoolError, OSError) as error:
+            total["daemons"].append(_lost(path, error))
+            continue
+        connection.setblocking(False)
+        asked[connection] = (path, bytearray())
+        selector.register(connection, selectors.EVENT_READ)
+    deadline = time.monotonic() + timeout
+    while asked and (left := deadline - time.monotonic()) > 0:
+        for key, _ in selector.select(left):
+            connection = cast(socket.socket, key.fileobj)
+            answer = _receive(connection, *asked[connection])
+            if answer is not None:
+                _merge(total, answer)
+                selector.unregister(connection)
+                connection.close()
+                del asked[connection]
+    for connection, (path, _) in asked.items():
+        total["daemons"].append(_lost(path, TimeoutError(f"no answer within {timeout:g} s")))
+        connection.close()
+    selector.close()
+    total["arrays"].sort(key=_by_name)
+    total["exports"].sort(key=_by_name)
+    total["daemons"].sort(key=_by_name)
+    return total
+
+
+def find(runtime: Path, name: str, timeout: float = ANSWER_TIMEOUT) -> Path:
+    """The control socket of the daemon that is, or serves, `name`. Raises NotFound, Unreachable."""
+    own = runtime / f"{name}{SUFFIX}"
+    if own.exists():
+        return own
+    everything = gather(runtime, timeout)
+    for daemon in everything["daemons"]:
+        if name in daemon["serves"]:
+            return Path(daemon["socket"])
+    raise errors.NotFound(f"Nothing called {name} is running.", "`dsttool status` lists what runs.")
+
+
+def wait_gone(pid: int, timeout: float) -> bool:
+    """Wait until the process has ended; False if it still runs after `timeout` seconds."""
+    deadline = time.monotonic() + timeout
+    if hasattr(os, "pidfd_open"):
+        try:
+            descriptor = os.pidfd_open(pid)
+        except ProcessLookupError:
+            return True
+        try:
+            return bool(select.select([descriptor], [], [], timeout)[0])
+        finally:
+            os.close(descriptor)
+    while time.monotonic() < deadline:
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            return True
+        time.sleep(0.02)
+    return False
+
+
+def _connect(path: Path, timeout: float) -> socket.socket:
+    connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    connection.settimeout(timeout)
+    try:
+        connection.connect(str(path))
+    except OSError as error:
+        connection.close()
+        raise _unreachable(path, error) from None
+    return connection
+
+
+def _unreachable(path: Path, error: OSError) -> errors.DsttoolError:
+    name = path.stem
+    if error.errno in (errno.EACCES, errno.EPERM):
+        return errors.Forbidden(
+            f"The daemon {name} belongs to another user.", "Run the command as that user, or as root."
+        )
+    if isinstance(error, FileNotFoundError):
+        return errors.NotFound(f"Nothing called {name} is running.", "`dsttool status` lists what runs.")
+    reason = os.strerror(error.errno).lower() if error.errno else str(error)
+    return errors.Unreachable(
+        f"The daemon {name} cannot be reached: {reason}.",
+        f"It may have died; starting it again replaces {path}.",
+    )
+
+
+def _receive(connection: socket.socket, path: Path, received: bytearray) -> status.Status | None:
+    """What a daemon contributes, once its line is whole; its absence, once it hung up."""
+    try:
+        part = connection.recv(1 << 16)
+        if not part:
+            raise ConnectionResetError(errno.ECONNRESET, "hung up before it answered")
+        received += part
+        if len(received) > messages.ANSWER_BYTES_MAX:
+            raise errors.ProtocolError("its answer is too long")
+        if not received.endswith(b"\n"):
+            return None
+        answer: status.Status = messages.parse_answer(bytes(received))
+        for daemon in answer["daemons"]:
+            daemon["socket"] = str(path)
+    except BlockingIOError:
+        return None
+    except (OSError, errors.DsttoolError, KeyError, TypeError) as error:
+        answer = status.empty()
+        answer["daemons"].append(_lost(path, error))
+    return answer
+
+
+def _merge(total: status.Status, part: status.Status) -> None:
+    total["arrays"] += part["arrays"]
+    total["exports"] += part["exports"]
+    total["daemons"] += part["daemons"]
+
+
+def _by_name(entry: Mapping[str, Any]) -> str:
+    return str(entry["name"])
+
+
+def _lost(path: Path, error: Exception) -> status.DaemonStatus:
+    reason = error.what if isinstance(error, errors.DsttoolError) else str(error)
+    return {
+        "name": path.stem,
+        "kind": None,
+        "state": "unreachable",
+        "reason": reason,
+        "pid": None,
+        "version": None,
+        "since_ns": None,
+        "socket": str(path),
+        "serves": [],
+    }

@@ -1,0 +1,101 @@
+"""Messages of the control socket: one JSON object a line, both ways, schema "dsttool.control/1".
+
+    > {"schema": "dsttool.control/1", "command": "status", "arguments": {}}
+    < {"schema": "dsttool.control/1", "ok": true, "result": {…}}
+    < {"schema": "dsttool.control/1", "ok": false, "error": {"what": …, "advice": …, "exit_code": 3}}
+
+A connection may carry any number of commands, one after the other; answers come in order. The
+first word of a conversation may be `hello`, which names the daemon. Only the standard library is
+imported here: commands that merely ask must start fast.
+"""
+
+import json
+from typing import Any, Final
+
+from dsttool.engine.vocabulary import errors
+
+SCHEMA: Final = "dsttool.control/1"
+
+# A command is a name and a few words; a longer line is not one.
+COMMAND_BYTES_MAX: Final = 64 << 10
+# A status of a thousand sessions is about 200 KiB; what is larger is a fault, not an answer.
+ANSWER_BYTES_MAX: Final = 8 << 20
+
+_CLASSES: Final = {
+    kind.exit_code: kind
+    for kind in (
+        errors.DsttoolError,
+        errors.UsageError,
+        errors.NotFound,
+        errors.Unreachable,
+        errors.Forbidden,
+        errors.Unsafe,
+        errors.TimedOut,
+        errors.Conflict,
+    )
+}
+
+
+def pack_command(command: str, arguments: dict[str, Any]) -> bytes:
+    """One line that asks for `command`."""
+    return _line({"schema": SCHEMA, "command": command, "arguments": arguments})
+
+
+def parse_command(line: bytes) -> tuple[str, dict[str, Any]]:
+    """The command and arguments of a line a client sent. Raises ProtocolError."""
+    message = _object(line)
+    command = message.get("command")
+    arguments = message.get("arguments", {})
+    if not isinstance(command, str) or not isinstance(arguments, dict):
+        raise errors.ProtocolError("The control message has no command, or arguments that are not an object.")
+    return command, arguments
+
+
+def pack_result(result: Any) -> bytes:
+    """One line that answers a command."""
+    return _line({"schema": SCHEMA, "ok": True, "result": result})
+
+
+def pack_failure(error: errors.DsttoolError) -> bytes:
+    """One line that refuses a command."""
+    return _line({"schema": SCHEMA, "ok": False, "error": failure_to_json(error)})
+
+
+def parse_answer(line: bytes) -> Any:
+    """The result in a daemon's line. Raises the error it carries, or ProtocolError."""
+    message = _object(line)
+    if message.get("ok") is True:
+        return message.get("result")
+    raise failure_from_json(message.get("error"))
+
+
+def failure_to_json(error: errors.DsttoolError) -> dict[str, Any]:
+    """An error as it travels from a daemon to the command that waits for it."""
+    return {"what": error.what, "advice": error.advice, "exit_code": error.exit_code}
+
+
+def failure_from_json(value: Any) -> errors.DsttoolError:
+    """The error that `failure_to_json` packed; any other value is itself an error."""
+    if not isinstance(value, dict) or not isinstance(value.get("what"), str):
+        return errors.ProtocolError("The daemon failed and did not say why.", "Look into its log.")
+    kind = _CLASSES.get(value.get("exit_code", 1), errors.DsttoolError)
+    return kind(value["what"], str(value.get("advice", "")))
+
+
+def _line(message: dict[str, Any]) -> bytes:
+    return json.dumps(message, separators=(",", ":")).encode() + b"\n"
+
+
+def _object(line: bytes) -> dict[str, Any]:
+    try:
+        message = json.loads(line)
+    except (ValueError, RecursionError):
+        raise errors.ProtocolError("The control message is not JSON.") from None
+    if not isinstance(message, dict):
+        raise errors.ProtocolError("The control message is not a JSON object.")
+    if message.get("schema") != SCHEMA:
+        raise errors.ProtocolError(
+            f"The control message has schema {message.get('schema')!r}, not {SCHEMA!r}.",
+            "Use the same release of dsttool for the daemon and the command.",
+        )
+    return message

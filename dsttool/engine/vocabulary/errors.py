@@ -28,6 +28,11 @@ class DsttoolError(Exception):
         self.what = what
         self.advice = advice
 
+    def with_advice(self, advice: str) -> "DsttoolError":
+        """The same error with other advice."""
+        self.advice = advice
+        return self
+
     def __str__(self) -> str:
         return f"{self.what} {self.advice}" if self.advice else self.what
 

@@ -1,0 +1,32 @@
+"""Budget: what one client may have unanswered, and when its socket is read again."""
+
+from dsttool.engine.vocabulary import limits
+
+
+class Budget:
+    """Counts one connection's unanswered requests and their payload bytes, both ways.
+
+    Past a bound the connection stops reading (back-pressure); below half of it, it reads again, so
+    that it does not flap. One request is always admitted, however large.
+    """
+
+    __slots__ = ("bytes", "requests")
+
+    def __init__(self) -> None:
+        self.requests = 0
+        self.bytes = 0
+
+    def room(self) -> int:
+        """Requests that may still come."""
+        return limits.CLIENT_REQUESTS_MAX - self.requests
+
+    def room_bytes(self, unsent: int) -> int:
+        """Bytes that may still come, given what waits to be sent."""
+        return limits.CLIENT_BYTES_MAX - self.bytes - unsent
+
+    def relaxed(self, unsent: int) -> bool:
+        """Whether to read again."""
+        return (
+            self.requests <= limits.CLIENT_REQUESTS_MAX // 2
+            and self.bytes + unsent <= limits.CLIENT_BYTES_MAX // 2
+        )

@@ -1,0 +1,206 @@
+"""One NBD client: handshake, then transmission. Parse many, answer once.
+
+    socket -> RequestParser -> list[Request] -> device
+    device -> list[Request] -> replies gathered -> one sendmsg when the turn ends
+
+The connection lives until the client says goodbye, breaks the protocol, or the link is lost. What the
+device still works on then comes back to nobody.
+"""
+
+import logging
+from collections.abc import Callable
+from socket import socket
+
+from dsttool.engine.device.request import Request
+from dsttool.engine.export.budget import Budget
+from dsttool.engine.export.offer import Offer, Session
+from dsttool.engine.runtime.reactor import Reactor, Timer
+from dsttool.engine.transport.link import Bytes, Link
+from dsttool.engine.vocabulary import limits
+from dsttool.engine.vocabulary.operations import READ, WRITE
+from dsttool.engine.wire.nbd import SIMPLE_REPLY, SIMPLE_REPLY_MAGIC, error_to_wire
+from dsttool.engine.wire.nbd_requests import RequestParser
+from dsttool.engine.wire.nbd_server import Exports, ServerHandshake
+
+LOG = logging.getLogger(__name__)
+REPLY = SIMPLE_REPLY.size
+
+
+class NbdConnection(Session):
+    """Receiver of one accepted socket. `on_close(self)` is called once, whoever ends it."""
+
+    protocol = "nbd"
+
+    def __init__(
+        self,
+        reactor: Reactor,
+        sock: socket,
+        peer: str,
+        exports: Exports,
+        find: Callable[[str], Offer],
+        on_close: Callable[["NbdConnection"], None],
+    ) -> None:
+        self.peer = peer
+        self.read_only = True
+        self._find = find
+        self._on_close = on_close
+        self._budget = Budget()
+        self._parser: RequestParser[Request] | None = None
+        self._leaving = False
+        self._sink = self._finished
+        self._handshake = ServerHandshake(exports)
+        self._deadline: Timer | None = reactor.call_later(limits.HANDSHAKE_TIMEOUT_NS, self._too_slow)
+        self.link = Link(reactor, sock, self)
+        self._send(self._handshake.greeting)
+
+    @property
+    def in_flight(self) -> int:  # type: ignore[override]
+        """Requests not answered yet."""
+        return self._budget.requests
+
+    # -- what the link tells -------------------------------------------------------------------------
+
+    def received(self, view: memoryview, head: int, tail: int) -> tuple[int, int, bool]:
+        """See Receiver."""
+        if self._parser is None:
+            head = self._shake_hands(view, head, tail)
+            if self._parser is None or head == tail or not self.link.open:
+                return head, 0, False
+        parser, budget = self._parser, self._budget
+        unsent = self.link.unsent
+        if self._leaving:
+            return tail, 0, False
+        head = parser.parse(view, head, tail, budget.room(), budget.room_bytes(unsent))
+        requests = parser.requests
+        if parser.refused:
+            self._refuse(parser.refused)
+        if requests:
+            budget.requests += len(requests)
+            for request in requests:
+                if request.op <= WRITE:
+                    budget.bytes += request.length
+            self.offer.device.submit(requests)
+        if parser.fault:
+            self._break(parser.fault)
+        elif parser.disconnect:
+            self._leaving = True
+            self._maybe_leave()
+        elif budget.room() <= 0 or budget.room_bytes(self.link.unsent) <= 0:
+            self.link.pause()
+        return head, parser.need, parser.pinned
+
+    def drained(self) -> None:
+        """See Receiver."""
+        if self._leaving:
+            self._maybe_leave()
+        elif self.link.paused and self._budget.relaxed(self.link.unsent):
+            self.link.resume()
+
+    def lost(self, reason: str) -> None:
+        """See Receiver."""
+        if reason:
+            LOG.warning("nbd client %s: connection lost: %s", self.peer, reason)
+        elif not self._leaving and self._parser is None:
+            LOG.info("nbd client %s left during the handshake", self.peer)
+        self._end()
+
+    # -- handshake -----------------------------------------------------------------------------------
+
+    def _shake_hands(self, view: memoryview, head: int, tail: int) -> int:
+        handshake = self._handshake
+        reply = handshake.receive(view[head:tail])
+        if reply:
+            self._send(reply)
+        if handshake.closed:
+            LOG.info("nbd client %s: %s", self.peer, handshake.closed)
+            self._leaving = True
+            self.link.flush()
+            self.close()
+        elif handshake.done and handshake.chosen is not None:
+            info = handshake.chosen
+            self.offer = self._find(info.name)
+            self.read_only = info.read_only
+            self.offer.sessions.append(self)
+            self._parser = RequestParser(info, Request, self._sink)
+            self._cancel_deadline()
+            return tail - len(handshake.leftover)
+        return tail
+
+    def _too_slow(self) -> None:
+        LOG.warning("nbd client %s: no handshake in time; closed", self.peer)
+        self.close()
+
+    # -- answers -------------------------------------------------------------------------------------
+
+    def _finished(self, requests: list[Request]) -> None:
+        """The sink of every request of this client."""
+        if not self.link.open:
+            return
+        out: list[Bytes] = []
+        append, pack = out.append, SIMPLE_REPLY.pack
+        size = REPLY * len(requests)
+        payload = 0
+        for request in requests:
+            op = request.op
+            if request.error:
+                append(pack(SIMPLE_REPLY_MAGIC, error_to_wire(request.error), request.cookie))
+                if op <= WRITE:
+                    payload += request.length
+                continue
+            append(pack(SIMPLE_REPLY_MAGIC, 0, request.cookie))
+            if op == READ:
+                data = request.data
+                if type(data) is list:
+                    out += data
+                else:
+                    append(data)
+                payload += request.length
+                size += request.length
+            elif op == WRITE:
+                payload += request.length
+        self._budget.requests -= len(requests)
+        self._budget.bytes -= payload
+        self.offer.count(requests)
+        link = self.link
+        link.send(out, size)
+        if self._leaving:
+            self._maybe_leave()
+        elif link.paused and self._budget.relaxed(link.unsent):
+            link.resume()
+
+    def _refuse(self, refused: list[tuple[int, int]]) -> None:
+        for cookie, error in refused:
+            self._send(SIMPLE_REPLY.pack(SIMPLE_REPLY_MAGIC, error_to_wire(error), cookie))
+        self.offer.errors += sum(1 for _, error in refused if error)
+
+    def _send(self, data: bytes) -> None:
+        self.link.send([data], len(data))
+
+    # -- the end -------------------------------------------------------------------------------------
+
+    def _break(self, fault: str) -> None:
+        LOG.warning("nbd client %s broke the protocol: %s; closed", self.peer, fault)
+        self.close()
+
+    def _maybe_leave(self) -> None:
+        """After the goodbye: close once everything is answered and sent."""
+        if not self._budget.requests and self.link.open:
+            self.link.flush()
+            if not self.link.unsent:
+                self.close()
+
+    def close(self) -> None:
+        """Close the connection now."""
+        self.link.close()
+        self._end()
+
+    def _cancel_deadline(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+
+    def _end(self) -> None:
+        self._cancel_deadline()
+        if self._parser is not None and self in self.offer.sessions:
+            self.offer.sessions.remove(self)
+        self._on_close(self)

@@ -1,0 +1,86 @@
+"""Offer: a device under a name, with what its clients share: counters, sessions, limits."""
+
+from typing import Any
+
+from dsttool.engine.device.device import Device
+from dsttool.engine.device.request import Request
+from dsttool.engine.vocabulary.operations import READ, WRITE
+from dsttool.engine.vocabulary.status import SessionStatus
+
+
+class Session:
+    """A client as the status shows it. Connections derive from it."""
+
+    peer: str
+    protocol: str
+    in_flight: int
+    owner: str | None = None
+    offer: "Offer"
+    read_only: bool
+
+    def session_status(self) -> SessionStatus:
+        """The fields of interface.md."""
+        return {
+            "peer": self.peer,
+            "owner": self.owner,
+            "protocol": self.protocol,
+            "access": "read-only" if self.read_only else "read-write",
+            "in_flight": self.in_flight,
+        }
+
+
+class Offer:
+    """One export. `read_only` may be asked for, or be the device's own nature.
+
+    Counters count finished requests since the start; `errors` those that failed.
+    """
+
+    def __init__(self, name: str, device: Device, *, read_only: bool = False, description: str = "") -> None:
+        self.name = name
+        self.device = device
+        self.description = description
+        self.read_only = read_only or device.capabilities.read_only
+        self.sessions: list[Session] = []
+        self.addresses: list[str] = []
+        self.reads = self.writes = self.read_bytes = self.written_bytes = self.errors = 0
+
+    def count(self, finished: list[Request]) -> None:
+        """Add finished requests to the counters."""
+        reads = writes = read_bytes = written_bytes = errors = 0
+        for request in finished:
+            if request.error:
+                errors += 1
+            elif request.op == READ:
+                reads += 1
+                read_bytes += request.length
+            elif request.op == WRITE:
+                writes += 1
+                written_bytes += request.length
+        self.reads += reads
+        self.writes += writes
+        self.read_bytes += read_bytes
+        self.written_bytes += written_bytes
+        self.errors += errors
+
+    @property
+    def in_flight(self) -> int:
+        """Requests of all clients that are not answered yet."""
+        return sum(session.in_flight for session in self.sessions)
+
+    def status(self) -> dict[str, Any]:
+        """The fields of an export in interface.md."""
+        return {
+            "name": self.name,
+            "device": self.device.name,
+            "state": "read_only" if self.read_only else "serving",
+            "size_bytes": self.device.capabilities.size,
+            "read_only": self.read_only,
+            "in_flight": self.in_flight,
+            "reads": self.reads,
+            "writes": self.writes,
+            "read_bytes": self.read_bytes,
+            "written_bytes": self.written_bytes,
+            "errors": self.errors,
+            "addresses": list(self.addresses),
+            "sessions": [session.session_status() for session in self.sessions],
+        }

@@ -1,0 +1,262 @@
+"""The system's side of a file device: opening, locking, and the calls that may block.
+
+Calls return 0 or an errno and run in the I/O pool; none of them touches state of the engine.
+"""
+
+import ctypes
+import errno
+import fcntl
+import os
+import stat
+import struct
+from dataclasses import dataclass
+
+from dsttool.engine.device.device import Capabilities
+from dsttool.engine.node.users import user_of
+from dsttool.engine.vocabulary import limits
+from dsttool.engine.vocabulary.errors import Conflict, DsttoolError, UsageError, from_oserror
+from dsttool.engine.vocabulary.operations import FAST_ZERO, NO_HOLE
+
+# linux/falloc.h and linux/fs.h
+_KEEP_SIZE, _PUNCH_HOLE, _ZERO_RANGE = 0x01, 0x02, 0x10
+_BLKDISCARD, _BLKSSZGET, _BLKROGET = 0x1277, 0x1268, 0x125E
+_UNSUPPORTED = (errno.EOPNOTSUPP, errno.ENOSYS, errno.ENODEV, errno.ENOTTY)
+
+_FALLOCATE = ctypes.CDLL(None, use_errno=True).fallocate
+_FALLOCATE.argtypes = [ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64]
+_FALLOCATE.restype = ctypes.c_int
+
+_ZEROES = memoryview(bytes(limits.MIB))
+
+
+@dataclass(frozen=True, slots=True)
+class Backing:
+    """An opened, locked file or block device.
+
+    nowait: whether reads answer RWF_NOWAIT; a memory-backed file does not, and never blocks.
+    sector: alignment of trims and zeroes in bytes, 1 for files.
+    """
+
+    path: str
+    fd: int
+    capabilities: Capabilities
+    nowait: bool
+    block_device: bool
+    sector: int
+
+    def read_into(self, view: memoryview, offset: int) -> int:
+        """Fill the view from `offset`."""
+        done = 0
+        while done < len(view):
+            got = os.preadv(self.fd, (view[done:],), offset + done)
+            if not got:
+                return errno.EIO  # the file was cut under us
+            done += got
+        return 0
+
+    def write(self, data: memoryview, offset: int, *, sync: bool) -> int:
+        """Write all of `data`; with sync it is on stable storage when this returns (RWF_DSYNC)."""
+        done = 0
+        while done < len(data):
+            done += os.pwritev(self.fd, (data[done:],), offset + done, os.RWF_DSYNC if sync else 0)
+        return 0
+
+    def write_rest(self, data: memoryview, offset: int, done: int) -> int:
+        """Continue a write of which only `done` bytes went; tells why it cannot."""
+        try:
+            return self.write(data[done:], offset + done, sync=False)
+        except OSError as error:
+            return error.errno or errno.EIO
+
+    def flush(self) -> int:
+        """All acked writes to stable storage (fdatasync)."""
+        os.fdatasync(self.fd)
+        return 0
+
+    def trim(self, offset: int, length: int, _flags: int) -> int:
+        """Release the space. Advisory: what cannot be released is left as it is."""
+        start, end = self._inward(offset, length)
+        if start >= end:
+            return 0
+        if self.block_device:
+            try:
+                fcntl.ioctl(self.fd, _BLKDISCARD, struct.pack("QQ", start, end - start))
+                code = 0
+            except OSError as error:
+                code = error.errno or errno.EIO
+        else:
+            code = self._fallocate(_PUNCH_HOLE | _KEEP_SIZE, start, end - start)
+        return 0 if code in _UNSUPPORTED else code
+
+    def write_zeroes(self, offset: int, length: int, flags: int) -> int:
+        """Make the extent read as zeroes; NO_HOLE keeps its space allocated."""
+        start, end = self._inward(offset, length)
+        code = errno.EOPNOTSUPP
+        if start < end:
+            mode = _ZERO_RANGE if flags & NO_HOLE else _PUNCH_HOLE
+            code = self._fallocate(mode | _KEEP_SIZE, start, end - start)
+        if code in _UNSUPPORTED or (self.block_device and code == errno.EINVAL):
+            if flags & FAST_ZERO:
+                return errno.ENOTSUP
+            return self._zero_by_writing(offset, length)
+        if code:
+            return code
+        self._zero_by_writing(offset, start - offset)
+        return self._zero_by_writing(end, offset + length - end)
+
+    def prefetch(self, offset: int, length: int) -> int:
+        """Start reading the extent into the page cache."""
+        os.posix_fadvise(self.fd, offset, length, os.POSIX_FADV_WILLNEED)
+        return 0
+
+    def close(self) -> None:
+        """Release the device and its lock."""
+        os.close(self.fd)
+
+    def _inward(self, offset: int, length: int) -> tuple[int, int]:
+        """The part of the extent made of whole sectors."""
+        sector = self.sector
+        return -(-offset // sector) * sector, (offset + length) // sector * sector
+
+    def _fallocate(self, mode: int, offset: int, length: int) -> int:
+        return ctypes.get_errno() if _FALLOCATE(self.fd, mode, offset, length) else 0
+
+    def _zero_by_writing(self, offset: int, length: int) -> int:
+        end = offset + length
+        while offset < end:
+            offset += os.pwrite(self.fd, _ZEROES[: min(end - offset, len(_ZEROES))], offset)
+        return 0
+
+
+def open_backing(path: str, *, read_only: bool, size: int | None) -> Backing:
+    """Open and lock `path`; create it sparse with `size` bytes if it is not there.
+
+    Raises Conflict when somebody else uses it (naming them), UsageError when `size` contradicts an
+    existing one, NotFound, Forbidden.
+    """
+    created = False
+    if size is not None and not os.path.lexists(path):
+        created = True
+    fd = _open(path, read_only=read_only, create=created)
+    try:
+        _lock(fd, path, shared=read_only)
+        if created and size is not None:
+            _make_sparse(fd, path, size)
+        return _describe(fd, path, read_only=read_only, size=size)
+    except BaseException:
+        os.close(fd)
+        if created:
+            os.unlink(path)
+        raise
+
+
+def _open(path: str, *, read_only: bool, create: bool) -> int:
+    flags = os.O_CLOEXEC | os.O_NOCTTY | (os.O_RDONLY if read_only else os.O_RDWR)
+    try:
+        if create:
+            return os.open(path, flags | os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
+        if stat.S_ISBLK(os.stat(path).st_mode):
+            flags |= os.O_EXCL
+        return os.open(path, flags)
+    except OSError as error:
+        if error.errno == errno.EBUSY:
+            user = user_of(path)
+            raise Conflict(
+                f"Cannot use {path}: it is in use{f' ({user})' if user else ''}.",
+                "Unmount it or stop its user first.",
+            ) from error
+        if error.errno == errno.EROFS:
+            raise Conflict(f"Cannot write to {path}: it is read-only.", "Add --read-only.") from error
+        if error.errno == errno.ENOENT:
+            raise from_oserror(error, f"open {path}").with_advice(
+                "Check the path, or create it with --size."
+            ) from error
+        raise from_oserror(error, f"open {path}") from error
+
+
+def _lock(fd: int, path: str, *, shared: bool) -> None:
+    try:
+        fcntl.flock(fd, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        user = user_of(path)
+        raise Conflict(
+            f"Cannot use {path}: another process has locked it{f' ({user})' if user else ''}.",
+            "Stop that process first.",
+        ) from error
+
+
+def _make_sparse(fd: int, path: str, size: int) -> None:
+    try:
+        os.ftruncate(fd, size)
+        os.fsync(fd)
+        folder = os.open(os.path.dirname(os.path.abspath(path)), os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+    except OSError as error:
+        raise from_oserror(error, f"create {path} with {size} bytes") from error
+
+
+def _describe(fd: int, path: str, *, read_only: bool, size: int | None) -> Backing:
+    found = os.fstat(fd)
+    block_device = stat.S_ISBLK(found.st_mode)
+    if not block_device and not stat.S_ISREG(found.st_mode):
+        raise UsageError(f"{path} is neither a file nor a block device.", "Give one of these.")
+    actual = os.lseek(fd, 0, os.SEEK_END)
+    if size is not None and size != actual:
+        raise UsageError(
+            f"{path} has {actual} bytes, not the {size} of --size.", "Leave --size out, or resize it first."
+        )
+    if not actual:
+        raise UsageError(f"{path} is empty.", "Give it a size with --size, or truncate it to one.")
+    sector = 1
+    queue: str | None = None
+    if block_device:
+        sector = _ioctl_int(fd, _BLKSSZGET)
+        read_only = read_only or bool(_ioctl_int(fd, _BLKROGET))
+        queue = _queue_of(found.st_rdev)
+    trims = queue is None or _read_int(f"{queue}/discard_max_bytes") > 0
+    capabilities = Capabilities(
+        size=actual,
+        read_only=read_only,
+        trim=trims,
+        rotational=queue is not None and _read_int(f"{queue}/rotational") == 1,
+    )
+    return Backing(path, fd, capabilities, _reads_nowait(fd), block_device, sector)
+
+
+def _reads_nowait(fd: int) -> bool:
+    try:
+        os.preadv(fd, (bytearray(1),), 0, os.RWF_NOWAIT)
+    except BlockingIOError:
+        return True
+    except OSError as error:
+        if error.errno in (errno.EOPNOTSUPP, errno.EINVAL):
+            return False
+        raise DsttoolError(
+            f"Cannot read the first byte: {os.strerror(error.errno or 0)}.", "Check the medium."
+        ) from error
+    return True
+
+
+def _ioctl_int(fd: int, request: int) -> int:
+    value: int = struct.unpack("i", fcntl.ioctl(fd, request, bytes(4)))[0]
+    return value
+
+
+def _queue_of(device: int) -> str | None:
+    """The queue's folder in sysfs; a partition has its disk's."""
+    folder = f"/sys/dev/block/{os.major(device)}:{os.minor(device)}"
+    for queue in (f"{folder}/queue", f"{folder}/../queue"):
+        if os.path.isdir(queue):
+            return queue
+    return None
+
+
+def _read_int(path: str) -> int:
+    try:
+        with open(path) as file:
+            return int(file.read())
+    except (OSError, ValueError):
+        return 0

@@ -1,0 +1,239 @@
+"""A file or a block device as a Device.
+
+What a hot page can answer is answered at once on the reactor: small reads with RWF_NOWAIT into a
+pooled segment, large ones as slices of a mapping whose pages are all resident, buffered writes with
+pwrite. Everything that really blocks (cold reads, flushes, FUA, trims, zeroes) goes to the I/O pool.
+
+A write that is in the I/O pool is not yet in effect, so while one is there, later overlapping ones
+wait for it (device contract: overlapping writes take effect in order).
+"""
+
+import errno
+import os
+from collections.abc import Callable
+
+from dsttool.engine.device.device import Device
+from dsttool.engine.device.request import Request, deliver
+from dsttool.engine.extents.overlap import OverlapGate
+from dsttool.engine.node.backing import Backing, open_backing
+from dsttool.engine.node.mapped import MappedFile
+from dsttool.engine.runtime.reactor import Reactor
+from dsttool.engine.vocabulary import limits
+from dsttool.engine.vocabulary.operations import CACHE, FLUSH, FUA, READ, TRIM, WRITE, WRITE_ZEROES
+
+# Reads from this length on are sent from the mapping; below it the copy is cheaper than the faults.
+MAPPED_MIN = 32 * limits.KIB
+
+
+class FileDevice(Device):
+    """A regular file or a block device, opened and locked (see `open_backing`)."""
+
+    def __init__(self, reactor: Reactor, backing: Backing, *, mapped: bool) -> None:
+        self._reactor = reactor
+        self._backing = backing
+        self._fd = backing.fd
+        self.name = backing.path
+        self.capabilities = backing.capabilities
+        self._mapping = MappedFile.of(backing.fd, backing.capabilities.size) if mapped else None
+        self._read_flags = os.RWF_NOWAIT if backing.nowait else 0
+        self._gate: OverlapGate[Request] = OverlapGate()
+        self._pooled = 0
+        self._pooled_reads = 0
+        self._flushing: list[Request] = []
+        self._flush_waiting: list[Request] = []
+        self._closed: Callable[[], None] | None = None
+
+    @classmethod
+    def open(
+        cls,
+        reactor: Reactor,
+        path: str,
+        *,
+        read_only: bool = False,
+        size: int | None = None,
+        mapped: bool = False,
+    ) -> "FileDevice":
+        """Open, lock and, with a `size` for a path that does not exist, create it sparse. Blocks.
+
+        mapped: large reads may be slices of a mapping. Only for devices whose data goes straight to
+        a socket: user code that touches a mapping gets SIGBUS where the kernel gets EFAULT.
+        """
+        backing = open_backing(path, read_only=read_only, size=size)
+        return cls(reactor, backing, mapped=mapped and backing.nowait)
+
+    def submit(self, batch: list[Request]) -> None:
+        """See Device."""
+        finished: list[Request] = []
+        small: list[Request] = []
+        fd, pwrite, busy = self._fd, os.pwrite, self._pooled
+        for request in batch:
+            op = request.op
+            if op == READ:
+                if request.length < MAPPED_MIN:
+                    small.append(request)
+                elif not self._read_mapped(request):
+                    self._read_segment(request, finished)
+                else:
+                    finished.append(request)
+            elif op == WRITE and not busy and not request.flags & FUA:
+                try:
+                    written = pwrite(fd, request.data, request.offset)
+                except OSError as error:
+                    request.error = error.errno or errno.EIO
+                else:
+                    if written != request.length:
+                        request.error = self._backing.write_rest(request.data, request.offset, written)
+                finished.append(request)
+            else:
+                self._submit_ordered(request)
+                busy = self._pooled
+        if small:
+            self._read_small(small, finished)
+        if finished:
+            deliver(finished)
+
+    def close(self, done: Callable[[], None]) -> None:
+        """See Device."""
+        self._closed = done
+        self._maybe_closed()
+
+    # -- reads -----------------------------------------------------------------------------------
+
+    def _read_small(self, requests: list[Request], finished: list[Request]) -> None:
+        """Short reads of one batch share a segment."""
+        take, preadv, fd, flags = self._reactor.pool.take, os.preadv, self._fd, self._read_flags
+        segment = take()
+        room, position = len(segment), 0
+        for request in requests:
+            length = request.length
+            end = position + length
+            if end > room:
+                segment = take()
+                position, end = 0, length
+            view = segment[position:end]
+            position = end
+            try:
+                got = preadv(fd, (view,), request.offset, flags)
+            except BlockingIOError:
+                got = -1
+            except OSError as error:
+                request.error = error.errno or errno.EIO
+                finished.append(request)
+                continue
+            if got == length:
+                request.data = view
+                finished.append(request)
+            else:
+                self._read_blocking(request, view)
+
+    def _read_mapped(self, request: Request) -> bool:
+        mapping = self._mapping
+        if mapping is None or not mapping.resident(request.offset, request.length):
+            return False
+        request.data = mapping.view[request.offset : request.offset + request.length]
+        return True
+
+    def _read_segment(self, request: Request, finished: list[Request]) -> None:
+        view = self._reactor.pool.take(request.length)[: request.length]
+        if self._mapping is None:  # else it was just found not to be resident
+            try:
+                if os.preadv(self._fd, (view,), request.offset, self._read_flags) == request.length:
+                    request.data = view
+                    finished.append(request)
+                    return
+            except BlockingIOError:
+                pass
+            except OSError as error:
+                request.error = error.errno or errno.EIO
+                finished.append(request)
+                return
+        self._read_blocking(request, view)
+
+    def _read_blocking(self, request: Request, view: memoryview) -> None:
+        backing, offset = self._backing, request.offset
+        self._pooled_reads += 1
+
+        def done(code: int, error: BaseException | None) -> None:
+            self._pooled_reads -= 1
+            request.error = _errno(code, error)
+            if not request.error:
+                request.data = view
+            deliver([request])
+            self._maybe_closed()
+
+        self._reactor.run_blocking(lambda: backing.read_into(view, offset), done)
+
+    # -- what goes to the I/O pool in order -----------------------------------------------------
+
+    def _submit_ordered(self, request: Request) -> None:
+        if request.op == FLUSH:
+            self._flush_waiting.append(request)
+            self._start_flush()
+        else:
+            self._pooled += 1
+            if self._gate.admit(request):
+                self._start(request)
+
+    def _start(self, request: Request) -> None:
+        backing = self._backing
+        op, flags, offset, length, data = (
+            request.op,
+            request.flags,
+            request.offset,
+            request.length,
+            request.data,
+        )
+
+        def call() -> int:
+            if op == WRITE:
+                return backing.write(data, offset, sync=bool(flags & FUA))
+            if op == TRIM:
+                return backing.trim(offset, length, flags)
+            if op == WRITE_ZEROES:
+                return backing.write_zeroes(offset, length, flags)
+            if op == CACHE:
+                return backing.prefetch(offset, length)
+            return errno.EINVAL
+
+        def done(code: int, error: BaseException | None) -> None:
+            request.error = _errno(code, error)
+            for admitted in self._gate.release(request):
+                self._start(admitted)
+            self._pooled -= 1
+            deliver([request])
+            self._maybe_closed()
+
+        self._reactor.run_blocking(call, done)
+
+    def _start_flush(self) -> None:
+        """One flush runs at a time; all that arrive meanwhile share the next one."""
+        if self._flushing or not self._flush_waiting:
+            return
+        self._flushing, self._flush_waiting = self._flush_waiting, []
+        self._reactor.run_blocking(self._backing.flush, self._flushed)
+
+    def _flushed(self, code: int, error: BaseException | None) -> None:
+        finished, self._flushing = self._flushing, []
+        failure = _errno(code, error)
+        for request in finished:
+            request.error = failure
+        self._start_flush()
+        deliver(finished)
+        self._maybe_closed()
+
+    def _maybe_closed(self) -> None:
+        """Release the file once nothing runs any more."""
+        if self._closed and not (self._pooled or self._pooled_reads or self._flushing):
+            done, self._closed = self._closed, None
+            if self._mapping is not None:
+                self._mapping.close()
+            self._backing.close()
+            done()
+
+
+def _errno(code: int, error: BaseException | None) -> int:
+    if error is None:
+        return code
+    if isinstance(error, OSError):
+        return error.errno or errno.EIO
+    raise error

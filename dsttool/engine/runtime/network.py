@@ -1,0 +1,145 @@
+"""Sockets: the only place that makes them. All are non-blocking."""
+
+import errno
+import os
+import socket
+import stat
+from contextlib import suppress
+from typing import Any
+
+from dsttool.engine.vocabulary.endpoint import Endpoint
+from dsttool.engine.vocabulary.errors import Conflict, DsttoolError, UsageError, from_oserror
+
+# Bytes of a Unix socket's path, without the closing zero (unix(7)).
+UNIX_PATH_MAX = 107
+
+
+class Network:
+    """Connects and listens. A simulator offers the same three methods."""
+
+    def resolve(self, endpoint: Endpoint) -> list[Endpoint]:
+        """The numeric endpoints of a host name. Blocks: call it in the I/O pool."""
+        if endpoint.family not in ("tcp", "mptcp"):
+            return [endpoint]
+        try:
+            found = socket.getaddrinfo(endpoint.host, endpoint.port, type=socket.SOCK_STREAM)
+        except socket.gaierror as error:
+            raise DsttoolError(
+                f"Cannot find the address of host '{endpoint.host}': {error.strerror}.", "Check the name."
+            ) from error
+        numeric = [Endpoint(endpoint.family, str(sockaddr[0]), int(sockaddr[1])) for *_, sockaddr in found]
+        return list(dict.fromkeys(numeric))
+
+    def connect(self, endpoint: Endpoint) -> socket.socket:
+        """A socket that is connecting: wait until it is writable, then ask SO_ERROR.
+
+        The endpoint must be numeric. Raises OSError where the system refuses at once.
+        """
+        sock = _make_socket(endpoint)
+        try:
+            sock.connect(_sockaddr(endpoint))
+        except BlockingIOError as blocked:
+            # A Unix socket with a full backlog says EAGAIN and is not connecting at all.
+            if blocked.errno != errno.EINPROGRESS:
+                sock.close()
+                raise
+        except OSError:
+            sock.close()
+            raise
+        return sock
+
+    def listen(self, endpoint: Endpoint, *, mode: int = 0o600, group: int | None = None) -> socket.socket:
+        """A listening socket. A dead Unix socket file is replaced; one that accepts is a Conflict."""
+        sock = _make_socket(endpoint)
+        try:
+            if endpoint.family == "unix":
+                _bind_unix(sock, endpoint.path, mode, group)
+            else:
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                sock.bind(_sockaddr(endpoint))
+            sock.listen(128)
+        except OSError as error:
+            sock.close()
+            if error.errno == errno.EADDRINUSE:
+                raise Conflict(
+                    f"Cannot listen on {endpoint}: the address is in use.", "Choose another one."
+                ) from error
+            raise from_oserror(error, f"listen on {endpoint}") from error
+        except DsttoolError:
+            sock.close()
+            raise
+        return sock
+
+
+def tune(sock: socket.socket) -> None:
+    """Options every connected socket wants: no delay, and keepalive for links that only listen."""
+    if sock.family in (socket.AF_INET, socket.AF_INET6):
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+
+
+def _make_socket(endpoint: Endpoint) -> socket.socket:
+    family: int
+    protocol = 0
+    match endpoint.family:
+        case "unix":
+            family = socket.AF_UNIX
+        case "vsock":
+            family = socket.AF_VSOCK
+        case "tcp" | "mptcp":
+            family = socket.AF_INET6 if ":" in endpoint.host else socket.AF_INET
+            protocol = socket.IPPROTO_MPTCP if endpoint.family == "mptcp" else 0
+    sock = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC, protocol)
+    if endpoint.family in ("tcp", "mptcp"):
+        with suppress(OSError):  # a system without MPTCP options on this socket still has TCP
+            tune(sock)
+    return sock
+
+
+def _sockaddr(endpoint: Endpoint) -> Any:
+    match endpoint.family:
+        case "unix":
+            return endpoint.path
+        case "vsock":
+            return (int(endpoint.host), endpoint.port)
+        case _:
+            return (endpoint.host, endpoint.port)
+
+
+def _bind_unix(sock: socket.socket, path: str, mode: int, group: int | None) -> None:
+    if len(os.fsencode(path)) > UNIX_PATH_MAX:
+        raise UsageError(
+            f"The socket path '{path}' is too long: {len(os.fsencode(path))} bytes of {UNIX_PATH_MAX}.",
+            "Choose a shorter path.",
+        )
+    _remove_dead_socket(path)
+    # Nobody may connect between bind and chmod, so the file is born with no permissions.
+    before = os.umask(0o777)
+    try:
+        sock.bind(path)
+    finally:
+        os.umask(before)
+    if group is not None:
+        os.chown(path, -1, group)
+    os.chmod(path, mode)
+
+
+def _remove_dead_socket(path: str) -> None:
+    try:
+        found = os.lstat(path)
+    except FileNotFoundError:
+        return
+    if not stat.S_ISSOCK(found.st_mode):
+        raise Conflict(f"Cannot listen on {path}: a file that is no socket is there.", "Choose another path.")
+    with socket.socket(socket.AF_UNIX) as probe:
+        probe.settimeout(1)
+        try:
+            probe.connect(path)
+        except ConnectionRefusedError:
+            os.unlink(path)
+            return
+        except (TimeoutError, BlockingIOError):
+            pass
+    raise Conflict(
+        f"Cannot listen on {path}: somebody already does.", "Stop it first, or choose another path."
+    )

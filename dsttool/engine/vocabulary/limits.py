@@ -29,6 +29,8 @@ HANDSHAKE_OPTIONS_MAX: Final = 64
 OPTION_BYTES_MAX: Final = 16 * KIB
 # Export names (NBD protocol, "Values": strings are at most 4096 bytes).
 NAME_BYTES_MAX: Final = 4096
+# What a server may answer to "list your exports": some ten thousand names with descriptions.
+LIST_BYTES_MAX: Final = MIB
 
 # System calls take at most this many buffers (UIO_MAXIOV); more is EMSGSIZE.
 IOVECS_MAX: Final = 1024

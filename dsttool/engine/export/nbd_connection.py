@@ -189,6 +189,11 @@ class NbdConnection(Session):
             if not self.link.unsent:
                 self.close()
 
+    def leave(self) -> None:
+        """Take nothing more; close once everything begun is answered and sent."""
+        self._leaving = True
+        self._maybe_leave()
+
     def close(self) -> None:
         """Close the connection now."""
         self.link.close()

@@ -31,6 +31,11 @@ class NbdServer:
             NbdConnection(self._reactor, sock, peer, self, self._offers.__getitem__, self.connections.discard)
         )
 
+    def drain(self) -> None:
+        """Let every connection answer what it has begun, take nothing more, and close."""
+        for connection in list(self.connections):
+            connection.leave()
+
     def close(self) -> None:
         """Close every connection."""
         for connection in list(self.connections):

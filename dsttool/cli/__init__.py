@@ -1,1 +1,1 @@
-"""The command line. Commands are imported when they run."""
+"""The command tree: commands that ask, commands that serve, and how answers look."""

@@ -1,0 +1,63 @@
+"""`export`."""
+
+import click
+
+from dsttool.cli import render
+from dsttool.cli.serving import check_security, exit_with, report_ready, run_foreground
+from dsttool.cli.settings import Settings, shared
+
+
+@click.command()
+@click.argument("devices", nargs=-1, required=True, metavar="DEVICE...")
+@click.option("--name", "names", multiple=True, help="Name of the export; one for each DEVICE, in order.")
+@click.option("--size", help="Create the file with this size, sparse, if it does not exist.")
+@click.option(
+    "--listen",
+    "listens",
+    multiple=True,
+    metavar="ADDRESS",
+    help="Accept clients there too, e.g. nbd://127.0.0.1.",
+)
+@click.option("--read-only", is_flag=True, help="Let nobody write.")
+@click.option("--security", help="Protection of DST listeners that do not spell their own: none.")
+@click.option("-d", "--detach", is_flag=True, help="Return once it listens; see `dsttool logs NAME`.")
+@shared()
+def export(
+    settings: Settings,
+    devices: tuple[str, ...],
+    names: tuple[str, ...],
+    size: str | None,
+    listens: tuple[str, ...],
+    read_only: bool,
+    security: str | None,
+    detach: bool,
+) -> None:
+    """Offer files, block devices or anything with an address to clients.
+
+    DEVICE is a path, an address such as mem:1G, or the NAME of a configured export. Clients on this
+    machine reach it through sockets in the runtime folder; --listen adds other places.
+    """
+    from dsttool.engine.config import units
+    from dsttool.engine.config.listen import parse_listen
+    from dsttool.engine.host import daemon, run_export
+
+    check_security(security)
+    chosen = run_export.plan(
+        devices,
+        names=names,
+        size=None if size is None else units.parse_size(size),
+        read_only=read_only,
+        listens=[parse_listen(text).with_security(security or "") for text in listens],
+    )
+    if not chosen.listens:
+        render.note(
+            settings,
+            "Only this machine can connect: TCP port 6207 is for authorised keys, and there are none. "
+            "--listen names other places.",
+        )
+    if detach:
+        report = daemon.detach(chosen.names[0], lambda ready: run_export.run(chosen, ready), settings.verbose)
+        report_ready(settings, report)
+    else:
+        code = run_foreground(settings, lambda ready, running: run_export.run(chosen, ready, running))
+        exit_with(code)

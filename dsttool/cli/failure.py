@@ -1,0 +1,67 @@
+"""From an exception to an exit code, one sentence saying what is wrong, and one saying what to do."""
+
+import json
+import sys
+import traceback
+
+import click
+
+from dsttool.cli.settings import Settings
+from dsttool.cli.tree import build
+from dsttool.engine.vocabulary.errors import DsttoolError, from_oserror
+
+
+def run(arguments: list[str]) -> int:
+    """Run a command line; its exit code. Errors are said on stderr."""
+    settings = Settings()
+    try:
+        result = build().main(arguments, prog_name="dsttool", standalone_mode=False, obj=settings)
+        return result if isinstance(result, int) else 0
+    except click.ClickException as error:
+        return _report(settings, _from_click(error), error)
+    except (click.Abort, KeyboardInterrupt):
+        return 130
+    except DsttoolError as error:
+        return _report(settings, error, error)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        doing = f"use {error.filename}" if error.filename else "go on"
+        return _report(settings, from_oserror(error, doing), error)
+    except Exception as error:  # noqa: BLE001 - the last one who can say anything
+        unexpected = DsttoolError(
+            f"Something went wrong that should not have: {error!r}.",
+            "Run it again with -vv to see where, and report that.",
+        )
+        return _report(settings, unexpected, error)
+
+
+def _from_click(error: click.ClickException) -> DsttoolError:
+    """Click's own complaints in our two sentences."""
+    context = error.ctx if isinstance(error, click.UsageError) else None
+    command = context.command_path if context else "dsttool"
+    advice = f"See `{command} --help`."
+    what = error.format_message()
+    if isinstance(error, click.NoSuchOption):
+        what = f"There is no option {error.option_name}."
+        if error.possibilities:
+            advice = f"Did you mean {' or '.join(sorted(error.possibilities))}?"
+    failure = DsttoolError(what if what.endswith((".", "?")) else f"{what}.", advice)
+    failure.exit_code = error.exit_code
+    return failure
+
+
+def _report(settings: Settings, failure: DsttoolError, error: BaseException) -> int:
+    if settings.verbose >= 2:
+        traceback.print_exception(error)
+    if settings.json:
+        body = {"what": failure.what, "advice": failure.advice, "exit_code": failure.exit_code}
+        print(json.dumps({"schema": "dsttool.error/1", "error": body}), file=sys.stderr)
+        return failure.exit_code
+    label = "error:"
+    if settings.coloured(sys.stderr):
+        label = click.style(label, fg="red", bold=True)
+    click.echo(f"{label} {failure.what}", err=True, color=True)
+    if failure.advice:
+        click.echo(failure.advice, err=True)
+    return failure.exit_code

@@ -1,0 +1,97 @@
+"""How answers look: aligned tables for people, tab-separated lines, JSON.
+
+Tables are never truncated, wherever they go. Colour and glyphs only go to terminals that take them;
+a state is a word first, so that nothing is said by colour alone.
+"""
+
+import json
+import sys
+from collections.abc import Iterable, Sequence
+from typing import Any, Final
+
+import click
+
+from dsttool.cli.settings import Settings
+
+# Okabe and Ito's palette, which people with any colour vision tell apart, with a glyph each.
+_GOOD: Final = ("●", (0, 158, 115))
+_BUSY: Final = ("↻", (86, 180, 233))
+_WARN: Final = ("▲", (230, 159, 0))
+_BAD: Final = ("✖", (213, 94, 0))
+_STATES: Final = {
+    **dict.fromkeys(("online", "in_sync", "up", "serving", "read_only"), _GOOD),
+    **dict.fromkeys(("connecting", "handshake", "resyncing", "rebuilding", "waiting"), _BUSY),
+    **dict.fromkeys(("degraded", "stale", "suspended", "stopping"), _WARN),
+    **dict.fromkeys(("failed", "missing", "faulty", "frozen", "unreachable"), _BAD),
+    "down": ("○", None),
+}
+UNKNOWN: Final = "-"
+
+
+def say(settings: Settings, line: str) -> None:
+    """A line for people on stdout; nothing when quiet, and nothing among JSON."""
+    if not settings.quiet and not settings.json:
+        click.echo(line, color=True)
+
+
+def note(settings: Settings, line: str) -> None:
+    """A remark on stderr: it is no part of the answer."""
+    if not settings.quiet:
+        click.echo(line, err=True, color=True)
+
+
+def emit_json(settings: Settings, answer: Any, lines: Iterable[Any] | None = None) -> None:
+    """The answer as one indented object, or for jsonl each of `lines` (else the answer) as one line."""
+    if settings.format == "jsonl":
+        for line in [answer] if lines is None else lines:
+            click.echo(json.dumps(line, separators=(",", ":")))
+    else:
+        click.echo(json.dumps(answer, indent=2))
+
+
+def table(settings: Settings, columns: Sequence[str], rows: Sequence[Sequence[str]], right: str = "") -> None:
+    """Rows under their columns, aligned; with `-o plain` tab-separated and without a header.
+
+    right: names of the columns that hold figures, separated by blanks.
+    """
+    if settings.format == "plain":
+        for row in rows:
+            click.echo("\t".join(row))
+        return
+    rights = set(right.split())
+    grid = [tuple(columns), *rows]
+    widths = [max(len(click.unstyle(row[i])) for row in grid) for i in range(len(columns))]
+    for row in grid:
+        cells = []
+        for i, cell in enumerate(row):
+            blanks = " " * (widths[i] - len(click.unstyle(cell)))
+            cells.append(blanks + cell if columns[i] in rights else cell + blanks)
+        click.echo("  ".join(cells).rstrip(), color=True)
+
+
+def state(settings: Settings, word: str) -> str:
+    """A state as glyph and word in its colour on a terminal, and as the bare word elsewhere."""
+    glyph, rgb = _STATES.get(word, ("", None))
+    shown = word.replace("_", " ")
+    if settings.format == "plain" or not settings.coloured() or not _takes(glyph):
+        return word if settings.format == "plain" else shown
+    return click.style(f"{glyph} {shown}", fg=rgb) if rgb else f"{glyph} {shown}"
+
+
+def emphasis(settings: Settings, text: str) -> str:
+    """Text that stands out where colours are taken."""
+    return click.style(text, bold=True) if settings.coloured() else text
+
+
+def bar(fraction: float, width: int = 24) -> str:
+    """A bar of `width` characters, filled up to `fraction` (0 to 1)."""
+    filled = int(width * min(1.0, max(0.0, fraction)))
+    return "█" * filled + "·" * (width - filled) if _takes("█") else "#" * filled + "." * (width - filled)
+
+
+def _takes(glyph: str) -> bool:
+    try:
+        glyph.encode(sys.stdout.encoding or "ascii")
+    except UnicodeEncodeError:
+        return False
+    return bool(glyph)

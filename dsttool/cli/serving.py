@@ -1,0 +1,150 @@
+"""What people see of a daemon: the lines when it is ready, its log, and a live line on a terminal."""
+
+import shutil
+import sys
+import threading
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from dsttool.cli import render
+from dsttool.cli.settings import Settings
+from dsttool.engine.config.units import format_size
+from dsttool.engine.vocabulary.errors import UsageError
+
+if TYPE_CHECKING:
+    from dsttool.engine.host.daemon import Ready, Report
+    from dsttool.engine.host.engine import Engine
+
+REFRESH_SECONDS: Final = 1.0
+# The reactor answers within milliseconds; a line that comes later is left out.
+SAMPLE_SECONDS: Final = 1.0
+
+Running = Callable[["Engine"], None]
+Run = Callable[["Ready", Running], int]
+
+
+def check_security(word: str | None) -> None:
+    """UsageError for a --security that this release does not have."""
+    from dsttool.engine.config.options import parse_option
+
+    if word is not None and parse_option("security", word, "--security") != "none":
+        raise UsageError(
+            f"--security {word} comes with the next release; this one only has none.",
+            "Leave it out on Unix sockets, and use networks you trust.",
+        )
+
+
+def report_ready(settings: Settings, report: "Report") -> None:
+    """Say what serves, where, and what to do next."""
+    if settings.json:
+        render.emit_json(settings, {"schema": "dsttool.ready/1", **report})
+        return
+    for each in report["serves"]:
+        name = render.emphasis(settings, each["name"])
+        render.say(settings, f"{name} serves {format_size(each['size_bytes'])}:")
+        for address in each["addresses"]:
+            render.say(settings, f"  {address}")
+    first = report["serves"][0]
+    nbd = next((a for a in first["addresses"] if a.startswith("nbd")), None)
+    if nbd:
+        render.say(settings, f"Try: dsttool info '{nbd}'")
+
+
+def run_foreground(settings: Settings, run: Run) -> int:
+    """Run a daemon in this process until it is stopped; its exit code."""
+    from dsttool.engine.host.logs import Logs
+
+    live = sys.stderr.isatty() and not settings.quiet and not settings.json
+    logs = Logs(settings.verbose, quiet=settings.quiet or live)
+    line: LiveLine | None = None
+
+    def running(engine: "Engine") -> None:
+        nonlocal line
+        if live:
+            line = LiveLine(engine)
+
+    def ready(report: "Report") -> None:
+        if live or settings.json:
+            report_ready(settings, report)
+        if line is not None:
+            line.start()
+
+    try:
+        return run(ready, running)
+    finally:
+        if line is not None:
+            line.close()
+        logs.close()
+
+
+class LiveLine:
+    """One line on stderr that is written anew each second, by a thread: a terminal may be stopped."""
+
+    def __init__(self, engine: "Engine") -> None:
+        self._engine = engine
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="live-line", daemon=True)
+
+    def start(self) -> None:
+        """Begin to show."""
+        self._thread.start()
+
+    def close(self) -> None:
+        """Remove the line and end."""
+        self._ended.set()
+        if self._thread.ident is not None:
+            self._thread.join(1)
+
+    def _run(self) -> None:
+        before = self._sample()
+        then = time.monotonic()
+        while not self._ended.wait(REFRESH_SECONDS):
+            sample, now = self._sample(), time.monotonic()
+            if sample is None:
+                continue
+            self._write(_live_text(before or sample, sample, now - then))
+            before, then = sample, now
+        self._write("")
+
+    def _sample(self) -> dict[str, int] | None:
+        taken: list[dict[str, int]] = []
+        done = threading.Event()
+
+        def take() -> None:
+            taken.append(_totals(self._engine))
+            done.set()
+
+        self._engine.reactor.post(take)
+        done.wait(SAMPLE_SECONDS)
+        return taken[0] if taken else None
+
+    @staticmethod
+    def _write(text: str) -> None:
+        width = shutil.get_terminal_size().columns - 1
+        sys.stderr.write(f"\r{text[:width]}\x1b[K")
+        sys.stderr.flush()
+
+
+def _totals(engine: "Engine") -> dict[str, int]:
+    fields = ("reads", "writes", "read_bytes", "written_bytes", "in_flight", "errors")
+    totals: dict[str, int] = {field: sum(getattr(o, field) for o in engine.offers) for field in fields}
+    totals["clients"] = sum(len(o.sessions) for o in engine.offers)
+    return totals
+
+
+def _live_text(before: dict[str, Any], now: dict[str, Any], seconds: float) -> str:
+    requests = now["reads"] + now["writes"] - before["reads"] - before["writes"]
+    read = format_size(int((now["read_bytes"] - before["read_bytes"]) / seconds))
+    written = format_size(int((now["written_bytes"] - before["written_bytes"]) / seconds))
+    return (
+        f"clients {now['clients']}  in flight {now['in_flight']}  {requests / seconds:.0f} requests/s"
+        f"  read {read}/s  write {written}/s  errors {now['errors']}  (Ctrl-C stops)"
+    )
+
+
+def exit_with(code: int) -> None:
+    """End the command with an exit code that is no error to explain."""
+    click.get_current_context().exit(code)

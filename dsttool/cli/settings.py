@@ -1,0 +1,130 @@
+"""Options that work before and after the subcommand, and what they amount to.
+
+Click takes a group's options only before the subcommand. So the root and every command declare the
+same options; each writes what was given into one Settings object, the later one winning.
+"""
+
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final, TypeVar
+
+import click
+from click.core import ParameterSource
+
+from dsttool.engine.config.units import parse_duration
+from dsttool.engine.vocabulary.errors import DsttoolError
+
+FORMATS: Final = ("table", "plain", "json", "jsonl")
+_Decorated = TypeVar("_Decorated", bound=Callable[..., Any])
+
+
+@dataclass
+class Settings:
+    """What the shared options say. `timeout` in seconds, None for a command's own default."""
+
+    format: str = "table"
+    quiet: bool = False
+    verbose: int = 0
+    color: str = "auto"
+    no_input: bool = False
+    yes: bool = False
+    timeout: float | None = None
+
+    @property
+    def json(self) -> bool:
+        """Whether answers, and errors, are JSON."""
+        return self.format in ("json", "jsonl")
+
+    def coloured(self, stream: Any = None) -> bool:
+        """Whether a stream (stdout) takes colours: --color, else NO_COLOR, FORCE_COLOR, else a terminal."""
+        if self.color != "auto":
+            return self.color == "always"
+        if os.environ.get("NO_COLOR"):
+            return False
+        if os.environ.get("FORCE_COLOR"):
+            return True
+        return bool((stream or sys.stdout).isatty()) and os.environ.get("TERM") != "dumb"
+
+    @property
+    def may_ask(self) -> bool:
+        """Whether somebody is there who can answer a question."""
+        return not self.no_input and sys.stdin.isatty() and sys.stderr.isatty()
+
+
+def _into(field: str, convert: Callable[[Any], Any] = lambda value: value) -> Callable[..., Any]:
+    def store(ctx: click.Context, parameter: click.Parameter, value: Any) -> None:
+        given = ctx.get_parameter_source(parameter.name or "")
+        if given not in (ParameterSource.DEFAULT, ParameterSource.DEFAULT_MAP, None):
+            setattr(ctx.find_object(Settings), field, convert(value))
+
+    return store
+
+
+def _seconds(text: str) -> float:
+    try:
+        return parse_duration(text) / 1e9
+    except DsttoolError as error:
+        raise click.BadParameter(f"{error}") from None
+
+
+def _option(*names: str, field: str, convert: Callable[[Any], Any] | None = None, **more: Any) -> Any:
+    callback = _into(field, convert) if convert else _into(field)
+    return click.option(*names, expose_value=False, is_eager=True, callback=callback, **more)
+
+
+_LOOKS: Final = (
+    _option(
+        "-q", "--quiet", field="quiet", is_flag=True, help="Say only what was asked for, and what went wrong."
+    ),
+    _option("-v", "--verbose", field="verbose", count=True, help="Say more; -vv shows tracebacks."),
+    _option(
+        "--color",
+        field="color",
+        type=click.Choice(["auto", "always", "never"]),
+        help="Colours: auto means on a terminal (NO_COLOR and FORCE_COLOR are honoured).",
+    ),
+)
+_ANSWERS: Final = (
+    _option("--json", field="format", is_flag=True, convert=lambda _: "json", help="Answer in JSON."),
+    _option("-o", "--output", field="format", type=click.Choice(FORMATS), help="How answers look."),
+)
+_CONFIRMS: Final = (
+    _option("-y", "--yes", field="yes", is_flag=True, help="Go ahead without asking."),
+    _option("--no-input", field="no_input", is_flag=True, help="Never ask; what would ask is declined."),
+)
+_WAITS: Final = (
+    _option(
+        "--timeout",
+        field="timeout",
+        metavar="TIME",
+        convert=_seconds,
+        help="Give up (exit 7) after this time, for example 500ms, 30s.",
+    ),
+)
+
+
+def shared(
+    *, answers: bool = True, confirms: bool = False, waits: bool = False
+) -> Callable[[_Decorated], _Decorated]:
+    """Give a command the shared options that mean something for it, and Settings as first argument."""
+    chosen = _LOOKS
+    chosen += _ANSWERS if answers else ()
+    chosen += _CONFIRMS if confirms else ()
+    chosen += _WAITS if waits else ()
+
+    def decorate(function: _Decorated) -> _Decorated:
+        decorated: Any = click.pass_obj(function)
+        for option in reversed(chosen):
+            decorated = option(decorated)
+        return decorated  # type: ignore[no-any-return]
+
+    return decorate
+
+
+def root_options(root: click.Command) -> click.Command:
+    """Let the root take all shared options, before the subcommand."""
+    for option in _LOOKS + _ANSWERS + _CONFIRMS + _WAITS:
+        option(root)
+    return root

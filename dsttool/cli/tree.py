@@ -1,0 +1,94 @@
+"""The command tree: every command by name, imported only when it is called or asked for help.
+
+The console, the completions and the man pages are made from this same tree.
+"""
+
+import importlib
+from collections.abc import Mapping
+
+import click
+
+from dsttool.cli.settings import Settings, root_options
+from dsttool.engine.config.names import suggest
+from dsttool.engine.vocabulary.errors import UsageError
+
+Entry = str | click.Command
+
+
+class Tree(click.Group):
+    """A group whose commands are 'module:function' strings, or groups of such."""
+
+    def __init__(self, name: str, entries: Mapping[str, Entry], help: str, **more: object) -> None:
+        super().__init__(name, help=help, **more)  # type: ignore[arg-type]
+        self._entries = entries
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Names in the order of the tree, which groups what belongs together."""
+        return list(self._entries)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command, imported now; None if there is none of that name."""
+        entry = self._entries.get(cmd_name)
+        if not isinstance(entry, str):
+            return entry
+        module, _, function = entry.partition(":")
+        command: click.Command = getattr(importlib.import_module(module), function)
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """As Click's, with a suggestion for a mistyped command."""
+        word = args[0]
+        if not word.startswith("-") and word not in self._entries and not ctx.resilient_parsing:
+            near = suggest(word, self._entries)
+            raise UsageError(
+                f"There is no command `{ctx.command_path} {word}`.",
+                f"Did you mean `{ctx.command_path} {near}`?"
+                if near
+                else f"`{ctx.command_path} --help` lists the commands.",
+            )
+        return super().resolve_command(ctx, args)
+
+
+def build() -> click.Command:
+    """The whole tree, with the options that every command shares on its root."""
+    root = Tree(
+        "dsttool",
+        {
+            "export": "dsttool.cli.export:export",
+            "array": Tree(
+                "array",
+                {
+                    "create": "dsttool.cli.array:create",
+                    "up": "dsttool.cli.array_up:up",
+                    "down": "dsttool.cli.array:down",
+                    "list": "dsttool.cli.array:list_arrays",
+                    "show": "dsttool.cli.array:show",
+                },
+                help="Form one device out of several nodes.",
+            ),
+            "status": "dsttool.cli.status:status",
+            "uri": "dsttool.cli.status:uri",
+            "info": "dsttool.cli.info:info",
+            "cp": "dsttool.cli.copy:copy",
+            "bench": "dsttool.cli.bench:bench",
+            "demo": "dsttool.cli.demo:demo",
+            "daemon": Tree(
+                "daemon",
+                {"list": "dsttool.cli.daemon:list_daemons", "stop": "dsttool.cli.daemon:stop"},
+                help="List and stop what runs on this machine.",
+            ),
+            "logs": "dsttool.cli.daemon:logs",
+            "version": "dsttool.cli.version:version",
+        },
+        help="Dependable network block storage: exports, arrays, NBD.",
+        epilog="First minutes: dsttool demo",
+        context_settings={
+            "help_option_names": ["-h", "--help"],
+            "auto_envvar_prefix": "DSTTOOL",
+            "max_content_width": 100,
+            "obj": Settings(),
+        },
+    )
+    return root_options(root)

@@ -1,0 +1,144 @@
+"""A process that serves: detached with its readiness reported back, or in the foreground.
+
+    command ---fork---> middle ---setsid, fork---> daemon
+       |  waits on a pipe <-- one JSON line: ready, or why not --|
+
+The fork happens before any thread exists. The command returns when the daemon serves, or raises the
+error that the daemon met; a daemon that dies without a word is an error too.
+"""
+
+import json
+import logging
+import os
+import signal
+import socket
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final, NoReturn
+
+from dsttool.engine.config import paths
+from dsttool.engine.control import messages
+from dsttool.engine.host.logs import Logs
+from dsttool.engine.vocabulary.errors import DsttoolError, from_oserror
+
+Report = dict[str, Any]
+Ready = Callable[[Report], None]
+"""Called once by a daemon when it serves, with what its starter wants to know."""
+Serve = Callable[[Ready], int]
+"""A daemon's life: prepares, calls its Ready, serves; its exit code once it has ended."""
+
+LOG = logging.getLogger(__name__)
+
+# The log of the last run is kept as NAME.log.1 once it is this long, when the daemon starts.
+LOG_BYTES_KEPT: Final = 8 << 20
+
+
+def detach(name: str, serve: Serve, verbose: int = 0) -> Report:
+    """Run `serve` in a daemon called `name`; its report once it is ready, or the error it raised.
+
+    Its log goes to NAME.log in the runtime folder.
+    """
+    log_path = paths.log_file(name)
+    paths.make_folder(log_path.parent)
+    reader, writer = os.pipe()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    middle = os.fork()
+    if middle == 0:
+        os.close(reader)
+        os.setsid()
+        if os.fork():
+            os._exit(0)
+        _live(serve, writer, log_path, verbose)
+    os.close(writer)
+    os.waitpid(middle, 0)
+    with open(reader, "rb") as pipe:
+        line = pipe.readline()
+    if not line:
+        raise DsttoolError(f"The daemon {name} ended before it was ready.", f"Look into {log_path}.")
+    message = json.loads(line)
+    if "failure" in message:
+        raise messages.failure_from_json(message["failure"])
+    report: Report = message["report"]
+    return report
+
+
+def _live(serve: Serve, writer: int, log_path: Path, verbose: int) -> NoReturn:
+    """The daemon's process, from birth to its end; never returns."""
+    told = False
+
+    def tell(message: dict[str, Any]) -> None:
+        nonlocal told
+        if not told:
+            told = True
+            os.write(writer, json.dumps(message).encode() + b"\n")
+            os.close(writer)
+
+    def ready(report: Report) -> None:
+        os.chdir("/")  # Relative paths have been opened; keep no folder busy from here on.
+        tell({"report": report})
+
+    code = 1
+    logs: Logs | None = None
+    try:
+        _redirect(log_path)
+        logs = Logs(verbose)
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        code = serve(ready)
+    except DsttoolError as error:
+        code = error.exit_code
+        LOG.error("%s", error)
+        tell({"failure": messages.failure_to_json(error)})
+    except BaseException as error:  # nothing above catches it, and the starter waits
+        LOG.exception("the daemon failed")
+        failure = DsttoolError(f"The daemon failed: {error!r}.", f"Look into {log_path}.")
+        tell({"failure": messages.failure_to_json(failure)})
+    finally:
+        if logs is not None:
+            logs.close()
+        os._exit(code)
+
+
+def _redirect(log_path: Path) -> None:
+    """Input from nothing, output to the log."""
+    try:
+        if log_path.exists() and log_path.stat().st_size > LOG_BYTES_KEPT:
+            log_path.replace(log_path.with_suffix(".log.1"))
+        log = os.open(log_path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    except OSError as error:
+        raise from_oserror(error, f"write {log_path}") from error
+    null = os.open(os.devnull, os.O_RDONLY)
+    for source, target in ((null, 0), (log, 1), (log, 2)):
+        os.dup2(source, target)
+    os.close(null)
+    os.close(log)
+
+
+def on_signals(stop: Callable[[int], None]) -> None:
+    """SIGTERM and SIGINT call `stop` with their number; a second one ends the process at once."""
+
+    def first(number: int, _frame: object) -> None:
+        for each in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(each, second)
+        stop(number)
+
+    def second(number: int, _frame: object) -> None:
+        os._exit(128 + number)
+
+    for each in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(each, first)
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, first)
+
+
+def notify_service_manager(message: str) -> None:
+    """Tell the service manager that started this process (sd_notify(3)); nothing without one."""
+    address = os.environ.get("NOTIFY_SOCKET", "")
+    if not address:
+        return
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as notify:
+        try:
+            notify.sendto(message.encode(), "\0" + address[1:] if address[0] == "@" else address)
+        except OSError:
+            pass  # A service manager that does not listen must not end the service.

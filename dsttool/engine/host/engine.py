@@ -1,0 +1,202 @@
+"""One daemon from its open devices to its clean end: reactor, listeners, control socket, signals.
+
+    starting --ready--> serving --SIGTERM, SIGINT, `stop`--> stopping --> ended
+
+Stopping: accept nobody new, answer what has begun (at most DRAIN_NS), flush every device, close. What
+was acked is then on stable storage, and nothing is left in the runtime folder but a detached
+daemon's log.
+"""
+
+import gc
+import logging
+import os
+import signal
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+import dsttool
+from dsttool.engine.config import paths
+from dsttool.engine.config.listen import Listen
+from dsttool.engine.control.server import Answer, ControlServer
+from dsttool.engine.device.device import Device
+from dsttool.engine.device.request import Request
+from dsttool.engine.export.offer import Offer
+from dsttool.engine.host import daemon
+from dsttool.engine.host.listening import Listening
+from dsttool.engine.host.lock import NameLock
+from dsttool.engine.runtime.reactor import Reactor
+from dsttool.engine.vocabulary import limits, status
+from dsttool.engine.vocabulary.endpoint import Endpoint
+from dsttool.engine.vocabulary.operations import FLUSH
+
+LOG = logging.getLogger(__name__)
+
+# What clients wait for at most once the daemon is told to stop; afterwards they see a lost connection.
+DRAIN_NS: Final = 10 * limits.SECOND
+# What the last flush and the closing of the devices may take.
+FLUSH_NS: Final = 60 * limits.SECOND
+
+Statuses = Callable[[], tuple[list[Any], list[Any]]]
+"""Arrays and exports of this daemon, as vocabulary.status has them. Called on the reactor."""
+
+
+class Engine:
+    """A daemon that serves `offers`. `devices` are flushed and closed at the end."""
+
+    def __init__(
+        self,
+        kind: str,
+        reactor: Reactor,
+        lock: NameLock,
+        offers: Sequence[Offer],
+        statuses: Statuses,
+    ) -> None:
+        self.reactor = reactor
+        self.offers = offers
+        self.name = offers[0].name
+        self.state = "starting"
+        self._kind = kind
+        self._lock = lock
+        self._statuses = statuses
+        self._signal = 0
+        self._since = reactor.now
+        self._listening = Listening(reactor, offers)
+        self._control: ControlServer | None = None
+
+    def serve(self, listens: Sequence[Listen], ready: daemon.Ready) -> int:
+        """Bind, tell `ready`, serve until stopped, end cleanly. Returns the exit code."""
+        daemon.on_signals(self._stop_by_signal)
+        try:
+            self._lock.note_pid()
+            self._listening.bind(listens)
+            control = self.reactor.network.listen(Endpoint("unix", path=str(paths.control_socket(self.name))))
+            handlers = {"hello": self._hello, "status": self._status, "stop": self._stop}
+            self._control = ControlServer(control, self.reactor.post, handlers)
+            self._listening.start()
+            self._control.start()
+            self._become_ready(ready)
+            self.reactor.run()
+        finally:
+            clean = self._end()
+        return 130 if self._signal == signal.SIGINT else 0 if clean else 1
+
+    def stop(self) -> None:
+        """End soon. From any thread or signal handler."""
+        self.reactor.stop()
+
+    def report(self) -> daemon.Report:
+        """What whoever started this wants to know."""
+        return {
+            "name": self.name,
+            "pid": os.getpid(),
+            "serves": [
+                {"name": o.name, "size_bytes": o.device.capabilities.size, "addresses": o.addresses}
+                for o in self.offers
+            ],
+        }
+
+    def _become_ready(self, ready: daemon.Ready) -> None:
+        self.state = "serving"
+        for offer in self.offers:
+            LOG.info("%s is ready: %d bytes at %s", offer.name, *_size_and_places(offer))
+        # What exists now lives as long as the process: full collections need not look at it, and
+        # requests make no cycles, so collections may be rare.
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(100_000, 50, 100)
+        daemon.notify_service_manager("READY=1")
+        ready(self.report())
+
+    def _stop_by_signal(self, number: int) -> None:
+        self._signal = number
+        self.stop()
+
+    # -- the end -------------------------------------------------------------------------------------
+
+    def _end(self) -> bool:
+        """Drain, flush, close; False if something acked may not be on stable storage."""
+        self.state = "stopping"
+        LOG.info("%s is stopping", self.name)
+        daemon.notify_service_manager("STOPPING=1")
+        self._listening.close()
+        for server in self._listening.servers:
+            server.drain()
+        if not self.reactor.run_until(self._idle, DRAIN_NS):
+            LOG.warning("requests did not finish in time; their clients see a lost connection")
+        for server in self._listening.servers:
+            server.close()
+        clean = finish(self.reactor, [offer.device for offer in self.offers])
+        if self._control is not None:
+            self._control.close()
+            paths.control_socket(self.name).unlink(missing_ok=True)
+        self._lock.release()
+        LOG.info("%s has ended", self.name)
+        return clean
+
+    def _idle(self) -> bool:
+        return not any(offer.sessions for offer in self.offers)
+
+    # -- control commands, on the reactor --------------------------------------------------------------
+
+    def _hello(self, _arguments: dict[str, Any], answer: Answer) -> None:
+        answer(self._about())
+
+    def _status(self, _arguments: dict[str, Any], answer: Answer) -> None:
+        arrays, exports = self._statuses()
+        answer({"schema": status.SCHEMA, "arrays": arrays, "exports": exports, "daemons": [self._about()]})
+
+    def _stop(self, _arguments: dict[str, Any], answer: Answer) -> None:
+        answer({"pid": os.getpid()})
+        self.stop()
+
+    def _about(self) -> status.DaemonStatus:
+        return {
+            "name": self.name,
+            "kind": self._kind,
+            "state": self.state,
+            "reason": None,
+            "pid": os.getpid(),
+            "version": dsttool.__version__,
+            "since_ns": self.reactor.now - self._since,
+            "socket": str(paths.control_socket(self.name)),
+            "serves": [offer.name for offer in self.offers],
+        }
+
+
+def finish(reactor: Reactor, devices: Sequence[Device]) -> bool:
+    """Flush and close devices, and the reactor; False if a flush failed or did not end in time."""
+    failures: list[str] = []
+    waiting = len(devices)
+    closing = len(devices)
+
+    def flushed(requests: list[Request]) -> None:
+        nonlocal waiting
+        for request in requests:
+            waiting -= 1
+            if request.error:
+                failures.append(os.strerror(request.error))
+
+    def closed() -> None:
+        nonlocal closing
+        closing -= 1
+
+    for device in devices:
+        if device.capabilities.flush and not device.capabilities.read_only:
+            device.submit([Request(FLUSH, 0, 0, 0, None, None, flushed)])
+        else:
+            waiting -= 1
+    in_time = reactor.run_until(lambda: waiting == 0, FLUSH_NS)
+    for device in devices:
+        device.close(closed)
+    in_time = reactor.run_until(lambda: closing == 0, FLUSH_NS) and in_time
+    for failure in failures:
+        LOG.error("the last flush failed: %s", failure)
+    if not in_time:
+        LOG.error("the last flush did not end in time")
+        return False
+    reactor.close()
+    return not failures
+
+
+def _size_and_places(offer: Offer) -> tuple[int, str]:
+    return offer.device.capabilities.size, ", ".join(offer.addresses)

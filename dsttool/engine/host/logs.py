@@ -1,0 +1,60 @@
+"""Plain log lines: `2026-11-21T22:18:33.123Z INFO  engine: a is ready: …`.
+
+Lines are written by a thread of their own: a terminal that is stopped, or a full pipe, must not stop
+the reactor. What waits for that thread is bounded; past the bound lines are dropped and counted.
+"""
+
+import logging
+import logging.handlers
+import queue
+import sys
+import time
+from typing import Any, Final, TextIO
+
+# Lines that may wait; a daemon that logs faster than its log can be written is of no use to read.
+WAITING_MAX: Final = 10_000
+_LEVELS: Final = (logging.INFO, logging.DEBUG)
+
+
+class _Formatter(logging.Formatter):
+    converter = staticmethod(time.gmtime)
+    default_time_format = "%Y-%m-%dT%H:%M:%S"
+    default_msec_format = "%s.%03dZ"
+
+    def format(self, record: logging.LogRecord) -> str:
+        # Peers may put anything into a name or a reason: no control bytes reach a terminal.
+        return "".join(c if c.isprintable() or c == "\n" else "?" for c in super().format(record))
+
+
+class _Queue(logging.handlers.QueueHandler):
+    dropped = 0
+
+    def enqueue(self, record: logging.LogRecord) -> None:
+        try:
+            self.queue.put_nowait(record)
+        except queue.Full:
+            self.dropped += 1
+
+
+class Logs:
+    """Log lines of this process go to `stream` from now until `close`."""
+
+    def __init__(self, verbose: int, *, quiet: bool = False, stream: TextIO | None = None) -> None:
+        level = logging.WARNING if quiet else _LEVELS[min(verbose, len(_LEVELS) - 1)]
+        writer = logging.StreamHandler(stream or sys.stderr)
+        writer.setFormatter(_Formatter("%(asctime)s %(levelname)-5s %(module)s: %(message)s"))
+        waiting: queue.Queue[Any] = queue.Queue(WAITING_MAX)
+        self._handler = _Queue(waiting)
+        self._listener = logging.handlers.QueueListener(waiting, writer)
+        self._root = logging.getLogger("dsttool")
+        self._root.setLevel(level)
+        self._root.propagate = False
+        self._root.addHandler(self._handler)
+        self._listener.start()
+
+    def close(self) -> None:
+        """Write what waits and end the thread."""
+        if self._handler.dropped:
+            self._root.warning("%d log lines were dropped", self._handler.dropped)
+        self._root.removeHandler(self._handler)
+        self._listener.stop()

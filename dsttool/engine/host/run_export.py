@@ -1,0 +1,132 @@
+"""An export daemon: devices under names, offered to clients."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from dsttool.engine.config import paths
+from dsttool.engine.config.address import Address, parse_address
+from dsttool.engine.config.export_file import load_export
+from dsttool.engine.config.listen import Listen
+from dsttool.engine.config.names import check_name, is_name
+from dsttool.engine.export.offer import Offer
+from dsttool.engine.host.daemon import Ready
+from dsttool.engine.host.engine import Engine
+from dsttool.engine.host.listening import check_listens
+from dsttool.engine.host.lock import NameLock
+from dsttool.engine.host.open_node import open_local, reachable
+from dsttool.engine.runtime.reactor import Reactor
+from dsttool.engine.vocabulary.errors import NotFound, UsageError
+
+
+@dataclass(frozen=True, slots=True)
+class Offered:
+    """One device to offer. size: of a file to create, in bytes."""
+
+    name: str
+    device: Address
+    size: int | None = None
+    read_only: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ExportPlan:
+    """What an export daemon is to do; the first name is the daemon's."""
+
+    offered: tuple[Offered, ...]
+    listens: tuple[Listen, ...]
+
+    @property
+    def names(self) -> list[str]:
+        """Names to serve, the daemon's first."""
+        return [each.name for each in self.offered]
+
+
+def plan(
+    devices: Sequence[str],
+    *,
+    names: Sequence[str] = (),
+    size: int | None = None,
+    read_only: bool = False,
+    listens: Sequence[Listen] = (),
+) -> ExportPlan:
+    """Understand a command line; nothing is opened or created yet.
+
+    A DEVICE is the NAME of a configured export, an existing file, or any address. Raises NotFound,
+    UsageError, Unsafe.
+    """
+    if len(names) > len(devices):
+        raise UsageError(
+            f"There are {len(names)} names for {len(devices)} devices.",
+            "Give each device at most one --name.",
+        )
+    offered: list[Offered] = []
+    places = list(listens)
+    for index, text in enumerate(devices):
+        name = names[index] if index < len(names) else ""
+        if is_name(text) and text in paths.export_names():
+            config = load_export(text)
+            config_size = config.size if size is None else size
+            offered.append(Offered(name or text, config.device, config_size, read_only or config.read_only))
+            if not listens:
+                places += config.listen
+        else:
+            address = _device(text, size)
+            offered.append(Offered(name or _default_name(address), address, size, read_only))
+    chosen = ExportPlan(
+        tuple(_checked(each) for each in offered), tuple(place.absolute(Path.cwd()) for place in places)
+    )
+    if len(set(chosen.names)) < len(chosen.names):
+        raise UsageError("Two of the exports have the same name.", "Give each its own --name.")
+    check_listens(chosen.listens, chosen.names)
+    return chosen
+
+
+def run(chosen: ExportPlan, ready: Ready, running: Callable[[Engine], None] | None = None) -> int:
+    """Serve until stopped; the exit code. `running` gets the engine before it serves."""
+    with NameLock(chosen.names) as lock:
+        reactor = Reactor()
+        offers = [_offer(reactor, each) for each in chosen.offered]
+        engine = Engine("export", reactor, lock, offers, lambda: ([], [offer.status() for offer in offers]))
+        if running is not None:
+            running(engine)
+        return engine.serve(chosen.listens, ready)
+
+
+def _offer(reactor: Reactor, each: Offered) -> Offer:
+    device = open_local(reactor, each.device, read_only=each.read_only, size=each.size, mapped=True)
+    if device is None:
+        raise UsageError(f"{each.device} cannot be exported yet.")
+    return Offer(each.name, device, read_only=each.read_only)
+
+
+def _device(text: str, size: int | None) -> Address:
+    """A DEVICE of the command line: a file may be named without a '/'."""
+    if is_name(text) and (Path(text).exists() or size is not None):
+        return Address("file", path=f"./{text}")
+    address = parse_address(text)
+    if address.kind == "name" and not paths.dst_socket(text).exists():
+        raise NotFound(
+            f"There is no file, no configured export and nothing running that is called {text}.",
+            "Check the name, or create a sparse file of that name with --size.",
+        )
+    return address
+
+
+def _checked(each: Offered) -> Offered:
+    check_name(each.name)
+    address = reachable(each.device)
+    if each.size is not None and address.kind != "file":
+        raise UsageError(f"--size is for files, and {address} is not one.", "Leave it out.")
+    return Offered(each.name, address, each.size, each.read_only)
+
+
+def _default_name(address: Address) -> str:
+    """A name for a device that was given none."""
+    if address.name:
+        return address.name
+    if address.kind == "file":
+        stem = Path(address.path).name.partition(".")[0] or Path(address.path).name
+        name = "".join(c if is_name(c) or c in "-." else "_" for c in stem).lstrip("-.")
+        return name[:64] or "export"
+    return address.export if is_name(address.export) else address.kind

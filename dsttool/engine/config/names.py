@@ -1,0 +1,39 @@
+"""Names of arrays, exports and nodes, and suggestions for mistyped words."""
+
+import re
+from collections.abc import Iterable
+from typing import Final
+
+from dsttool.engine.vocabulary.errors import UsageError
+
+# Names become file names in three folders (NAME.sock must also fit a socket address), prompts and
+# arguments: hence no '/', no blank, and no leading '.' (hidden) or '-' (an option).
+NAME_MAX: Final = 64
+_NAME: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*", re.ASCII)
+
+
+def is_name(text: str) -> bool:
+    """Whether an array, export or node may have this name."""
+    return len(text) <= NAME_MAX and _NAME.fullmatch(text) is not None
+
+
+def check_name(text: str) -> str:
+    """Return `text` if it may be a name. UsageError otherwise."""
+    if is_name(text):
+        return text
+    if len(text) > NAME_MAX:
+        raise UsageError(
+            f"The name '{text[:16]}…' has {len(text)} characters.", f"Use at most {NAME_MAX} characters."
+        )
+    raise UsageError(
+        f"{text!r} cannot be a name.",
+        f"Use letters, digits, '-', '_' and '.', at most {NAME_MAX}, not beginning with '.' or '-'.",
+    )
+
+
+def suggest(word: str, known: Iterable[str]) -> str:
+    """The known word nearest to a mistyped one, or ''."""
+    import difflib  # costs more to load than the rest of this room, and is needed for errors only
+
+    matches = difflib.get_close_matches(word, list(known), n=1)
+    return matches[0] if matches else ""

@@ -1,0 +1,54 @@
+"""exports/NAME.toml: the configuration of an export.
+
+device = "/srv/a.img"           # any address
+size = "10G"                    # create the file with this size, sparse, if it does not exist
+read_only = false
+listen = ["dst://127.0.0.1?security=none"]
+"""
+
+from dataclasses import dataclass
+
+import msgspec
+
+from dsttool.engine.config import paths, units
+from dsttool.engine.config.address import Address, parse_address
+from dsttool.engine.config.listen import Listen, parse_listen
+from dsttool.engine.config.toml_file import TomlFile, require
+
+
+@dataclass(frozen=True, slots=True)
+class ExportConfig:
+    """An export as configured. size in bytes, None for the device's own."""
+
+    name: str
+    device: Address
+    size: int | None = None
+    read_only: bool = False
+    listen: tuple[Listen, ...] = ()
+
+
+class _ExportToml(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    device: str
+    size: str | int | None = None
+    read_only: bool = False
+    listen: list[str] = []
+
+
+def load_export(name: str) -> ExportConfig:
+    """Read and check the configuration of an export.
+
+    NotFound if there is none; UsageError with file and line if something is wrong in it.
+    """
+    path = paths.export_file(name)
+    require(path, "export", paths.export_names())
+    file = TomlFile(path)
+    content = file.convert(_ExportToml)
+    return ExportConfig(
+        name=name,
+        device=file.checked(("device",), parse_address, content.device),
+        size=None if content.size is None else file.checked(("size",), units.parse_size, str(content.size)),
+        read_only=content.read_only,
+        listen=tuple(
+            file.checked(("listen", index), parse_listen, text) for index, text in enumerate(content.listen)
+        ),
+    )

@@ -1,0 +1,251 @@
+from pathlib import Path
+
+import pytest
+
+from dsttool.engine.config.address import parse_address
+from dsttool.engine.config.array_file import ArrayConfig, create_array, load_array
+from dsttool.engine.config.export_file import ExportConfig, load_export
+from dsttool.engine.config.listen import parse_listen
+from dsttool.engine.vocabulary.errors import Conflict, DsttoolError, NotFound, UsageError
+
+WHOLE = """\
+# A comment with nodes = [ in it
+layout = "mirror"
+raw = true
+chunk = "64K"
+read_policy = "round_robin"
+
+nodes = [
+    "dst://a/d0?security=none&resends=2",  # the first
+    {address = "/srv/d1", name = "local"},
+    'mem:64M',
+]
+listen = ["nbd://127.0.0.1", "nbd+unix:///?socket=/s&mode=0660"]
+"""
+
+
+@pytest.fixture
+def config_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("DSTTOOL_CONFIG_DIR", str(tmp_path))
+    return tmp_path
+
+
+def _put(config_dir: Path, file: str, text: str) -> None:
+    (config_dir / file).parent.mkdir(exist_ok=True)
+    (config_dir / file).write_text(text)
+
+
+def _config(name: str = "pool") -> ArrayConfig:
+    return ArrayConfig(
+        name=name,
+        layout="mirror",
+        nodes=(
+            parse_address("dst://a/d0?security=none&resends=2"),
+            parse_address("/srv/d1").named("local"),
+            parse_address("mem:64M"),
+        ),
+        raw=True,
+        chunk=65536,
+        read_policy="round_robin",
+        listen=(parse_listen("nbd://127.0.0.1"), parse_listen("nbd+unix:///?socket=/s&mode=0660")),
+    )
+
+
+def test_an_array_file_is_read(config_dir: Path) -> None:
+    _put(config_dir, "arrays/pool.toml", WHOLE)
+    assert load_array("pool") == _config()
+
+
+def test_an_array_of_nothing_but_layout_and_nodes_has_defaults(config_dir: Path) -> None:
+    _put(config_dir, "arrays/p.toml", 'layout = "linear"\nnodes = ["/a/b"]\n')
+    assert load_array("p") == ArrayConfig("p", "linear", (parse_address("/a/b"),))
+
+
+def test_nodes_may_be_written_as_tables(config_dir: Path) -> None:
+    _put(config_dir, "arrays/p.toml", 'layout = "linear"\n[[nodes]]\naddress = "/a/b"\nname = "x"\n')
+    assert load_array("p").nodes == (parse_address("/a/b").named("x"),)
+
+
+def test_a_chunk_may_be_a_plain_number_of_bytes(config_dir: Path) -> None:
+    _put(config_dir, "arrays/p.toml", 'layout = "stripe"\nnodes = ["/a/b"]\nchunk = 4096\n')
+    assert load_array("p").chunk == 4096
+
+
+def test_a_written_array_file_is_read_back_the_same(config_dir: Path) -> None:
+    path = create_array(_config())
+    assert path == config_dir / "arrays/pool.toml"
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert load_array("pool") == _config()
+
+
+def test_a_written_array_file_reads_like_one_written_by_hand(config_dir: Path) -> None:
+    assert create_array(_config()).read_text() == (
+        'layout = "mirror"\n'
+        "raw = true\n"
+        'chunk = "64K"\n'
+        'read_policy = "round_robin"\n'
+        "nodes = [\n"
+        '    "dst://a/d0?security=none&resends=2",\n'
+        '    {name = "local", address = "/srv/d1"},\n'
+        '    "mem:64M",\n'
+        "]\n"
+        "listen = [\n"
+        '    "nbd://127.0.0.1/",\n'
+        '    "nbd+unix:///?socket=/s&mode=0660",\n'
+        "]\n"
+    )
+
+
+def test_an_array_that_is_configured_is_not_overwritten(config_dir: Path) -> None:
+    _put(config_dir, "arrays/pool.toml", WHOLE)
+    with pytest.raises(Conflict, match="'pool' is configured already"):
+        create_array(_config())
+    assert (config_dir / "arrays/pool.toml").read_text() == WHOLE
+
+
+def test_an_array_that_is_not_configured_is_not_found_and_a_near_one_is_named(config_dir: Path) -> None:
+    _put(config_dir, "arrays/pool.toml", WHOLE)
+    with pytest.raises(NotFound, match="No array named 'pol' is configured") as caught:
+        load_array("pol")
+    assert caught.value.advice == "Did you mean 'pool'?"
+    with pytest.raises(NotFound) as caught:
+        load_array("zzz")
+    assert caught.value.advice == "There are: pool."
+
+
+def test_without_any_configuration_the_folder_is_named(config_dir: Path) -> None:
+    with pytest.raises(NotFound) as caught:
+        load_export("a")
+    assert str(config_dir / "exports") in caught.value.advice
+
+
+START = 'layout = "mirror"\n\n'
+NODES = 'nodes = ["/a/b",\n  "/a/c"]\n'
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        (START + NODES + "\n\nlayot = 1\n", "arrays/p.toml:7: unknown key 'layot'; did you mean 'layout'?"),
+        (START + NODES + "zzz = 1\n", "arrays/p.toml:5: unknown key 'zzz'."),
+        (START + NODES + "raw = 1\n", "arrays/p.toml:5: 'raw' must be true or false, not a whole number."),
+        (
+            START + NODES + "read_policy = 'fastest'\n",
+            "arrays/p.toml:5: 'read_policy' may not be 'fastest'; there",
+        ),
+        (START + NODES + "chunk = '64X'\n", "arrays/p.toml:5: '64X' is not a size."),
+        (START + NODES + "chunk = 0\n", "arrays/p.toml:5: A chunk of no bytes holds nothing."),
+        (
+            START + NODES + "chunk = true\n",
+            "arrays/p.toml:5: 'chunk' must be a whole number or a text, not true or false.",
+        ),
+        (
+            START + NODES + "listen = ['nbd://127.0.0.1',\n 'x']",
+            "arrays/p.toml:6: 'x' is not an address to listen",
+        ),
+        ("layout = 'a/b'\n" + NODES, "arrays/p.toml:1: 'a/b' cannot be a name."),
+        (NODES, "arrays/p.toml:1: 'layout' is missing."),
+        (START + "nodes = []", "arrays/p.toml:3: an array needs at least one node."),
+        (START + "nodes = ['/a/b',\n'dts://a/b']", "arrays/p.toml:4: 'dts' is not a scheme."),
+        (START + "nodes = ['/a/b',\n'/a/b']", "arrays/p.toml:4: the node '/a/b' is listed twice."),
+        (
+            START + "nodes = ['/a/b',\n{adress = '/a/c'}]",
+            "arrays/p.toml:4: unknown key 'adress'; did you mean 'ad",
+        ),
+        (START + "nodes = ['/a/b',\n{name = 'c'}]", "arrays/p.toml:4: 'address' is missing."),
+        (
+            START + "nodes = ['/a/b',\n\n7]",
+            "arrays/p.toml:5: 'nodes' must be a text or a table, not a whole number.",
+        ),
+        (
+            START + "[[nodes]]\naddress = '/a/b'\n[[nodes]]\nname = 'x'\naddress = 7",
+            "arrays/p.toml:7: 'address' must be a text",
+        ),
+        (START + "[[nodes]]\naddress = '/a/b'\nname = '-x'", "arrays/p.toml:5: '-x' cannot be a name."),
+        (
+            START + "nodes = [{address = '/a/b', name = 'x'},\n{address = '/a/c', name = 'x'}]",
+            "arrays/p.toml:4: two nodes are named 'x'.",
+        ),
+        (START + "nodes = [\n", "arrays/p.toml:3: "),
+        (
+            START + "nodes = ['/a/b'] x",
+            "arrays/p.toml:3: Expected newline or end of document after a statement",
+        ),
+        (START + START, "arrays/p.toml:3: Cannot overwrite a value"),
+    ],
+)
+def test_errors_in_an_array_file_name_the_line(config_dir: Path, text: str, complaint: str) -> None:
+    _put(config_dir, "arrays/p.toml", text)
+    with pytest.raises(UsageError) as caught:
+        load_array("p")
+    assert caught.value.what.startswith(complaint)
+    assert caught.value.advice
+
+
+def test_a_file_that_is_not_utf8_is_a_clear_error(config_dir: Path) -> None:
+    _put(config_dir, "arrays/p.toml", "")
+    (config_dir / "arrays/p.toml").write_bytes(b"layout = '\xff'")
+    with pytest.raises(UsageError, match=r"arrays/p.toml is not UTF-8"):
+        load_array("p")
+
+
+def test_the_same_memory_twice_is_two_nodes(config_dir: Path) -> None:
+    _put(config_dir, "arrays/p.toml", START + "nodes = ['mem:1M', 'mem:1M']")
+    assert len(load_array("p").nodes) == 2
+
+
+def test_an_export_file_is_read(config_dir: Path) -> None:
+    _put(
+        config_dir,
+        "exports/a.toml",
+        'device = "/srv/a.img"\nsize = "10G"\nread_only = true\nlisten = ["dst://127.0.0.1?security=none"]\n',
+    )
+    assert load_export("a") == ExportConfig(
+        "a",
+        parse_address("/srv/a.img"),
+        size=10 << 30,
+        read_only=True,
+        listen=(parse_listen("dst://127.0.0.1?security=none"),),
+    )
+
+
+def test_an_export_needs_only_a_device(config_dir: Path) -> None:
+    _put(config_dir, "exports/a.toml", 'device = "mem:1M"')
+    assert load_export("a") == ExportConfig("a", parse_address("mem:1M"))
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("", "exports/a.toml:1: 'device' is missing."),
+        ('\ndevice = "mem:x"', "exports/a.toml:2: 'x' is not a size."),
+        ('device = "/a/b"\nsize = -1', "exports/a.toml:2: '-1' is not a size."),
+        (
+            'device = "/a/b"\nreadonly = true',
+            "exports/a.toml:2: unknown key 'readonly'; did you mean 'read_only'?",
+        ),
+        ('device = "/a/b"\nlisten = "nbd://a"', "exports/a.toml:2: 'listen' must be a list, not a text."),
+    ],
+)
+def test_errors_in_an_export_file_name_the_line(config_dir: Path, text: str, complaint: str) -> None:
+    _put(config_dir, "exports/a.toml", text)
+    with pytest.raises(UsageError) as caught:
+        load_export("a")
+    assert caught.value.what == complaint
+
+
+def test_a_written_array_file_has_nothing_that_was_not_given(config_dir: Path) -> None:
+    path = create_array(ArrayConfig("p", "linear", (parse_address("/a/b"),)))
+    assert path.read_text() == 'layout = "linear"\nnodes = [\n    "/a/b",\n]\n'
+
+
+def test_a_file_that_cannot_be_read_is_a_clear_error(config_dir: Path) -> None:
+    (config_dir / "arrays/p.toml").mkdir(parents=True)
+    with pytest.raises(DsttoolError, match=r"Cannot read .*/arrays/p\.toml: Is a directory"):
+        load_array("p")
+
+
+def test_a_folder_that_cannot_be_made_is_a_clear_error(config_dir: Path) -> None:
+    (config_dir / "arrays").touch()
+    with pytest.raises(DsttoolError, match="arrays is not a folder"):
+        create_array(_config())

@@ -1,10 +1,17 @@
 """`export`."""
 
+import functools
+from typing import Final
+
 import click
 
-from dsttool.cli import render
 from dsttool.cli.serving import check_security, exit_with, report_ready, run_foreground
 from dsttool.cli.settings import Settings, shared
+
+_LOCAL_ONLY: Final = (
+    "Only this machine can connect: TCP port 6207 is for authorised keys, and there are none. "
+    "--listen names other places."
+)
 
 
 @click.command()
@@ -49,15 +56,10 @@ def export(
         read_only=read_only,
         listens=[parse_listen(text).with_security(security or "") for text in listens],
     )
-    if not chosen.listens:
-        render.note(
-            settings,
-            "Only this machine can connect: TCP port 6207 is for authorised keys, and there are none. "
-            "--listen names other places.",
-        )
+    remark = "" if chosen.listens else _LOCAL_ONLY
     if detach:
         report = daemon.detach(chosen.names[0], lambda ready: run_export.run(chosen, ready), settings.verbose)
-        report_ready(settings, report)
+        report_ready(settings, report, remark)
     else:
-        code = run_foreground(settings, lambda ready, running: run_export.run(chosen, ready, running))
-        exit_with(code)
+        run = functools.partial(run_export.run, chosen)
+        exit_with(run_foreground(settings, run, remark))

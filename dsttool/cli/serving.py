@@ -37,8 +37,10 @@ def check_security(word: str | None) -> None:
         )
 
 
-def report_ready(settings: Settings, report: "Report") -> None:
-    """Say what serves, where, and what to do next."""
+def report_ready(settings: Settings, report: "Report", remark: str = "") -> None:
+    """Say what serves, where, and what to do next; `remark` goes to stderr."""
+    if remark:
+        render.note(settings, remark)
     if settings.json:
         render.emit_json(settings, {"schema": "dsttool.ready/1", **report})
         return
@@ -53,7 +55,7 @@ def report_ready(settings: Settings, report: "Report") -> None:
         render.say(settings, f"Try: dsttool info '{nbd}'")
 
 
-def run_foreground(settings: Settings, run: Run) -> int:
+def run_foreground(settings: Settings, run: Run, remark: str = "") -> int:
     """Run a daemon in this process until it is stopped; its exit code."""
     from dsttool.engine.host.logs import Logs
 
@@ -68,7 +70,9 @@ def run_foreground(settings: Settings, run: Run) -> int:
 
     def ready(report: "Report") -> None:
         if live or settings.json:
-            report_ready(settings, report)
+            report_ready(settings, report, remark)
+        elif remark:
+            render.note(settings, remark)
         if line is not None:
             line.start()
 

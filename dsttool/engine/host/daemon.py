@@ -19,6 +19,7 @@ from typing import Any, Final, NoReturn
 
 from dsttool.engine.config import paths
 from dsttool.engine.control import messages
+from dsttool.engine.control.lock import NameLock
 from dsttool.engine.host.logs import Logs
 from dsttool.engine.vocabulary.errors import DsttoolError, from_oserror
 
@@ -40,7 +41,8 @@ def detach(name: str, serve: Serve, verbose: int = 0) -> Report:
     Its log goes to NAME.log in the runtime folder.
     """
     log_path = paths.log_file(name)
-    paths.make_folder(log_path.parent)
+    # Asked here already, so that a start in vain leaves no line in the log of the one that runs.
+    NameLock([name]).release()
     reader, writer = os.pipe()
     sys.stdout.flush()
     sys.stderr.flush()

@@ -17,13 +17,13 @@ from typing import Any, Final
 import dsttool
 from dsttool.engine.config import paths
 from dsttool.engine.config.listen import Listen
+from dsttool.engine.control.lock import NameLock
 from dsttool.engine.control.server import Answer, ControlServer
 from dsttool.engine.device.device import Device
 from dsttool.engine.device.request import Request
 from dsttool.engine.export.offer import Offer
 from dsttool.engine.host import daemon
 from dsttool.engine.host.listening import Listening
-from dsttool.engine.host.lock import NameLock
 from dsttool.engine.runtime.reactor import Reactor
 from dsttool.engine.vocabulary import limits, status
 from dsttool.engine.vocabulary.endpoint import Endpoint

@@ -9,11 +9,11 @@ from dsttool.engine.config.address import Address, parse_address
 from dsttool.engine.config.export_file import load_export
 from dsttool.engine.config.listen import Listen
 from dsttool.engine.config.names import check_name, is_name
+from dsttool.engine.control.lock import NameLock
 from dsttool.engine.export.offer import Offer
 from dsttool.engine.host.daemon import Ready
 from dsttool.engine.host.engine import Engine
 from dsttool.engine.host.listening import check_listens
-from dsttool.engine.host.lock import NameLock
 from dsttool.engine.host.open_node import open_local, reachable
 from dsttool.engine.runtime.reactor import Reactor
 from dsttool.engine.vocabulary.errors import NotFound, UsageError

@@ -14,7 +14,7 @@ def user_of(path: str) -> str:
         user = _mounted(found.st_rdev) or _swap(path) or _holders(found.st_rdev)
         if user:
             return user
-    return _locker(found)
+    return _locker(found) or (_opener(found.st_rdev) if stat.S_ISBLK(found.st_mode) else "")
 
 
 def _mounted(device: int) -> str:
@@ -47,9 +47,26 @@ def _locker(found: os.stat_result) -> str:
         if len(fields) > 5 and fields[1] == "FLOCK" and fields[5].rsplit(":", 1)[-1] == str(found.st_ino):
             major, minor, _ = fields[5].split(":")
             if (int(major, 16), int(minor, 16)) == (os.major(found.st_dev), os.minor(found.st_dev)):
-                name = "".join(_lines(f"/proc/{fields[4]}/comm")).strip()
-                return f"process {fields[4]}" + (f", {name}" if name else "")
+                return _process(fields[4])
     return ""
+
+
+def _opener(device: int) -> str:
+    """A process that has the device open; /proc does not show which of them did so with O_EXCL."""
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            for descriptor in os.scandir(f"/proc/{pid}/fd"):
+                opened = descriptor.stat()
+                if stat.S_ISBLK(opened.st_mode) and opened.st_rdev == device:
+                    return _process(pid)
+        except OSError:
+            pass  # it ended, or it belongs to somebody else
+    return ""
+
+
+def _process(pid: str) -> str:
+    name = "".join(_lines(f"/proc/{pid}/comm")).strip()
+    return f"process {pid}" + (f", {name}" if name else "")
 
 
 def _lines(path: str) -> list[str]:

@@ -15,8 +15,13 @@ def run(arguments: list[str]) -> int:
     """Run a command line; its exit code. Errors are said on stderr."""
     settings = Settings()
     try:
-        result = build().main(arguments, prog_name="dsttool", standalone_mode=False, obj=settings)
-        return result if isinstance(result, int) else 0
+        # Not Click's main(): that has its own idea of a reader that left, and of Ctrl-C.
+        root = build()
+        with root.make_context("dsttool", list(arguments), obj=settings) as context:
+            root.invoke(context)
+        return 0
+    except click.exceptions.Exit as end:
+        return end.exit_code
     except click.ClickException as error:
         return _report(settings, _from_click(error), error)
     except (click.Abort, KeyboardInterrupt):

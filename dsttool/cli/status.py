@@ -81,7 +81,7 @@ def _only(found: Status, name: str) -> Status:
         return {"schema": found["schema"], "arrays": arrays, "exports": exports, "daemons": daemons}
     for daemon in daemons:
         raise Unreachable(
-            f"The daemon {name} cannot be reached: {daemon['reason']}",
+            f"The daemon {name} cannot be reached: {daemon['reason']}.",
             f"It may have died; starting it again replaces {daemon['socket']}.",
         )
     if name in paths.array_names():

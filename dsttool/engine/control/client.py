@@ -31,7 +31,10 @@ class Client:
         self.path = path
         self._deadline = time.monotonic() + timeout
         self._timeout = timeout
-        self._socket = _connect(path, timeout)
+        try:
+            self._socket = _connect(path, timeout)
+        except OSError as error:
+            raise _unreachable(path, error) from None
 
     def call(self, command: str, **arguments: Any) -> Any:
         """The daemon's answer. Raises the error it answers with, Unreachable, TimedOut."""
@@ -93,9 +96,10 @@ def gather(runtime: Path, timeout: float = ANSWER_TIMEOUT) -> status.Status:
     selector = selectors.DefaultSelector()
     for path in sockets(runtime):
         try:
-            connection = _connect(path, timeout)
-            connection.sendall(messages.pack_command("status", {}))
-        except (errors.DsttoolError, OSError) as error:
+            connection = _ask_status(path, timeout)
+        except FileNotFoundError:
+            continue  # It has just ended.
+        except OSError as error:
             total["daemons"].append(_lost(path, error))
             continue
         connection.setblocking(False)
@@ -159,9 +163,19 @@ def _connect(path: Path, timeout: float) -> socket.socket:
     connection.settimeout(timeout)
     try:
         connection.connect(str(path))
-    except OSError as error:
+    except OSError:
         connection.close()
-        raise _unreachable(path, error) from None
+        raise
+    return connection
+
+
+def _ask_status(path: Path, timeout: float) -> socket.socket:
+    connection = _connect(path, timeout)
+    try:
+        connection.sendall(messages.pack_command("status", {}))
+    except OSError:
+        connection.close()
+        raise
     return connection
 
 
@@ -173,9 +187,8 @@ def _unreachable(path: Path, error: OSError) -> errors.DsttoolError:
         )
     if isinstance(error, FileNotFoundError):
         return errors.NotFound(f"Nothing called {name} is running.", "`dsttool status` lists what runs.")
-    reason = os.strerror(error.errno).lower() if error.errno else str(error)
     return errors.Unreachable(
-        f"The daemon {name} cannot be reached: {reason}.",
+        f"The daemon {name} cannot be reached: {_reason(error)}.",
         f"It may have died; starting it again replaces {path}.",
     )
 
@@ -185,7 +198,7 @@ def _receive(connection: socket.socket, path: Path, received: bytearray) -> stat
     try:
         part = connection.recv(1 << 16)
         if not part:
-            raise ConnectionResetError(errno.ECONNRESET, "hung up before it answered")
+            raise errors.ProtocolError("it hung up before it answered")
         received += part
         if len(received) > messages.ANSWER_BYTES_MAX:
             raise errors.ProtocolError("its answer is too long")
@@ -208,17 +221,24 @@ def _merge(total: status.Status, part: status.Status) -> None:
     total["daemons"] += part["daemons"]
 
 
+def _reason(error: Exception) -> str:
+    if isinstance(error, errors.DsttoolError):
+        return error.what
+    if isinstance(error, OSError) and error.errno:
+        return os.strerror(error.errno).lower()
+    return str(error)
+
+
 def _by_name(entry: Mapping[str, Any]) -> str:
     return str(entry["name"])
 
 
 def _lost(path: Path, error: Exception) -> status.DaemonStatus:
-    reason = error.what if isinstance(error, errors.DsttoolError) else str(error)
     return {
         "name": path.stem,
         "kind": None,
         "state": "unreachable",
-        "reason": reason,
+        "reason": _reason(error),
         "pid": None,
         "version": None,
         "since_ns": None,

@@ -44,6 +44,9 @@ class Device(ABC):
 
     capabilities: Capabilities
     name: str
+    # 16 bytes that stay the same as long as this is the same storage, over restarts too. A client
+    # that finds another identity under the same name refuses to go on.
+    identity: bytes
 
     @abstractmethod
     def submit(self, batch: list[Request]) -> None:

@@ -6,6 +6,7 @@ Calls return 0 or an errno and run in the I/O pool; none of them touches state o
 import ctypes
 import errno
 import fcntl
+import hashlib
 import os
 import stat
 import struct
@@ -43,6 +44,7 @@ class Backing:
     nowait: bool
     block_device: bool
     sector: int
+    identity: bytes
 
     def read_into(self, view: memoryview, offset: int) -> int:
         """Fill the view from `offset`."""
@@ -223,7 +225,15 @@ def _describe(fd: int, path: str, *, read_only: bool, size: int | None) -> Backi
         trim=trims,
         rotational=queue is not None and _read_int(f"{queue}/rotational") == 1,
     )
-    return Backing(path, fd, capabilities, _reads_nowait(fd), block_device, sector)
+    return Backing(
+        path, fd, capabilities, _reads_nowait(fd), block_device, sector, _identity(path, found, block_device)
+    )
+
+
+def _identity(path: str, found: os.stat_result, block_device: bool) -> bytes:
+    """The same after a restart, another for a file that was swapped for one of the same name."""
+    own = "block" if block_device else f"inode {found.st_ino}"
+    return hashlib.blake2b(f"{os.path.realpath(path)} {own}".encode(), digest_size=16).digest()
 
 
 def _reads_nowait(fd: int) -> bool:

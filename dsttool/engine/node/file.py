@@ -34,6 +34,7 @@ class FileDevice(Device):
         self._fd = backing.fd
         self.name = backing.path
         self.capabilities = backing.capabilities
+        self.identity = backing.identity
         self._mapping = MappedFile.of(backing.fd, backing.capabilities.size) if mapped else None
         self._read_flags = os.RWF_NOWAIT if backing.nowait else 0
         self._gate: OverlapGate[Request] = OverlapGate()

@@ -22,6 +22,7 @@ class MemoryDevice(Device):
         self._mapping = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | _NORESERVE)
         self._view = memoryview(self._mapping)
         self.name = name
+        self.identity = reactor.random_bytes(16)
         self.capabilities = Capabilities(size=size)
 
     def submit(self, batch: list[Request]) -> None:

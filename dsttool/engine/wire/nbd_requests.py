@@ -101,7 +101,7 @@ class RequestParser(Generic[R]):
                 if end > tail:
                     self.need = HEADER + length
                     break
-                if fits and writable and length and (not flags or flags == FUA and self._flags[WRITE]):
+                if fits and writable and length and (not flags or (flags == FUA and self._flags[WRITE])):
                     requests.append(make(WRITE, flags, offset, length, view[start:end], cookie, sink))
                     self.pinned = True
                     room_bytes -= length

@@ -1,0 +1,343 @@
+"""One DST client: preface, hello, then batches of requests answered by batches of replies.
+
+    preface -> hello -> (the session's older link is cut and drained) -> serving
+
+* Nothing changes on the server before a whole, valid hello has come.
+* A hello of a session that has a link already replaces it: the old link is read no more, and the
+  welcome waits until every request it brought has ended. So nothing of the old link can run after
+  what the new one brings.
+* Every request is checked here: operation, permission, bounds, alignment, size.
+"""
+
+import errno
+import logging
+from collections import deque
+from collections.abc import Callable
+from socket import socket
+from typing import Protocol
+
+from dsttool.engine.device.request import Request
+from dsttool.engine.export.budget import Budget
+from dsttool.engine.export.offer import Offer, Session
+from dsttool.engine.runtime.reactor import Reactor, Timer
+from dsttool.engine.transport.link import Link
+from dsttool.engine.vocabulary import limits
+from dsttool.engine.vocabulary.errors import ProtocolError
+from dsttool.engine.vocabulary.operations import (
+    CACHE,
+    FLUSH,
+    READ,
+    TRIM,
+    WIRE_FLAGS,
+    WRITE,
+    WRITE_ZEROES,
+)
+from dsttool.engine.wire import dst_hello, dst_preface, dst_records
+from dsttool.engine.wire.dst_hello import Hello, Welcome
+from dsttool.engine.wire.dst_messages import REQUEST, heads_of, pack_replies
+from dsttool.engine.wire.dst_records import CROSSOVER, PAYLOAD, PING, PONG, REQUESTS
+
+LOG = logging.getLogger(__name__)
+_OPERATIONS = (READ, WRITE, FLUSH, TRIM, CACHE, WRITE_ZEROES)
+_CHANGES = (WRITE, TRIM, WRITE_ZEROES)
+
+
+class Sessions(Protocol):
+    """What a connection needs of its server."""
+
+    security: int
+
+    def find(self, name: str) -> Offer | None:
+        """The offer of that name; the empty name is the only one."""
+
+    def claim(self, connection: "DstConnection", ready: Callable[[], None]) -> None:
+        """Make the connection its session's link; `ready` once the older one has ended."""
+
+    def ended(self, connection: "DstConnection") -> None:
+        """The connection is closed and nothing of it runs any more."""
+
+
+class DstConnection(Session):
+    """Receiver of one accepted socket."""
+
+    protocol = "dst"
+
+    def __init__(self, reactor: Reactor, sock: socket, peer: str, server: Sessions) -> None:
+        self.peer = peer
+        self.read_only = True
+        self.session = b""
+        self.hello: Hello | None = None
+        self._reactor = reactor
+        self._server = server
+        self._budget = Budget()
+        self._serving = False
+        self._running = 0
+        self._ended = False
+        self._sink = self._finished
+        self._replies: list[Request] = []
+        self._scheduled = False
+        self._announced: deque[Request] = deque()
+        self._deadline: Timer | None = reactor.call_later(limits.HANDSHAKE_TIMEOUT_NS, self._too_slow)
+        self.link = Link(reactor, sock, self)
+
+    @property
+    def in_flight(self) -> int:  # type: ignore[override]
+        """Requests not answered yet."""
+        return self._budget.requests
+
+    # -- what the link tells -------------------------------------------------------------------------
+
+    def received(self, view: memoryview, head: int, tail: int) -> tuple[int, int, bool]:
+        """See Receiver."""
+        try:
+            if not self.session:
+                if tail - head < dst_preface.CLIENT.size:
+                    return head, dst_preface.CLIENT.size, False
+                end = head + dst_preface.CLIENT.size
+                self._take_preface(bytes(view[head:end]))
+                head = end
+            return self._take_records(view, head, tail)
+        except ProtocolError as error:
+            self._refuse(dst_hello.REFUSED_PROTOCOL, error.what)
+            return tail, 0, False
+
+    def _take_records(self, view: memoryview, head: int, tail: int) -> tuple[int, int, bool]:
+        records, after, need = dst_records.split(view, head, tail)
+        pinned = False
+        for kind, count, start, end in records:
+            if not self.link.open:
+                return tail, 0, False
+            if kind == REQUESTS and self._serving:
+                pinned |= self._take_requests(view, count, start, end)
+            elif kind == PAYLOAD and self._serving:
+                self._take_payload(view[start:end])
+                pinned = True
+            elif kind == PING and self._serving:
+                self.link.send(
+                    [dst_records.header(PONG, end - start), bytes(view[start:end])], 8 + end - start
+                )
+            elif kind == dst_records.HELLO and self.hello is None:
+                self._take_hello(bytes(view[start:end]))
+            else:
+                raise ProtocolError(f"A record of type {kind} came when it must not.")
+        budget = self._budget
+        if self.link.open and (budget.room() <= 0 or budget.room_bytes(self.link.unsent) <= 0):
+            self.link.pause()
+        return after, need, pinned
+
+    def drained(self) -> None:
+        """See Receiver."""
+        self._maybe_resume()
+
+    def lost(self, reason: str) -> None:
+        """See Receiver."""
+        if reason:
+            LOG.warning("dst client %s: connection lost: %s", self.peer, reason)
+        self._down()
+
+    # -- preface and hello ---------------------------------------------------------------------------
+
+    def _take_preface(self, data: bytes) -> None:
+        preface = dst_preface.parse_client(data)
+        answer, refusal = dst_preface.answer(preface, self._server.security)
+        self.link.send([answer], len(answer))
+        if refusal:
+            LOG.warning("dst client %s refused: wrong version or security", self.peer)
+            self.link.flush()
+            self.close()
+        self.session = preface.session
+
+    def _take_hello(self, body: bytes) -> None:
+        hello = Hello.parse(body)
+        if hello.session != self.session:
+            raise ProtocolError("The hello's session is not the preface's.")
+        offer = self._server.find(hello.export)
+        if offer is None:
+            self._refuse(dst_hello.REFUSED_EXPORT, f"There is no export named '{hello.export}'.")
+            return
+        if offer.read_only and hello.access != dst_hello.READ_ONLY:
+            self._refuse(dst_hello.REFUSED_ACCESS, f"Export '{offer.name}' is read-only.")
+            return
+        self.hello = hello
+        self.offer = offer
+        self.owner = hello.owner or None
+        self.read_only = hello.access == dst_hello.READ_ONLY
+        self._server.claim(self, self._welcome)
+
+    def _welcome(self) -> None:
+        if not self.link.open:
+            return
+        can = self.offer.device.capabilities
+        names = ("flush", "fua", "trim", "write_zeroes", "fast_zero", "rotational")
+        body = Welcome(
+            export_id=self.offer.device.identity,
+            size=can.size,
+            block_min=can.block_min,
+            block_preferred=can.block_preferred,
+            payload_max=can.payload_max,
+            capabilities=frozenset(name for name in names if getattr(can, name)),
+            window=limits.CLIENT_REQUESTS_MAX,
+            window_bytes=limits.CLIENT_BYTES_MAX,
+            access=dst_hello.READ_ONLY if self.read_only else dst_hello.READ_WRITE,
+        ).pack()
+        self._serving = True
+        self._cancel_deadline()
+        self.offer.sessions.append(self)
+        self.link.send([dst_records.header(dst_records.WELCOME, len(body)), body], 8 + len(body))
+
+    def _too_slow(self) -> None:
+        LOG.warning("dst client %s: no hello in time; closed", self.peer)
+        self.close()
+
+    # -- requests --------------------------------------------------------------------------------------
+
+    def _take_requests(self, view: memoryview, count: int, start: int, end: int) -> bool:
+        """One batch: everything whole goes to the device as one list. True if payloads stay in view."""
+        can = self.offer.device.capabilities
+        size, payload_max, mask = can.size, can.payload_max, can.block_min - 1
+        sink, writable = self._sink, not self.read_only
+        batch: list[Request] = []
+        refused: list[Request] = []
+        total = 0
+        heads, position = heads_of(REQUEST, view, count, start, end)
+        for id_, offset, length, op, flags, _ in heads:
+            request = Request(op, flags, offset, length, None, id_, sink)
+            if op <= WRITE:
+                total += length
+                if op == WRITE:
+                    if length >= CROSSOVER:
+                        self._announce(request)
+                        continue
+                    request.data = view[position : position + length]
+                    position += length
+                fits = offset + length <= size and length <= payload_max and not (offset | length) & mask
+                if fits and length and (op == READ or writable) and not flags & ~WIRE_FLAGS:
+                    batch.append(request)
+                    continue
+            error = self._error(request)
+            if error is None:
+                batch.append(request)
+            else:
+                request.error = error
+                refused.append(request)
+        if position != end:
+            raise ProtocolError("A batch's payloads are not as long as its heads say.")
+        self._budget.requests += len(batch) + len(refused)
+        self._budget.bytes += total
+        self._run(batch, refused)
+        return position != start + REQUEST.size * count
+
+    def _announce(self, request: Request) -> None:
+        if request.length > limits.REQUEST_MAX or len(self._announced) >= limits.CLIENT_REQUESTS_MAX:
+            raise ProtocolError("A payload was announced that is beyond all bounds.")
+        self._announced.append(request)
+        self._budget.requests += 1
+
+    def _take_payload(self, payload: memoryview) -> None:
+        if not self._announced or self._announced[0].length != len(payload):
+            raise ProtocolError("A payload came that was not announced.")
+        request = self._announced.popleft()
+        request.data = payload
+        error = self._error(request)
+        if error is None:
+            self._run([request], [])
+        else:
+            request.error = error
+            self._run([], [request])
+
+    def _run(self, batch: list[Request], refused: list[Request]) -> None:
+        self._running += len(batch) + len(refused)
+        if refused:
+            self._finished(refused)
+        if batch:
+            self.offer.device.submit(batch)
+
+    def _error(self, request: Request) -> int | None:
+        """None if the request may run; else its answer, which is 0 where there is nothing to do."""
+        can, op = self.offer.device.capabilities, request.op
+        if op not in _OPERATIONS or request.flags & ~WIRE_FLAGS:
+            return errno.EINVAL
+        if self.read_only and op in _CHANGES:
+            return errno.EROFS
+        if op == FLUSH:
+            return errno.EINVAL if request.offset or request.length else None
+        if request.offset + request.length > can.size:
+            return errno.ENOSPC if op in _CHANGES else errno.EINVAL
+        if (request.offset | request.length) & (can.block_min - 1):
+            return errno.EINVAL
+        if op <= WRITE and request.length > can.payload_max:
+            return errno.EINVAL
+        return None if request.length else 0
+
+    # -- replies ---------------------------------------------------------------------------------------
+
+    def _finished(self, requests: list[Request]) -> None:
+        """The sink of every request of this client."""
+        self._running -= len(requests)
+        self.offer.count(requests)
+        if not self.link.open:
+            self._maybe_ended()
+            return
+        self._replies += requests
+        if not self._scheduled:
+            self._scheduled = True
+            self._reactor.flush_later(self)
+
+    def flush(self) -> None:
+        """Send the replies of this turn as one batch."""
+        self._scheduled = False
+        replies, self._replies = self._replies, []
+        if not self.link.open:
+            return
+        budget = self._budget
+        budget.requests -= len(replies)
+        for request in replies:
+            if request.op <= WRITE:
+                budget.bytes -= request.length
+        self.link.send(*pack_replies(replies))
+        self._maybe_resume()
+
+    def _maybe_resume(self) -> None:
+        if self.link.paused and self._budget.relaxed(self.link.unsent):
+            self.link.resume()
+
+    # -- the end -----------------------------------------------------------------------------------------
+
+    def _refuse(self, code: int, reason: str) -> None:
+        """Tell why, and close."""
+        LOG.warning("dst client %s refused: %s", self.peer, reason)
+        if self.link.open:
+            body = dst_hello.pack_reason(code, reason)
+            self.link.send([dst_records.header(dst_records.REFUSAL, len(body)), body], 8 + len(body))
+            self.link.flush()
+        self.close()
+
+    def retire(self) -> None:
+        """A newer link of the session takes over: read no more; `ended` follows."""
+        body = dst_hello.pack_reason(dst_hello.REPLACED, "A newer connection of this session replaced this.")
+        if self.link.open:
+            self.link.send([dst_records.header(dst_records.NOTICE, len(body)), body], 8 + len(body))
+            self.link.flush()
+        self.close()
+
+    def close(self) -> None:
+        """Close the connection now. What runs on the device goes on; `ended` follows it."""
+        self.link.close()
+        self._down()
+
+    def _down(self) -> None:
+        self._cancel_deadline()
+        if self._serving and self in self.offer.sessions:
+            self.offer.sessions.remove(self)
+        self._announced.clear()
+        self._maybe_ended()
+
+    def _maybe_ended(self) -> None:
+        if not self._ended and not self.link.open and not self._running:
+            self._ended = True
+            self._server.ended(self)
+
+    def _cancel_deadline(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None

@@ -1,0 +1,66 @@
+"""DstServer: offers over DST/2, and which link each session has."""
+
+import logging
+from collections.abc import Callable, Sequence
+from socket import socket
+
+from dsttool.engine.export.dst_connection import DstConnection
+from dsttool.engine.export.offer import Offer
+from dsttool.engine.runtime.reactor import Reactor
+from dsttool.engine.vocabulary import limits
+from dsttool.engine.wire import dst_preface
+
+LOG = logging.getLogger(__name__)
+
+
+class DstServer:
+    """Serves `offers` by name; the empty name is the only one. `accept` is a listener's on_accept."""
+
+    def __init__(
+        self, reactor: Reactor, offers: Sequence[Offer], *, security: int = dst_preface.NONE
+    ) -> None:
+        self.security = security
+        self._reactor = reactor
+        self._offers = {offer.name: offer for offer in offers}
+        self.connections: set[DstConnection] = set()
+        self._holders: dict[bytes, DstConnection] = {}
+        self._claims: dict[DstConnection, tuple[DstConnection, Callable[[], None]]] = {}
+
+    def accept(self, sock: socket, peer: str) -> None:
+        """Take a connected, non-blocking socket."""
+        if len(self.connections) >= limits.CLIENTS_MAX:
+            LOG.warning("dst client %s refused: %d clients are connected", peer, len(self.connections))
+            sock.close()
+            return
+        self.connections.add(DstConnection(self._reactor, sock, peer, self))
+
+    def close(self) -> None:
+        """Close every connection."""
+        for connection in list(self.connections):
+            connection.close()
+
+    def find(self, name: str) -> Offer | None:
+        """See Sessions."""
+        if not name and len(self._offers) == 1:
+            return next(iter(self._offers.values()))
+        return self._offers.get(name)
+
+    def claim(self, connection: DstConnection, ready: Callable[[], None]) -> None:
+        """See Sessions. A third link that comes while the second waits takes the second's place."""
+        older = self._holders.get(connection.session)
+        self._holders[connection.session] = connection
+        if older is None:
+            ready()
+            return
+        running = next((first for first, (waiting, _) in self._claims.items() if waiting is older), older)
+        self._claims[running] = (connection, ready)
+        older.retire()
+
+    def ended(self, connection: DstConnection) -> None:
+        """See Sessions."""
+        self.connections.discard(connection)
+        if self._holders.get(connection.session) is connection:
+            del self._holders[connection.session]
+        _, ready = self._claims.pop(connection, (None, None))
+        if ready is not None:
+            ready()

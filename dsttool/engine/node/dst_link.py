@@ -1,0 +1,300 @@
+"""The client's side of one DST link: connect, preface, hello, welcome, then records; and again.
+
+    state       event                                    next
+    ----------  ---------------------------------------  ---------------------------------
+    down        start, or the backoff's timer            connecting
+    connecting  the socket is connected                  handshake (preface and hello sent)
+    handshake   welcome                                  up
+    up          idle for ping_interval                   up (ping sent)
+    any         lost, timed out, refused, pings missed   down (backoff), connecting again
+    any         another export than before, or closed    down, for good
+
+A welcome resets the backoff. Times are the policy's. What the link carries is its owner's matter.
+"""
+
+import logging
+import os
+from socket import SO_ERROR, SOL_SOCKET, socket
+from typing import Protocol
+
+from dsttool.engine.runtime.reactor import WRITABLE, Reactor, Timer
+from dsttool.engine.transaction.policy import Policy, backoff
+from dsttool.engine.transport.link import Bytes, Link
+from dsttool.engine.vocabulary.endpoint import Endpoint
+from dsttool.engine.vocabulary.errors import DsttoolError, ProtocolError, Unreachable
+from dsttool.engine.vocabulary.status import LinkStatus
+from dsttool.engine.wire import dst_hello, dst_preface, dst_records
+from dsttool.engine.wire.dst_hello import Hello, Welcome
+
+LOG = logging.getLogger(__name__)
+
+
+class LinkOwner(Protocol):
+    """The node above a link."""
+
+    def hello(self, epoch: int) -> Hello:
+        """What to say at this connect."""
+
+    def check_welcome(self, welcome: Welcome) -> DsttoolError | None:
+        """The server's answer; an error says why the node does not go on with it, for good."""
+
+    def link_up(self) -> None:
+        """The link is up: send."""
+
+    def link_down(self, error: DsttoolError, final: bool) -> None:
+        """The link is not up (any more), or an attempt failed. Final: there will be no other."""
+
+    def take_replies(self, view: memoryview, count: int, start: int, end: int) -> bool:
+        """A REPLIES body; True if views of it are kept. May raise ProtocolError."""
+
+    def take_payload(self, payload: memoryview) -> None:
+        """A PAYLOAD body, to keep. May raise ProtocolError."""
+
+
+class DstLink:
+    """One link of a session. `state`: down, connecting, handshake, up (vocabulary.md)."""
+
+    def __init__(
+        self,
+        reactor: Reactor,
+        name: str,
+        endpoint: Endpoint,
+        session: bytes,
+        policy: Policy,
+        owner: LinkOwner,
+    ) -> None:
+        self._reactor = reactor
+        self._name = name
+        self._endpoint = endpoint
+        self._session = session
+        self._owner = owner
+        self._link: Link | None = None
+        self._sock: socket | None = None
+        self._timer: Timer | None = None
+        self._deadline: Timer | None = None
+        self._attempt = 0
+        self._missed = 0
+        self._pinged_at = self._hello_at = 0
+        self._prefaced = False
+        self._closed = False
+        self.policy = policy
+        self.state = "down"
+        self.since = reactor.now
+        self.connects = 0
+        self.rtt: int | None = None
+
+    def status(self) -> LinkStatus:
+        """The fields of interface.md."""
+        return {
+            "state": self.state,
+            "security": "none",
+            "rtt_ns": self.rtt,
+            "connects": self.connects,
+            "since_ns": self._reactor.now - self.since,
+        }
+
+    def send(self, buffers: list[Bytes], size: int) -> None:
+        """Queue records; only while up."""
+        assert self._link is not None
+        self._link.send(buffers, size)
+
+    def close(self) -> None:
+        """End for good; the owner is not told."""
+        self._closed = True
+        self._drop()
+        self._enter("down")
+
+    # -- connecting ----------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Begin an attempt to connect."""
+        if self._closed:
+            return
+        self._enter("connecting")
+        self._deadline = self._reactor.call_later(
+            self.policy.connect_timeout_ns,
+            lambda: self._fail(_unreachable(self._endpoint, "no answer in time")),
+        )
+        if self._endpoint.family in ("tcp", "mptcp"):
+            network, endpoint, deadline = self._reactor.network, self._endpoint, self._deadline
+            self._reactor.run_blocking(
+                lambda: network.resolve(endpoint),
+                lambda found, error: self._resolved(found, error) if deadline is self._deadline else None,
+            )
+        else:
+            self._connect(self._endpoint)
+
+    def _resolved(self, found: list[Endpoint], error: BaseException | None) -> None:
+        if self._closed:
+            return
+        if isinstance(error, DsttoolError):
+            self._fail(error)
+        elif error is not None:
+            raise error
+        else:
+            # The next attempt takes the host's next address.
+            self._connect(found[self._attempt % len(found)])
+
+    def _connect(self, endpoint: Endpoint) -> None:
+        try:
+            sock = self._reactor.network.connect(endpoint)
+        except OSError as error:
+            self._fail(_unreachable(self._endpoint, os.strerror(error.errno or 0)))
+            return
+        self._sock = sock
+        self._reactor.register(sock.fileno(), self._connected, WRITABLE)
+
+    def _connected(self, _events: int) -> None:
+        sock = self._sock
+        assert sock is not None
+        self._reactor.unregister(sock.fileno())
+        self._sock = None
+        code = sock.getsockopt(SOL_SOCKET, SO_ERROR)
+        if code:
+            sock.close()
+            self._fail(_unreachable(self._endpoint, os.strerror(code)))
+            return
+        self._enter("handshake")
+        self._prefaced = False
+        self._hello_at = self._reactor.now
+        self._link = Link(self._reactor, sock, self)
+        body = self._owner.hello(self.connects + 1).pack()
+        preface = dst_preface.client_preface(dst_preface.NONE, self._session)
+        hello = preface + dst_records.header(dst_records.HELLO, len(body)) + body
+        self._link.send([hello], len(hello))
+
+    # -- what comes in ---------------------------------------------------------------------------------
+
+    def received(self, view: memoryview, head: int, tail: int) -> tuple[int, int, bool]:
+        """See Receiver."""
+        try:
+            if not self._prefaced:
+                if tail - head < dst_preface.SERVER.size:
+                    return head, dst_preface.SERVER.size, False
+                end = head + dst_preface.SERVER.size
+                dst_preface.check_server(bytes(view[head:end]), dst_preface.NONE)
+                self._prefaced = True
+                head = end
+            return self._take_records(view, head, tail)
+        except ProtocolError as error:
+            self._fail(error)
+            return tail, 0, False
+
+    def _take_records(self, view: memoryview, head: int, tail: int) -> tuple[int, int, bool]:
+        records, after, need = dst_records.split(view, head, tail)
+        self._missed = 0
+        pinned = False
+        for kind, count, start, end in records:
+            if self._link is None:  # closed by what the last record brought
+                return tail, 0, False
+            if kind == dst_records.REPLIES and self.state == "up":
+                pinned |= self._owner.take_replies(view, count, start, end)
+            elif kind == dst_records.PAYLOAD and self.state == "up":
+                self._owner.take_payload(view[start:end])
+                pinned = True
+            elif not self._take_other(kind, bytes(view[start:end])):
+                return tail, 0, False
+        return after, need, pinned
+
+    def _take_other(self, kind: int, body: bytes) -> bool:
+        """Everything but the hot path. False when the link has ended."""
+        if kind == dst_records.PONG:
+            self.rtt = self._reactor.now - self._pinged_at
+        elif kind == dst_records.WELCOME and self.state == "handshake":
+            return self._take_welcome(Welcome.parse(body))
+        elif kind == dst_records.REFUSAL:
+            self._fail(dst_hello.parse_reason(body)[1])
+            return False
+        elif kind == dst_records.NOTICE:
+            LOG.warning("%s: %s", self._name, dst_hello.parse_reason(body)[1])
+        else:
+            raise ProtocolError(f"A record of type {kind} came when it must not.")
+        return True
+
+    def _take_welcome(self, welcome: Welcome) -> bool:
+        error = self._owner.check_welcome(welcome)
+        if error is not None:
+            self._give_up(error)
+            return False
+        self._attempt = 0
+        self._missed = 0
+        self.connects += 1
+        self.rtt = self._reactor.now - self._hello_at
+        self._enter("up")
+        self._cancel_timers()
+        self._timer = self._reactor.call_later(self.policy.ping_interval_ns, self._beat)
+        self._owner.link_up()
+        return True
+
+    def drained(self) -> None:
+        """See Receiver: nothing to do, the window bounds what is queued."""
+
+    def lost(self, reason: str) -> None:
+        """See Receiver."""
+        self._link = None
+        self._fail(_unreachable(self._endpoint, reason or "the connection was closed"))
+
+    # -- liveness --------------------------------------------------------------------------------------
+
+    def _beat(self) -> None:
+        """While up, once per ping interval: ping an idle link, give up a dead one."""
+        link = self._link
+        assert link is not None
+        interval = self.policy.ping_interval_ns
+        quiet = self._reactor.now - link.received_at
+        if quiet < interval:
+            self._missed = 0
+            self._timer = self._reactor.call_later(interval - quiet, self._beat)
+            return
+        if self._missed >= self.policy.ping_misses:
+            self._fail(_unreachable(self._endpoint, f"no answer to {self._missed} pings"))
+            return
+        self._missed += 1
+        self._pinged_at = self._reactor.now
+        token = self._pinged_at.to_bytes(8, "big")
+        link.send([dst_records.header(dst_records.PING, 8) + token], 16)
+        self._timer = self._reactor.call_later(interval, self._beat)
+
+    # -- the end of a connection -----------------------------------------------------------------------
+
+    def _fail(self, error: DsttoolError) -> None:
+        """This attempt or connection is over; try again after the backoff."""
+        self._drop()
+        self._attempt += 1
+        self._enter("down")
+        wait = backoff(self.policy, self._attempt, self._reactor.random())
+        self._timer = self._reactor.call_later(wait, self.start)
+        self._owner.link_down(error, False)
+
+    def _give_up(self, error: DsttoolError) -> None:
+        """The export is not the one it was: it must not be used again."""
+        self.close()
+        self._owner.link_down(error, True)
+
+    def _drop(self) -> None:
+        self._cancel_timers()
+        if self._sock is not None:
+            self._reactor.unregister(self._sock.fileno())
+            self._sock.close()
+            self._sock = None
+        if self._link is not None:
+            self._link.close()
+            self._link = None
+
+    def _cancel_timers(self) -> None:
+        for timer in (self._timer, self._deadline):
+            if timer is not None:
+                timer.cancel()
+        self._timer = self._deadline = None
+
+    def _enter(self, state: str) -> None:
+        if state != self.state:
+            self.state = state
+            self.since = self._reactor.now
+
+
+def _unreachable(endpoint: Endpoint, reason: str) -> DsttoolError:
+    return Unreachable(
+        f"Cannot reach {endpoint}: {reason[:1].lower()}{reason[1:]}.",
+        "Check that the export runs there and that the address is right.",
+    )

@@ -1,0 +1,80 @@
+"""DST/2 records: what a link carries after the preface.
+
+    record header, 8 bytes, big-endian
+      0  u32  length of the body in bytes
+      4  u8   type
+      5  u8   reserved, 0
+      6  u16  count: heads in a REQUESTS or REPLIES body, else 0
+
+A record is either many small messages or one announced payload. A batch body (REQUESTS, REPLIES) is
+`count` fixed heads followed by their payloads, in order, without gaps. A payload of at least
+CROSSOVER bytes is not in the batch: it comes as a PAYLOAD record of its own, and PAYLOAD records answer
+the announcements of their direction first in, first out. So a large payload is never joined with its
+header, which sealing could not do without a copy, and other records may come between.
+"""
+
+from struct import Struct
+from typing import Final
+
+from dsttool.engine.vocabulary import limits
+from dsttool.engine.vocabulary.errors import ProtocolError
+
+HEADER: Final = Struct(">IBBH")
+
+HELLO: Final = 1
+WELCOME: Final = 2
+REFUSAL: Final = 3
+REQUESTS: Final = 4
+REPLIES: Final = 5
+PAYLOAD: Final = 6
+PING: Final = 7
+PONG: Final = 8
+NOTICE: Final = 9
+
+# From this length on a payload is a record of its own. Sealing crosses over near it too.
+CROSSOVER: Final = 32 * limits.KIB
+# A batch's body stays below this, so that it fits the usual receive segment whole.
+BATCH_BYTES_MAX: Final = limits.SEGMENT_BYTES - 4 * limits.KIB
+BATCH_COUNT_MAX: Final = 1024
+# Hello, welcome and refusal: names, and the finished ids of a whole window.
+GREETING_BYTES_MAX: Final = 64 * limits.KIB
+PING_BYTES: Final = 8
+
+_BODY_MAX: Final = {
+    HELLO: GREETING_BYTES_MAX,
+    WELCOME: GREETING_BYTES_MAX,
+    REFUSAL: GREETING_BYTES_MAX,
+    REQUESTS: BATCH_BYTES_MAX,
+    REPLIES: BATCH_BYTES_MAX,
+    PAYLOAD: limits.REQUEST_MAX,
+    PING: PING_BYTES,
+    PONG: PING_BYTES,
+    NOTICE: GREETING_BYTES_MAX,
+}
+
+Record = tuple[int, int, int, int]
+
+
+def header(kind: int, length: int, count: int = 0) -> bytes:
+    """A record header for a body of `length` bytes."""
+    return HEADER.pack(length, kind, 0, count)
+
+
+def split(view: memoryview, head: int, tail: int) -> tuple[list[Record], int, int]:
+    """The whole records in view[head:tail].
+
+    Returns ((type, count, start, end) of each body, new head, bytes the record at the new head needs
+    in all). Raises ProtocolError for a header that no peer of ours sends.
+    """
+    records: list[Record] = []
+    unpack = HEADER.unpack_from
+    while tail - head >= 8:
+        length, kind, reserved, count = unpack(view, head)
+        if length > _BODY_MAX.get(kind, -1) or reserved:
+            raise ProtocolError(f"A record of type {kind} with {length} bytes breaks the DST protocol.")
+        end = head + 8 + length
+        if end > tail:
+            return records, head, 8 + length
+        records.append((kind, count, head + 8, end))
+        head = end
+    return records, head, 8

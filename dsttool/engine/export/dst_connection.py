@@ -72,7 +72,7 @@ class DstConnection(Session):
         self._budget = Budget()
         self._serving = False
         self._running = 0
-        self._ended = False
+        self._ended = self._leaving = False
         self._sink = self._finished
         self._replies: list[Request] = []
         self._scheduled = False
@@ -298,7 +298,9 @@ class DstConnection(Session):
         self._maybe_resume()
 
     def _maybe_resume(self) -> None:
-        if self.link.paused and self._budget.relaxed(self.link.unsent):
+        if self._leaving:
+            self._maybe_leave()
+        elif self.link.paused and self._budget.relaxed(self.link.unsent):
             self.link.resume()
 
     # -- the end -----------------------------------------------------------------------------------------
@@ -319,6 +321,18 @@ class DstConnection(Session):
             self.link.send([dst_records.header(dst_records.NOTICE, len(body)), body], 8 + len(body))
             self.link.flush()
         self.close()
+
+    def leave(self) -> None:
+        """Take nothing more; close once everything begun is answered and sent."""
+        self._leaving = True
+        self.link.pause()
+        self._maybe_leave()
+
+    def _maybe_leave(self) -> None:
+        if not self._running and not self._replies and self.link.open:
+            self.link.flush()
+            if not self.link.unsent:
+                self.close()
 
     def close(self) -> None:
         """Close the connection now. What runs on the device goes on; `ended` follows it."""

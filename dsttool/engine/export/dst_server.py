@@ -34,6 +34,11 @@ class DstServer:
             return
         self.connections.add(DstConnection(self._reactor, sock, peer, self))
 
+    def drain(self) -> None:
+        """Let every connection answer what it has begun, take nothing more, and close."""
+        for connection in list(self.connections):
+            connection.leave()
+
     def close(self) -> None:
         """Close every connection."""
         for connection in list(self.connections):

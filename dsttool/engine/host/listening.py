@@ -19,6 +19,7 @@ from typing import Final, Literal, Protocol
 from dsttool.engine.config import paths
 from dsttool.engine.config.listen import Listen, check_exposure
 from dsttool.engine.config.supported import check_listen_supported
+from dsttool.engine.export.dst_server import DstServer
 from dsttool.engine.export.nbd_server import NbdServer
 from dsttool.engine.export.offer import Offer
 from dsttool.engine.runtime.reactor import Reactor
@@ -28,7 +29,10 @@ from dsttool.engine.vocabulary.errors import DsttoolError, NotFound, UsageError
 
 LOG = logging.getLogger(__name__)
 
-_ALWAYS: Final[tuple[tuple[Literal["dst", "nbd"], Callable[[str], Path]], ...]] = (("nbd", paths.nbd_socket),)
+_ALWAYS: Final[tuple[tuple[Literal["dst", "nbd"], Callable[[str], Path]], ...]] = (
+    ("nbd", paths.nbd_socket),
+    ("dst", paths.dst_socket),
+)
 
 
 class Server(Protocol):
@@ -63,7 +67,12 @@ class Listening:
         self._reactor = reactor
         self._offers = offers
         self._listeners: list[Listener] = []
-        self.servers: list[Server] = []
+        self._servers: dict[tuple[str, tuple[str, ...]], Server] = {}
+
+    @property
+    def servers(self) -> list[Server]:
+        """All servers behind the listeners."""
+        return list(self._servers.values())
 
     def bind(self, listens: Sequence[Listen]) -> None:
         """Bind all places and note their addresses in the offers. Raises what the system refuses."""
@@ -75,7 +84,7 @@ class Listening:
             for protocol, path in _ALWAYS
         ]
         # The first name's sockets offer everything, the others' what they are named after.
-        always[:1] = [replace(listen, export="") for listen in always[:1]]
+        always[:2] = [replace(listen, export="") for listen in always[:2]]
         try:
             for listen in [*always, *listens]:
                 self._bind(listen)
@@ -133,9 +142,12 @@ class Listening:
             offer.addresses.append(str(listen.address(listen.export if only else offer.name, bound)))
 
     def _server(self, listen: Listen, offers: Sequence[Offer]) -> Server:
-        server: Server
-        server = NbdServer(self._reactor, offers)
-        self.servers.append(server)
+        """One server for each protocol and set of offers: a session may come by any of its places."""
+        key = (listen.protocol, tuple(offer.name for offer in offers))
+        server = self._servers.get(key)
+        if server is None:
+            kind = NbdServer if listen.protocol == "nbd" else DstServer
+            server = self._servers[key] = kind(self._reactor, offers)
         return server
 
 

@@ -1,20 +1,50 @@
-"""From an address to the Device behind it."""
+"""From addresses to the Devices behind them, connected and ready."""
 
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
+from typing import Final
 
 from dsttool.engine.config import paths
 from dsttool.engine.config.address import Address
 from dsttool.engine.config.supported import check_supported
 from dsttool.engine.device.device import Device
+from dsttool.engine.node.dst import DstNode
+from dsttool.engine.node.file import FileDevice
+from dsttool.engine.node.memory import MemoryDevice
+from dsttool.engine.node.nbd import NbdNode
 from dsttool.engine.runtime.reactor import Reactor
+from dsttool.engine.transaction.policy import SINGLE_COPY, Policy
 from dsttool.engine.vocabulary.endpoint import Endpoint
-from dsttool.engine.vocabulary.errors import NotFound
+from dsttool.engine.vocabulary.errors import DsttoolError, NotFound
+
+_POLICY_FIELDS: Final = frozenset(field.name for field in fields(Policy))
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """How to open one device.
+
+    name: in messages and the status; the address if empty. size: create a file that does not exist,
+    in bytes. mapped: as in FileDevice.open. base: the policy that the address's options change.
+    owner, ordered_above: as in DstNode.
+    """
+
+    address: Address
+    name: str = ""
+    read_only: bool = False
+    size: int | None = None
+    mapped: bool = False
+    base: Policy = SINGLE_COPY
+    owner: str = ""
+    ordered_above: bool = False
 
 
 def reachable(address: Address) -> Address:
     """The address with a NAME replaced by the socket of what runs here under that name.
 
-    NotFound if nothing does; UsageError if this release cannot do what the address asks for.
+    Paths become absolute. NotFound if nothing of that name runs; UsageError if this release cannot
+    do what the address asks for.
     """
     check_supported(address)
     if address.kind != "name":
@@ -23,30 +53,78 @@ def reachable(address: Address) -> Address:
     if not path.exists():
         raise NotFound(
             f"Nothing called {address.export} is running.",
-            "`dsttool status` lists what runs; a file is written with a '/', for example "
-            f"./{address.export}.",
+            f"`dsttool status` lists what runs; a file is written with a '/': ./{address.export}",
         )
     return Address("dst", Endpoint("unix", path=str(path)), address.export)
 
 
-def open_local(
-    reactor: Reactor,
-    address: Address,
-    *,
-    read_only: bool = False,
-    size: int | None = None,
-    mapped: bool = False,
-) -> Device | None:
-    """The file or memory at an address, opened; None for an address of another kind.
+def open_all(reactor: Reactor, openings: Sequence[Opening]) -> list[Device | DsttoolError]:
+    """Open devices, remote ones at the same time; for each the device, or why there is none.
 
-    size: creates a file that does not exist. mapped: as in FileDevice.open.
+    Turns the reactor until all have answered, at most as long as their connect timeouts.
     """
+    results: list[Device | DsttoolError | None] = [None] * len(openings)
+
+    def settle(index: int, device: Device) -> Callable[[DsttoolError | None], None]:
+        def ready(error: DsttoolError | None) -> None:
+            results[index] = error or device
+
+        return ready
+
+    for index, opening in enumerate(openings):
+        try:
+            device = _make(reactor, opening)
+        except DsttoolError as error:
+            results[index] = error
+            continue
+        if isinstance(device, DstNode | NbdNode):
+            device.connect(settle(index, device))
+        else:
+            results[index] = device
+    reactor.run_until(lambda: None not in results)
+    return [result for result in results if result is not None]
+
+
+def open_one(reactor: Reactor, opening: Opening) -> Device:
+    """Open one device. Raises why there is none."""
+    (result,) = open_all(reactor, [opening])
+    if isinstance(result, DsttoolError):
+        raise result
+    return result
+
+
+def policy_of(address: Address, base: Policy) -> Policy:
+    """The base policy with what the address's options change."""
+    return replace(base, **{key: value for key, value in address.policy.items() if key in _POLICY_FIELDS})
+
+
+def _make(reactor: Reactor, opening: Opening) -> Device:
+    address = reachable(opening.address)
+    name = opening.name or str(address.bare())
     if address.kind == "file":
-        from dsttool.engine.node.file import FileDevice
-
-        return FileDevice.open(reactor, address.path, read_only=read_only, size=size, mapped=mapped)
+        return FileDevice.open(
+            reactor, address.path, read_only=opening.read_only, size=opening.size, mapped=opening.mapped
+        )
     if address.kind == "mem":
-        from dsttool.engine.node.memory import MemoryDevice
-
-        return MemoryDevice(reactor, address.size, str(address))
-    return None
+        return MemoryDevice(reactor, address.size, name)
+    assert address.endpoint is not None
+    policy = policy_of(address, opening.base)
+    if address.kind == "nbd":
+        return NbdNode(
+            reactor,
+            name,
+            address.endpoint,
+            address.export,
+            policy=policy,
+            read_only=opening.read_only,
+        )
+    return DstNode(
+        reactor,
+        name,
+        address.endpoint,
+        address.export,
+        policy=policy,
+        read_only=opening.read_only,
+        owner=opening.owner,
+        ordered_above=opening.ordered_above,
+    )

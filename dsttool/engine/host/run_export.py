@@ -14,9 +14,9 @@ from dsttool.engine.export.offer import Offer
 from dsttool.engine.host.daemon import Ready
 from dsttool.engine.host.engine import Engine
 from dsttool.engine.host.listening import check_listens
-from dsttool.engine.host.open_node import open_local, reachable
+from dsttool.engine.host.open_node import Opening, open_all, reachable
 from dsttool.engine.runtime.reactor import Reactor
-from dsttool.engine.vocabulary.errors import NotFound, UsageError
+from dsttool.engine.vocabulary.errors import DsttoolError, NotFound, UsageError
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,18 +86,25 @@ def run(chosen: ExportPlan, ready: Ready, running: Callable[[Engine], None] | No
     """Serve until stopped; the exit code. `running` gets the engine before it serves."""
     with NameLock(chosen.names) as lock:
         reactor = Reactor()
-        offers = [_offer(reactor, each) for each in chosen.offered]
+        offers = _offers(reactor, chosen)
         engine = Engine("export", reactor, lock, offers, lambda: ([], [offer.status() for offer in offers]))
         if running is not None:
             running(engine)
         return engine.serve(chosen.listens, ready)
 
 
-def _offer(reactor: Reactor, each: Offered) -> Offer:
-    device = open_local(reactor, each.device, read_only=each.read_only, size=each.size, mapped=True)
-    if device is None:
-        raise UsageError(f"{each.device} cannot be exported yet.")
-    return Offer(each.name, device, read_only=each.read_only)
+def _offers(reactor: Reactor, chosen: ExportPlan) -> list[Offer]:
+    """Every device opened and offered; raises the first failure."""
+    openings = [
+        Opening(each.device, read_only=each.read_only, size=each.size, mapped=True) for each in chosen.offered
+    ]
+    devices = open_all(reactor, openings)
+    offers = []
+    for each, device in zip(chosen.offered, devices):
+        if isinstance(device, DsttoolError):
+            raise device
+        offers.append(Offer(each.name, device, read_only=each.read_only))
+    return offers
 
 
 def _device(text: str, size: int | None) -> Address:

@@ -17,6 +17,10 @@ class Asked:
     op: int
     length: int
 
+    @property
+    def request(self) -> "Asked":
+        return self
+
 
 def reply(cookie: int, error: int = 0, payload: bytes = b"") -> bytes:
     return struct.pack(">IIQ", 0x67446698, error, cookie) + payload
@@ -82,12 +86,12 @@ def test_a_wrong_magic_breaks_the_protocol() -> None:
 
 
 def test_an_answer_nobody_waits_for_breaks_the_protocol() -> None:
-    with pytest.raises(ProtocolError, match="not in flight"):
+    with pytest.raises(ProtocolError, match="was not asked"):
         parse(reply(7), {1: Asked(WRITE, 1)})
 
 
 def test_a_second_answer_breaks_the_protocol() -> None:
-    with pytest.raises(ProtocolError, match="not in flight"):
+    with pytest.raises(ProtocolError, match="was not asked"):
         parse(reply(1) + reply(1), {1: Asked(WRITE, 1)})
 
 

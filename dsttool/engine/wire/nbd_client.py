@@ -36,7 +36,7 @@ Rules:
 """
 
 from collections.abc import Callable
-from typing import Final, Literal, Protocol, TypeVar
+from typing import Any, Final, Literal, Protocol, TypeVar
 
 from dsttool.engine.vocabulary import limits, operations
 from dsttool.engine.vocabulary.errors import DsttoolError, Forbidden, NotFound, ProtocolError, Unreachable
@@ -308,26 +308,25 @@ def pack_request(op: int, flags: int, cookie: int, offset: int, length: int) -> 
 
 
 class Awaited(Protocol):
-    """A request in flight, as far as its reply is concerned."""
+    """A transaction in flight: its `request` has `op` and `length` (bytes)."""
 
-    op: int
-    length: int
+    request: Any
 
 
-R = TypeVar("R", bound=Awaited)
+T = TypeVar("T", bound=Awaited)
 
 
 def parse_replies(
-    view: memoryview, start: int, end: int, in_flight: dict[int, R]
-) -> tuple[list[tuple[R, int, memoryview | None]], int, int]:
+    view: memoryview, start: int, end: int, in_flight: dict[int, T]
+) -> tuple[list[tuple[Any, int, memoryview | None]], int, int]:
     """All complete simple replies in view[start:end].
 
-    Each answered request is taken out of `in_flight`, which is keyed by cookie. Returns what was
-    answered as (request, errno, payload of a READ or None), where parsing stopped, and the bytes
+    Each answered transaction is taken out of `in_flight`, which is keyed by cookie. Returns the
+    answers as (request, errno, payload of a READ or None), where parsing stopped, and the bytes
     wanted from there on for the next reply to be complete (so that a buffer can be made for it).
     Payloads are slices of `view`. Raises ProtocolError.
     """
-    answered: list[tuple[R, int, memoryview | None]] = []
+    answers: list[tuple[Any, int, memoryview | None]] = []
     unpack = nbd.SIMPLE_REPLY.unpack_from
     header = nbd.SIMPLE_REPLY.size
     need = header
@@ -335,20 +334,19 @@ def parse_replies(
         magic, error, cookie = unpack(view, start)
         if magic != nbd.SIMPLE_REPLY_MAGIC:
             raise ProtocolError(f"The server broke the NBD protocol: a reply has the magic {magic:#010x}.")
-        request = in_flight.get(cookie)
-        if request is None:
-            raise ProtocolError(
-                "The server broke the NBD protocol: it answered a request that is not in flight."
-            )
+        transaction = in_flight.get(cookie)
+        if transaction is None:
+            raise ProtocolError("The server broke the NBD protocol: it answered what it was not asked.")
+        request = transaction.request
         if error or request.op != operations.READ:
             start += header
-            answered.append((request, nbd.error_from_wire(error), None))
+            answers.append((request, nbd.error_from_wire(error), None))
         else:
             stop = start + header + request.length
             if stop > end:
                 need = stop - start
                 break
-            answered.append((request, 0, view[start + header : stop]))
+            answers.append((request, 0, view[start + header : stop]))
             start = stop
         del in_flight[cookie]
-    return answered, start, need
+    return answers, start, need

@@ -32,6 +32,11 @@ NAME_BYTES_MAX: Final = 4096
 # What a server may answer to "list your exports": some ten thousand names with descriptions.
 LIST_BYTES_MAX: Final = MIB
 
+# Requests and payload bytes in flight to an NBD server: servers run 16 to 128 at once, the rest would
+# only wait there instead of here. Two maximum requests, so that the next is sent while one runs.
+NBD_WINDOW: Final = 128
+NBD_WINDOW_BYTES: Final = 2 * REQUEST_MAX
+
 # System calls take at most this many buffers (UIO_MAXIOV); more is EMSGSIZE.
 IOVECS_MAX: Final = 1024
 # Bytes one connection may bring in per turn of the reactor, so that others get their turn.

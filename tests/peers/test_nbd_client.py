@@ -1,14 +1,7 @@
 """nbd-client, the kernel's companion: here only its listing, which needs no kernel module."""
 
-import socket
-
+from support.ports import free_port
 from support.site import Site
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def test_nbd_client_lists_an_export_over_a_unix_socket(site: Site) -> None:

@@ -16,7 +16,7 @@ import pytest
 
 from dsttool.engine.device.request import Request
 from dsttool.engine.node.nbd import NbdNode
-from dsttool.engine.node.nbd_handshake import describe_export, list_exports
+from dsttool.engine.node.nbd_handshake import list_exports
 from dsttool.engine.runtime.reactor import Reactor
 from dsttool.engine.transaction.policy import Policy
 from dsttool.engine.vocabulary.endpoint import Endpoint
@@ -421,6 +421,13 @@ def test_block_sizes_of_the_server_become_capabilities(servers: Servers, host: H
     assert (can.size, can.block_min, can.block_preferred) == (MIB, 512, 64 * KIB)
 
 
+def test_an_export_keeps_its_identity_and_others_have_another(servers: Servers, host: Host) -> None:
+    here, there = servers.nbdkit("memory", "1M"), servers.nbdkit("memory", "1M")
+    assert host.node(here).identity == host.node(here).identity
+    assert host.node(here).identity != host.node(there).identity
+    assert len(host.node(here).identity) == 16
+
+
 # -- Handshakes with real servers
 
 
@@ -479,17 +486,6 @@ def test_listing_at_a_missing_server_is_an_error(servers: Servers, host: Host) -
     assert isinstance(errors[0], Unreachable)
 
 
-def test_an_export_is_described_without_opening_it(servers: Servers, host: Host) -> None:
-    endpoint = servers.nbdkit("-r", "memory", "1M")
-    answers = []
-    describe_export(host.reactor, endpoint, "", lambda info, error: answers.append((info, error)))
-    host.until(lambda: bool(answers))
-    ((info, error),) = answers
-    assert error is None
-    assert info is not None
-    assert (info.size, info.read_only) == (MIB, True)
-
-
 # -- Loss
 
 
@@ -535,6 +531,16 @@ def test_a_server_that_hangs_is_lost_when_the_budget_ends(servers: Servers, host
     servers.processes[-1].send_signal(signal.SIGSTOP)
     assert host.run(node, read(0, 1)) == [errno.EIO]
     assert "no answer" in str(node.failure)
+
+
+def test_an_abandoned_node_fails_what_is_in_flight(servers: Servers, host: Host) -> None:
+    node = host.node(slow(servers))
+    request = write(0, b"a")
+    node.submit([request])
+    node.abandon()
+    host.wait(request)
+    assert request.error == errno.EIO
+    assert not node.up
 
 
 def test_an_idle_node_is_not_lost_when_the_budget_ends(servers: Servers, host: Host) -> None:

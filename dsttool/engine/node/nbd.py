@@ -10,6 +10,7 @@ that neither sends nor takes a byte for the policy's budget, while requests are 
 """
 
 import errno
+import hashlib
 import logging
 from collections.abc import Callable, Iterable
 from typing import Any, Final
@@ -63,6 +64,8 @@ class NbdNode(Device):
         self.export = export
         self.policy = policy
         self.failure: DsttoolError | None = None
+        self.up = False
+        self.rtt_ns: int | None = None
         self._read_only = read_only
         self._table = InFlightTable(min(policy.window, NBD_WINDOW), NBD_WINDOW_BYTES)
         self._gate: OverlapGate[Request] = OverlapGate()
@@ -71,7 +74,6 @@ class NbdNode(Device):
         self._introduction: Introduction | None = None
         self._link: Link | None = None
         self._connects = 0
-        self._rtt_ns: int | None = None
         self._since = reactor.now
         self._watch: Timer | None = None
         self._moved = 0  # bytes in and out when the watch last looked
@@ -101,16 +103,13 @@ class NbdNode(Device):
             self.info = info
             self.capabilities = capabilities(info, self._read_only)
             self._dialect = Dialect(info)
+            self.identity = _identity(self._endpoint, info)
             self._link = introduction.link
-            self._rtt_ns = introduction.rtt_ns
+            self.up = True
+            self.rtt_ns = introduction.rtt_ns
             self._connects += 1
         self.failure = error
         ready(error)
-
-    @property
-    def up(self) -> bool:
-        """Whether the connection is in transmission."""
-        return self._link is not None
 
     @property
     def in_flight(self) -> int:
@@ -265,6 +264,7 @@ class NbdNode(Device):
         link, self._link = self._link, None
         if link is None:
             return
+        self.up = False
         LOG.warning("node %s: connection lost: %s", self.name, reason)
         self.failure = Unreachable(f"The connection to {self._endpoint} is lost: {reason}.")
         link.close()
@@ -292,6 +292,10 @@ class NbdNode(Device):
             request.error = errno.ENOLINK if request.flags & FAIL_FAST else errno.EIO
         if requests:
             deliver(requests)
+
+    def abandon(self) -> None:
+        """See Device. Requests in flight cannot be called back, so the connection goes."""
+        self._reactor.post(lambda: self._lose("nobody relies on this node any more"))
 
     def _look_again(self, link: Link) -> None:
         self._moved = link.bytes_in + link.bytes_out
@@ -333,6 +337,7 @@ class NbdNode(Device):
         link.flush()
         link.close()
         self._link = None
+        self.up = False
         self._since = self._reactor.now
         self._left()
 
@@ -365,8 +370,14 @@ class NbdNode(Device):
             "link": {
                 "state": state,
                 "security": "none",
-                "rtt_ns": self._rtt_ns,
+                "rtt_ns": self.rtt_ns,
                 "connects": self._connects,
                 "since_ns": self._reactor.now - self._since,
             },
         }
+
+
+def _identity(endpoint: Endpoint, info: ExportInfo) -> bytes:
+    """NBD tells nothing of the storage behind an export: the same place and size must do."""
+    words = f"{endpoint}\0{info.name}\0{info.size}"
+    return hashlib.blake2b(words.encode(), digest_size=16).digest()

@@ -9,8 +9,7 @@ from dsttool.engine.transport.link import Link, Receiver
 from dsttool.engine.vocabulary import limits
 from dsttool.engine.vocabulary.endpoint import Endpoint
 from dsttool.engine.vocabulary.errors import DsttoolError, TimedOut, Unreachable
-from dsttool.engine.wire.nbd import ExportInfo
-from dsttool.engine.wire.nbd_client import ClientHandshake, Mode
+from dsttool.engine.wire.nbd_client import ClientHandshake
 
 
 class Introduction:
@@ -111,27 +110,5 @@ def list_exports(
     timeout: int = limits.HANDSHAKE_TIMEOUT_NS,
 ) -> Introduction:
     """Ask an NBD server for its exports: `done([(name, description)], error)`."""
-    return _ask(reactor, endpoint, "", "list", timeout, lambda asked, error: done(asked.listed, error))
-
-
-def describe_export(
-    reactor: Reactor,
-    endpoint: Endpoint,
-    export: str,
-    done: Callable[[ExportInfo | None, DsttoolError | None], None],
-    timeout: int = limits.HANDSHAKE_TIMEOUT_NS,
-) -> Introduction:
-    """Ask an NBD server about an export without opening it: `done(info or None, error)`."""
-    return _ask(reactor, endpoint, export, "info", timeout, lambda asked, error: done(asked.info, error))
-
-
-def _ask(
-    reactor: Reactor,
-    endpoint: Endpoint,
-    export: str,
-    mode: Mode,
-    timeout: int,
-    done: Callable[[ClientHandshake, DsttoolError | None], None],
-) -> Introduction:
-    handshake = ClientHandshake(export, mode)
-    return Introduction(reactor, endpoint, handshake, timeout, lambda error: done(handshake, error))
+    handshake = ClientHandshake("", "list")
+    return Introduction(reactor, endpoint, handshake, timeout, lambda error: done(handshake.listed, error))

@@ -49,7 +49,10 @@ def list_daemons(settings: Settings) -> None:
             )
             for each in found
         ],
-        right="PID AGE",
+        right=(
+            "PID",
+            "AGE",
+        ),
     )
 
 

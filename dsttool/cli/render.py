@@ -49,23 +49,24 @@ def emit_json(settings: Settings, answer: Any, lines: Iterable[Any] | None = Non
         click.echo(json.dumps(answer, indent=2))
 
 
-def table(settings: Settings, columns: Sequence[str], rows: Sequence[Sequence[str]], right: str = "") -> None:
+def table(
+    settings: Settings, columns: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[str] = ()
+) -> None:
     """Rows under their columns, aligned; with `-o plain` tab-separated and without a header.
 
-    right: names of the columns that hold figures, separated by blanks.
+    right: names of the columns that hold figures.
     """
     if settings.format == "plain":
         for row in rows:
             click.echo("\t".join(row))
         return
-    rights = set(right.split())
     grid = [tuple(columns), *rows]
     widths = [max(len(click.unstyle(row[i])) for row in grid) for i in range(len(columns))]
     for row in grid:
         cells = []
         for i, cell in enumerate(row):
             blanks = " " * (widths[i] - len(click.unstyle(cell)))
-            cells.append(blanks + cell if columns[i] in rights else cell + blanks)
+            cells.append(blanks + cell if columns[i] in right else cell + blanks)
         click.echo("  ".join(cells).rstrip(), color=True)
 
 

@@ -159,7 +159,12 @@ def _show_array(settings: Settings, array: ArrayStatus) -> None:
             )
             for member in array["members"]
         ],
-        right="SLOT RTT RESENT ERRORS",
+        right=(
+            "SLOT",
+            "RTT",
+            "RESENT",
+            "ERRORS",
+        ),
     )
     for address in array["addresses"]:
         click.echo(f"at {address}")
@@ -183,7 +188,13 @@ def _show_exports(settings: Settings, exports: Sequence[ExportStatus]) -> None:
             )
             for export in exports
         ],
-        right="SIZE CLIENTS READS WRITES ERRORS",
+        right=(
+            "SIZE",
+            "CLIENTS",
+            "READS",
+            "WRITES",
+            "ERRORS",
+        ),
     )
 
 

@@ -19,22 +19,18 @@ from dsttool.engine.config import paths
 from dsttool.engine.config.listen import Listen
 from dsttool.engine.control.lock import NameLock
 from dsttool.engine.control.server import Answer, ControlServer
-from dsttool.engine.device.device import Device
-from dsttool.engine.device.request import Request
 from dsttool.engine.export.offer import Offer
 from dsttool.engine.host import daemon
+from dsttool.engine.host.ending import close_all, flush_all
 from dsttool.engine.host.listening import Listening
 from dsttool.engine.runtime.reactor import Reactor
 from dsttool.engine.vocabulary import limits, status
 from dsttool.engine.vocabulary.endpoint import Endpoint
-from dsttool.engine.vocabulary.operations import FLUSH
 
 LOG = logging.getLogger(__name__)
 
 # What clients wait for at most once the daemon is told to stop; afterwards they see a lost connection.
 DRAIN_NS: Final = 10 * limits.SECOND
-# What the last flush and the closing of the devices may take.
-FLUSH_NS: Final = 60 * limits.SECOND
 
 Statuses = Callable[[], tuple[list[Any], list[Any]]]
 """Arrays and exports of this daemon, as vocabulary.status has them. Called on the reactor."""
@@ -125,13 +121,25 @@ class Engine:
             LOG.warning("requests did not finish in time; their clients see a lost connection")
         for server in self._listening.servers:
             server.close()
-        clean = finish(self.reactor, [offer.device for offer in self.offers])
+        clean = self._finish_devices()
         if self._control is not None:
             self._control.close()
             paths.control_socket(self.name).unlink(missing_ok=True)
         self._lock.release()
         LOG.info("%s has ended", self.name)
         return clean
+
+    def _finish_devices(self) -> bool:
+        """Flush and close; False if something acked may not be on stable storage."""
+        devices = [offer.device for offer in self.offers]
+        failures = flush_all(self.reactor, devices)
+        if close_all(self.reactor, devices):
+            self.reactor.close()
+        else:
+            failures.append("a device did not close in time")
+        for failure in failures:
+            LOG.error("%s", failure)
+        return not failures
 
     def _idle(self) -> bool:
         return not any(offer.sessions for offer in self.offers)
@@ -161,41 +169,6 @@ class Engine:
             "socket": str(paths.control_socket(self.name)),
             "serves": [offer.name for offer in self.offers],
         }
-
-
-def finish(reactor: Reactor, devices: Sequence[Device]) -> bool:
-    """Flush and close devices, and the reactor; False if a flush failed or did not end in time."""
-    failures: list[str] = []
-    waiting = len(devices)
-    closing = len(devices)
-
-    def flushed(requests: list[Request]) -> None:
-        nonlocal waiting
-        for request in requests:
-            waiting -= 1
-            if request.error:
-                failures.append(os.strerror(request.error))
-
-    def closed() -> None:
-        nonlocal closing
-        closing -= 1
-
-    for device in devices:
-        if device.capabilities.flush and not device.capabilities.read_only:
-            device.submit([Request(FLUSH, 0, 0, 0, None, None, flushed)])
-        else:
-            waiting -= 1
-    in_time = reactor.run_until(lambda: waiting == 0, FLUSH_NS)
-    for device in devices:
-        device.close(closed)
-    in_time = reactor.run_until(lambda: closing == 0, FLUSH_NS) and in_time
-    for failure in failures:
-        LOG.error("the last flush failed: %s", failure)
-    if not in_time:
-        LOG.error("the last flush did not end in time")
-        return False
-    reactor.close()
-    return not failures
 
 
 def _size_and_places(offer: Offer) -> tuple[int, str]:

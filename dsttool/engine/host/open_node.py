@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Final
 
 from dsttool.engine.config import paths
-from dsttool.engine.config.address import Address
+from dsttool.engine.config.address import Address, parse_address
+from dsttool.engine.config.names import is_name
 from dsttool.engine.config.supported import check_supported
 from dsttool.engine.device.device import Device
 from dsttool.engine.node.dst import DstNode
@@ -38,6 +39,15 @@ class Opening:
     base: Policy = SINGLE_COPY
     owner: str = ""
     ordered_above: bool = False
+
+
+def parse_device(text: str) -> Address:
+    """An address, or the name of a file that is here: a bare word is that if nothing of its name runs."""
+    if "/" not in text and ":" not in text and Path(text).exists():
+        running = is_name(text) and paths.dst_socket(text).exists()
+        if not running:
+            return Address("file", path=f"./{text}")
+    return parse_address(text)
 
 
 def reachable(address: Address) -> Address:

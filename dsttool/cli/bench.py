@@ -1,0 +1,86 @@
+"""`bench`."""
+
+import click
+
+from dsttool.cli import render
+from dsttool.cli.moving import reactor
+from dsttool.cli.settings import Settings, shared
+from dsttool.engine.config.units import format_size, parse_duration, parse_size
+from dsttool.engine.vocabulary.errors import Unsafe, UsageError
+
+
+@click.command()
+@click.argument("address")
+@click.option(
+    "--rw",
+    "pattern",
+    type=click.Choice(["randread", "randwrite", "read", "write"]),
+    default="randread",
+    show_default=True,
+    help="What to do; writing destroys what is there.",
+)
+@click.option("--bs", "block", default="4K", show_default=True, help="Bytes of one request.")
+@click.option("--depth", type=int, default=32, show_default=True, help="Requests at once.")
+@click.option("--time", "duration", default="5s", show_default=True, help="For how long.")
+@shared(confirms=True)
+def bench(settings: Settings, address: str, pattern: str, block: str, depth: int, duration: str) -> None:
+    """Measure what is at ADDRESS: requests a second, throughput, latency."""
+    from dsttool.engine.host.benching import Bench, Workload
+    from dsttool.engine.host.ending import close_all
+    from dsttool.engine.host.open_node import Opening, open_one, parse_device
+
+    seconds = parse_duration(duration) / 1e9
+    if not seconds:
+        raise UsageError("A measurement of no time measures nothing.", "Write for example --time 5s.")
+    load = Workload(pattern, parse_size(block), depth, seconds)
+    with reactor() as used:
+        device = open_one(used, Opening(parse_device(address), read_only=not load.writes))
+        job = Bench(used, device, load)
+        if load.writes:
+            _confirm(settings, address, device.capabilities.size)
+        figures = job.run()
+        close_all(used, [device])
+    answer = {
+        "schema": "dsttool.bench/1",
+        "address": address,
+        "rw": pattern,
+        "block_bytes": load.block,
+        "depth": depth,
+        "requests": figures.requests,
+        "bytes": figures.bytes,
+        "elapsed_ns": figures.elapsed_ns,
+        "iops": round(figures.iops, 1),
+        "bytes_per_second": int(figures.bytes_per_second),
+        "latency_ns": {
+            "mean": figures.mean_ns,
+            "p50": figures.p50_ns,
+            "p99": figures.p99_ns,
+            "max": figures.max_ns,
+        },
+    }
+    if settings.json:
+        render.emit_json(settings, answer)
+        return
+    columns = ("RW", "BLOCK", "DEPTH", "IOPS", "MIB/S", "MEAN US", "P50 US", "P99 US", "MAX US")
+    latencies = (figures.mean_ns, figures.p50_ns, figures.p99_ns, figures.max_ns)
+    row = (
+        pattern,
+        format_size(load.block),
+        str(depth),
+        f"{figures.iops:.0f}",
+        f"{figures.bytes_per_second / 2**20:.1f}",
+        *(f"{latency / 1e3:.1f}" for latency in latencies),
+    )
+    render.table(settings, columns, [row], right=columns[1:])
+
+
+def _confirm(settings: Settings, address: str, size: int) -> None:
+    """Unsafe unless somebody says that what is there may be overwritten."""
+    what = f"This overwrites what is at {address} ({format_size(size)})."
+    if settings.yes:
+        return
+    if not settings.may_ask:
+        raise Unsafe(f"{what} Nobody is there to be asked.", "Add --yes to go ahead.")
+    click.echo(f"{what} Type yes to go ahead: ", err=True, nl=False)
+    if input().strip() != "yes":
+        raise Unsafe("Declined; nothing was written.", "Measure reads with --rw randread.")

@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from dsttool.engine.device.request import Request
 from dsttool.engine.vocabulary import limits
@@ -47,10 +48,25 @@ class Device(ABC):
     # 16 bytes that stay the same as long as this is the same storage, over restarts too. A client
     # that finds another identity under the same name refuses to go on.
     identity: bytes
+    # Whether requests are answered at once: a remote node's link may be down, others always are.
+    up: bool = True
+    # The link's round trip, None where there is no link or it is not known.
+    rtt_ns: int | None = None
+    # How long a request may wait for the link; 0 where there is none.
+    budget_ns: int = 0
+    # Called each time the link has come up.
+    on_up: Callable[[], None] | None = None
 
     @abstractmethod
     def submit(self, batch: list[Request]) -> None:
         """Start every request of the batch."""
+
+    def abandon(self) -> None:  # noqa: B027 - what has no link has nothing to abandon
+        """Fail now whatever waits for a link: nobody relies on this device any more."""
+
+    def status(self) -> dict[str, Any]:
+        """What a member's status shows of its node: in_flight, resends, link."""
+        return {}
 
     @abstractmethod
     def close(self, done: Callable[[], None]) -> None:

@@ -62,6 +62,7 @@ class DstNode(Device):
         self.name = name
         self.export = export
         self.policy = policy
+        self.budget_ns = policy.budget_ns
         self._read_only = read_only
         self._owner_name = owner
         self._session = reactor.random_bytes(16)
@@ -87,9 +88,14 @@ class DstNode(Device):
         self._link.start()
 
     @property
-    def up(self) -> bool:
+    def up(self) -> bool:  # type: ignore[override]
         """Whether the link is up."""
         return self._link.state == "up"
+
+    @property
+    def rtt_ns(self) -> int | None:  # type: ignore[override]
+        """The round trip of the last ping, or of the hello."""
+        return self._link.rtt
 
     @property
     def in_flight(self) -> int:
@@ -130,6 +136,12 @@ class DstNode(Device):
         self._disarm()
         self._finish([(t.request, errno.ESHUTDOWN) for t in self._table.take_all()])
         self._reactor.post(done)
+
+    def abandon(self) -> None:
+        """See Device. As if every budget had ended now."""
+        expired = self._table.take_all()
+        if expired:
+            self._exhaust(expired)
 
     def _refuse(self, batch: list[Request]) -> list[Request]:
         """Answer at once what must not wait for a link that is down; returns the rest."""
@@ -199,6 +211,8 @@ class DstNode(Device):
         ready, self._ready = self._ready, None
         if ready is not None:
             ready(None)
+        if self.on_up is not None:
+            self.on_up()
 
     def _changed(self, welcome: Welcome) -> DsttoolError | None:
         before = self._welcome

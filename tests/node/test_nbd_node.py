@@ -1,6 +1,7 @@
 """NbdNode against real servers: nbdkit, with filters that bend it, and qemu-nbd."""
 
 import errno
+import os
 import random
 import shutil
 import signal
@@ -66,6 +67,12 @@ class Servers:
         path = self.folder / "disk"
         path.write_bytes(content)
         return path
+
+    def freeze(self) -> None:
+        """Stop the latest server; the kernel goes on accepting connections and bytes for it."""
+        pid = self.processes[-1].pid
+        os.kill(pid, signal.SIGSTOP)
+        os.waitid(os.P_PID, pid, os.WSTOPPED)
 
     def kill(self) -> None:
         for process in self.processes:
@@ -465,7 +472,7 @@ def test_a_missing_server_is_unreachable(servers: Servers, host: Host) -> None:
 
 def test_a_silent_server_times_out(servers: Servers, host: Host) -> None:
     endpoint = servers.start("silent", ["nbdkit", "-f", "-U", str(servers.folder / "silent"), "memory", "1M"])
-    servers.processes[-1].send_signal(signal.SIGSTOP)  # the kernel still accepts for it
+    servers.freeze()
     node = host.attempt(endpoint, policy=Policy(connect_timeout_ns=100 * MS))
     assert isinstance(node.failure, TimedOut)
 
@@ -528,7 +535,7 @@ def test_a_server_that_hangs_is_lost_when_the_budget_ends(servers: Servers, host
     policy = Policy(resend_timeout_ns=50 * MS, resends=1)
     node = host.node(servers.nbdkit("memory", "1M"), policy=policy)
     assert host.run(node, write(0, b"a")) == [0]
-    servers.processes[-1].send_signal(signal.SIGSTOP)
+    servers.freeze()
     assert host.run(node, read(0, 1)) == [errno.EIO]
     assert "no answer" in str(node.failure)
 

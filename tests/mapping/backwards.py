@@ -18,10 +18,10 @@ class Backwards(Algorithm):
 
     def _find(self, offset):
         for slot in reversed(range(self.slots)):
-            if offset < self._sizes[slot]:
+            if offset < self._sizes[slot] or slot == 0:
                 return slot, offset
             offset -= self._sizes[slot]
-        raise AssertionError("beyond the array")
+        raise AssertionError("an array has a slot 0")
 
     def locate(self, offset, length):
         slot, at = self._find(offset)

@@ -77,6 +77,15 @@ def locate_agrees_with_split(algorithm, data):
         assert found is None
 
 
+def an_empty_extent_has_a_place_and_no_pieces(algorithm, data):
+    offset = data.draw(st.sampled_from([0, algorithm.size]) | st.integers(0, algorithm.size), label="offset")
+    assert algorithm.split(offset, 0) == []
+    found = algorithm.locate(offset, 0)
+    assert found is not None
+    slots, at = found
+    assert all(0 <= at <= algorithm.member_size(slot) for slot in slots)
+
+
 def a_byte_is_at_the_same_place_whatever_request_it_is_part_of(algorithm, data):
     offset, length = draw_extent(data, algorithm.size)
     piece = data.draw(st.sampled_from(algorithm.split(offset, length)), label="piece")
@@ -101,6 +110,7 @@ PROPERTIES = (
     split_inverts_join,
     join_leaves_out_what_lies_behind_the_bytes_in_use,
     locate_agrees_with_split,
+    an_empty_extent_has_a_place_and_no_pieces,
     a_byte_is_at_the_same_place_whatever_request_it_is_part_of,
     different_bytes_never_share_a_byte_of_a_member,
 )

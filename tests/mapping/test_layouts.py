@@ -33,10 +33,6 @@ def test_mirror_has_everything_on_every_member_and_the_size_of_the_smallest():
     assert mirror.split(10, 200) == [Piece((0, 1, 2), 10, 200, 0)]
 
 
-def test_no_bytes_are_no_pieces():
-    assert Linear([100, 100]).split(200, 0) == []
-
-
 def test_the_parameters_given_make_the_same_array_again():
     stripe = Stripe([8192, 8192], chunk=1024)
     assert Stripe([8192, 8192], **stripe.parameters()).split(0, 16384) == stripe.split(0, 16384)

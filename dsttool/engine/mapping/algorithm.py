@@ -42,8 +42,8 @@ class Algorithm(ABC):
     few members it works with. A subclass names these, and sets `size` (bytes of the array) and
     `spare` (how many members may be missing) when it is made. `slots`: how many members.
 
-    Extents that are asked about are not empty and lie within the array (or the member): that was
-    checked when the request came in.
+    Extents that are asked about lie within the array (or the member): that was checked when the
+    request came in. An empty one, which may be at the very end, `locate` places and has no pieces.
     """
 
     name: ClassVar[str]

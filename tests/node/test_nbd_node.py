@@ -313,7 +313,7 @@ def test_requests_longer_than_the_server_takes_are_sent_in_pieces(servers: Serve
 
 
 def test_a_piece_that_fails_fails_its_request_once(servers: Servers, host: Host) -> None:
-    script = "if [ $4 -ge 1048576 ]; then echo ENOSPC >&2; exit 1; fi; cat >/dev/null"
+    script = "cat >/dev/null; if [ $4 -ge 1048576 ]; then echo ENOSPC >&2; exit 1; fi"
     endpoint = servers.nbdkit(
         *("--filter=blocksize-policy", "eval", "blocksize-maximum=256K", "get_size=echo 4194304"),
         *(f"pwrite={script}", "pread=head -c $3 /dev/zero"),

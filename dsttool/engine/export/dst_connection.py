@@ -108,6 +108,11 @@ class DstConnection(Session):
             if not self.link.open:
                 return tail, 0, False
             if kind == REQUESTS and self._serving:
+                if self._full():
+                    if self._announced:
+                        raise ProtocolError("More requests came than the window grants.")
+                    self.link.pause()
+                    return start - dst_records.HEADER.size, end - start + dst_records.HEADER.size, pinned
                 pinned |= self._take_requests(view, count, start, end)
             elif kind == PAYLOAD and self._serving:
                 self._take_payload(view[start:end])
@@ -120,10 +125,15 @@ class DstConnection(Session):
                 self._take_hello(bytes(view[start:end]))
             else:
                 raise ProtocolError(f"A record of type {kind} came when it must not.")
-        budget = self._budget
-        if self.link.open and (budget.room() <= 0 or budget.room_bytes(self.link.unsent) <= 0):
+        # What was announced is always read: its request could not end without it.
+        if self.link.open and self._full() and not self._announced:
             self.link.pause()
         return after, need, pinned
+
+    def _full(self) -> bool:
+        """Whether the client has as much unanswered as it may."""
+        budget, link = self._budget, self.link
+        return budget.room(link.stuck) <= 0 or budget.room_bytes(link.unsent) <= 0
 
     def drained(self) -> None:
         """See Receiver."""
@@ -222,6 +232,8 @@ class DstConnection(Session):
                 refused.append(request)
         if position != end:
             raise ProtocolError("A batch's payloads are not as long as its heads say.")
+        if total > limits.CLIENT_BYTES_MAX + limits.REQUEST_MAX:
+            raise ProtocolError("A batch asks for more bytes than the window grants.")
         self._budget.requests += len(batch) + len(refused)
         self._budget.bytes += total
         self._run(batch, refused)
@@ -300,7 +312,7 @@ class DstConnection(Session):
     def _maybe_resume(self) -> None:
         if self._leaving:
             self._maybe_leave()
-        elif self.link.paused and self._budget.relaxed(self.link.unsent):
+        elif self.link.paused and self._budget.relaxed(self.link.unsent, self.link.stuck):
             self.link.resume()
 
     # -- the end -----------------------------------------------------------------------------------------

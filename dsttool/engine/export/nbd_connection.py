@@ -66,11 +66,10 @@ class NbdConnection(Session):
             head = self._shake_hands(view, head, tail)
             if self._parser is None or head == tail or not self.link.open:
                 return head, 0, False
-        parser, budget = self._parser, self._budget
-        unsent = self.link.unsent
+        parser, budget, link = self._parser, self._budget, self.link
         if self._leaving:
             return tail, 0, False
-        head = parser.parse(view, head, tail, budget.room(), budget.room_bytes(unsent))
+        head = parser.parse(view, head, tail, budget.room(link.stuck), budget.room_bytes(link.unsent))
         requests = parser.requests
         if parser.refused:
             self._refuse(parser.refused)
@@ -85,15 +84,15 @@ class NbdConnection(Session):
         elif parser.disconnect:
             self._leaving = True
             self._maybe_leave()
-        elif budget.room() <= 0 or budget.room_bytes(self.link.unsent) <= 0:
-            self.link.pause()
+        elif budget.room(link.stuck) <= 0 or budget.room_bytes(link.unsent) <= 0:
+            link.pause()
         return head, parser.need, parser.pinned
 
     def drained(self) -> None:
         """See Receiver."""
         if self._leaving:
             self._maybe_leave()
-        elif self.link.paused and self._budget.relaxed(self.link.unsent):
+        elif self.link.paused and self._budget.relaxed(self.link.unsent, self.link.stuck):
             self.link.resume()
 
     def lost(self, reason: str) -> None:
@@ -165,7 +164,7 @@ class NbdConnection(Session):
         link.send(out, size)
         if self._leaving:
             self._maybe_leave()
-        elif link.paused and self._budget.relaxed(link.unsent):
+        elif link.paused and self._budget.relaxed(link.unsent, link.stuck):
             link.resume()
 
     def _refuse(self, refused: list[tuple[int, int]]) -> None:

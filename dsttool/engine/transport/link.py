@@ -132,6 +132,11 @@ class Link:
             self._schedule()
 
     @property
+    def stuck(self) -> int:
+        """Queued buffers, if the kernel takes no more of them; they cost more than their bytes."""
+        return len(self._out) if self._blocked else 0
+
+    @property
     def paused(self) -> bool:
         """Whether reading is paused."""
         return not self._events & READABLE

@@ -70,7 +70,7 @@ def split(view: memoryview, head: int, tail: int) -> tuple[list[Record], int, in
     unpack = HEADER.unpack_from
     while tail - head >= 8:
         length, kind, reserved, count = unpack(view, head)
-        if length > _BODY_MAX.get(kind, -1) or reserved:
+        if length > _BODY_MAX.get(kind, -1) or count > BATCH_COUNT_MAX or reserved:
             raise ProtocolError(f"A record of type {kind} with {length} bytes breaks the DST protocol.")
         end = head + 8 + length
         if end > tail:

@@ -532,7 +532,7 @@ def test_a_killed_server_fails_a_request_in_pieces_once(servers: Servers, host: 
 
 
 def test_a_server_that_hangs_is_lost_when_the_budget_ends(servers: Servers, host: Host) -> None:
-    policy = Policy(resend_timeout_ns=50 * MS, resends=1)
+    policy = Policy(resend_timeout_ns=200 * MS, resends=1)
     node = host.node(servers.nbdkit("memory", "1M"), policy=policy)
     assert host.run(node, write(0, b"a")) == [0]
     servers.freeze()
@@ -551,9 +551,9 @@ def test_an_abandoned_node_fails_what_is_in_flight(servers: Servers, host: Host)
 
 
 def test_an_idle_node_is_not_lost_when_the_budget_ends(servers: Servers, host: Host) -> None:
-    node = host.node(servers.nbdkit("memory", "1M"), policy=Policy(resend_timeout_ns=5 * MS, resends=1))
+    node = host.node(servers.nbdkit("memory", "1M"), policy=Policy(resend_timeout_ns=100 * MS, resends=1))
     assert host.run(node, write(0, b"a")) == [0]
-    assert not host.reactor.run_until(lambda: not node.up, 50 * MS)
+    assert not host.reactor.run_until(lambda: not node.up, 500 * MS)
     assert host.run(node, read(0, 1)) == [0]
 
 
@@ -600,7 +600,7 @@ def test_close_waits_for_what_is_in_flight(servers: Servers, host: Host) -> None
 
 
 def test_close_leaves_a_server_that_does_not_answer(servers: Servers, host: Host) -> None:
-    node = host.node(slow(servers), policy=Policy(connect_timeout_ns=100 * MS))
+    node = host.node(slow(servers), policy=Policy(connect_timeout_ns=SECOND))
     request = write(0, b"a")
     done: list[int] = []
     node.submit([request])

@@ -60,7 +60,7 @@ def build() -> click.Command:
             "array": Tree(
                 "array",
                 {
-                    "create": "dsttool.cli.array:create",
+                    "create": "dsttool.cli.array_create:create",
                     "up": "dsttool.cli.array_up:up",
                     "down": "dsttool.cli.array:down",
                     "list": "dsttool.cli.array:list_arrays",

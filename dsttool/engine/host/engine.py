@@ -37,7 +37,10 @@ Statuses = Callable[[], tuple[list[Any], list[Any]]]
 
 
 class Engine:
-    """A daemon that serves `offers`. `devices` are flushed and closed at the end."""
+    """A daemon that serves `offers`; their devices are flushed and closed at the end.
+
+    clean: once it has ended, whether everything acked is on stable storage.
+    """
 
     def __init__(
         self,
@@ -51,6 +54,7 @@ class Engine:
         self.offers = offers
         self.name = offers[0].name
         self.state = "starting"
+        self.clean = False
         self._kind = kind
         self._lock = lock
         self._statuses = statuses
@@ -73,8 +77,8 @@ class Engine:
             self._become_ready(ready)
             self.reactor.run()
         finally:
-            clean = self._end()
-        return 130 if self._signal == signal.SIGINT else 0 if clean else 1
+            self.clean = self._end()
+        return 130 if self._signal == signal.SIGINT else 0 if self.clean else 1
 
     def stop(self) -> None:
         """End soon. From any thread or signal handler."""
@@ -125,7 +129,6 @@ class Engine:
         if self._control is not None:
             self._control.close()
             paths.control_socket(self.name).unlink(missing_ok=True)
-        self._lock.release()
         LOG.info("%s has ended", self.name)
         return clean
 

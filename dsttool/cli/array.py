@@ -1,0 +1,137 @@
+"""`array down`, `list`, `show`."""
+
+from typing import Any
+
+import click
+
+from dsttool.cli import render
+from dsttool.cli.daemon import STOP_TIMEOUT, end
+from dsttool.cli.settings import Settings, shared
+from dsttool.engine.config import paths
+from dsttool.engine.config.array_file import ArrayConfig, load_array
+from dsttool.engine.config.names import check_name
+from dsttool.engine.config.units import format_exact_size, format_size
+from dsttool.engine.control import client
+from dsttool.engine.vocabulary.errors import NotFound
+from dsttool.engine.vocabulary.status import ArrayStatus
+
+
+@click.command()
+@click.argument("names", nargs=-1, required=True, metavar="NAME...")
+@shared(waits=True)
+def down(settings: Settings, names: tuple[str, ...]) -> None:
+    """Stop arrays cleanly and wait until nothing of them runs any more."""
+    for name in names:
+        check_name(name)
+        try:
+            pid = end(name, settings.timeout or STOP_TIMEOUT, kind="array")
+        except NotFound:
+            _check_known(name)
+            raise
+        if settings.json:
+            render.emit_json(settings, {"schema": "dsttool.stopped/1", "name": name, "pid": pid})
+        else:
+            render.say(settings, f"{name} is down.")
+
+
+@click.command("list")
+@shared(waits=True)
+def list_arrays(settings: Settings) -> None:
+    """List arrays: those that are configured, and those that are up."""
+    entries = [_entry(name, running) for name, running in sorted(_all(settings).items())]
+    if settings.json:
+        render.emit_json(settings, {"schema": "dsttool.arrays/1", "arrays": entries}, entries)
+        return
+    if not entries and settings.format == "table":
+        render.say(settings, "There are no arrays.")
+        return
+    render.table(
+        settings,
+        ("ARRAY", "LAYOUT", "STATE", "SIZE", "MEMBERS", "CONFIGURED"),
+        [
+            (
+                entry["name"],
+                entry["layout"],
+                render.state(settings, entry["state"]),
+                render.UNKNOWN if entry["size_bytes"] is None else format_size(entry["size_bytes"]),
+                str(len(entry["nodes"])),
+                "yes" if entry["configured"] else "no",
+            )
+            for entry in entries
+        ],
+        right=("SIZE", "MEMBERS"),
+    )
+
+
+@click.command()
+@click.argument("name")
+@shared(waits=True)
+def show(settings: Settings, name: str) -> None:
+    """Show what the array NAME is made of."""
+    found = _all(settings)
+    if name not in found:
+        load_array(name)  # Its NotFound knows the names that are configured.
+    entry = _entry(name, found[name])
+    if settings.json:
+        render.emit_json(settings, {"schema": "dsttool.array/1", **entry})
+        return
+    for key in ("name", "layout", "state", "size_bytes", "chunk_bytes", "read_policy", "configured"):
+        if entry[key] is not None:
+            click.echo(f"{key.removesuffix('_bytes'):<12}{_word(settings, key, entry[key])}", color=True)
+    for node in entry["nodes"]:
+        click.echo(f"{'node':<12}{node['name']}  {node['address']}")
+    for place in entry["listen"]:
+        click.echo(f"{'listen':<12}{place}")
+
+
+def _all(settings: Settings) -> dict[str, ArrayStatus | None]:
+    """Every array by name: its status if it is up, else None."""
+    found: dict[str, ArrayStatus | None] = dict.fromkeys(paths.array_names())
+    status = client.gather(paths.runtime_dir(), settings.timeout or client.ANSWER_TIMEOUT)
+    found.update({each["name"]: each for each in status["arrays"]})
+    return found
+
+
+def _entry(name: str, running: ArrayStatus | None) -> dict[str, Any]:
+    """One array for `list` and `show`: what is configured, else what runs."""
+    config = load_array(name) if name in paths.array_names() else None
+    entry: dict[str, Any] = {
+        "name": name,
+        "configured": config is not None,
+        "state": running["state"] if running else "down",
+        "layout": config.layout if config else running["layout"] if running else None,
+        "size_bytes": running["size_bytes"] if running else None,
+        "chunk_bytes": config.chunk if config else None,
+        "read_policy": config.read_policy if config else None,
+        "nodes": _nodes(config, running),
+        "listen": [str(place) for place in config.listen] if config else [],
+    }
+    return entry
+
+
+def _nodes(config: ArrayConfig | None, running: ArrayStatus | None) -> list[dict[str, str | None]]:
+    if config is not None:
+        return [
+            {"name": node.name or f"n{slot}", "address": str(node.named(""))}
+            for slot, node in enumerate(config.nodes)
+        ]
+    members = running["members"] if running else []
+    return [{"name": member["name"], "address": member["address"]} for member in members]
+
+
+def _word(settings: Settings, key: str, value: Any) -> str:
+    if key == "state":
+        return render.state(settings, value)
+    if key == "size_bytes":
+        return format_size(value)
+    if key == "chunk_bytes":
+        return format_exact_size(value)
+    if key == "configured":
+        return "yes" if value else "no"
+    return str(value)
+
+
+def _check_known(name: str) -> None:
+    """NotFound for a name that nobody knows, with a nearer one; nothing if it is configured."""
+    if name in paths.array_names():
+        raise NotFound(f"The array {name} is not up.", f"Bring it up: dsttool array up {name}")

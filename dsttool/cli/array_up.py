@@ -1,0 +1,117 @@
+"""`array up`."""
+
+import functools
+from typing import TYPE_CHECKING
+
+import click
+
+from dsttool.cli import render
+from dsttool.cli.array_create import described
+from dsttool.cli.serving import check_security, exit_with, report_ready, run_foreground
+from dsttool.cli.settings import Settings, shared
+from dsttool.engine.config import paths
+from dsttool.engine.vocabulary.errors import UsageError
+
+if TYPE_CHECKING:
+    from dsttool.engine.host.array_plan import ArrayPlan
+
+
+@click.command()
+@click.argument("words", nargs=-1, metavar="[NAME [NODE...]]...")
+@described(required=False)
+@click.option("--security", help="Protection of DST listeners that do not spell their own: none.")
+@click.option("--assume-clean", is_flag=True, help="Take all members for equal; nothing is compared.")
+@click.option("--degraded", is_flag=True, help="Go on without members that are missing or stale.")
+@click.option("--read-only", is_flag=True, help="Let nobody write.")
+@click.option("--foreground", is_flag=True, help="Stay in this process, for service managers.")
+@shared()
+def up(
+    settings: Settings,
+    words: tuple[str, ...],
+    layout: str | None,
+    raw: bool,
+    chunk: str | None,
+    read_policy: str | None,
+    listens: tuple[str, ...],
+    security: str | None,
+    assume_clean: bool,
+    degraded: bool,
+    read_only: bool,
+    foreground: bool,
+) -> None:
+    """Bring arrays up; return when they serve.
+
+    Without --layout: configured arrays by NAME, or all of them. With --layout: one array called NAME
+    over the NODEs that follow; nothing is saved.
+    """
+    from dataclasses import replace
+
+    from dsttool.engine.config.array_file import ArrayConfig, parse_chunk
+    from dsttool.engine.config.listen import parse_listen
+    from dsttool.engine.host import array_plan
+
+    check_security(security)
+    places = tuple(parse_listen(text).with_security(security or "") for text in listens)
+    options = array_plan.ArrayPlan(ArrayConfig("", "", ()), places, assume_clean, degraded, read_only)
+    if layout is None:
+        _check_names(words, raw=raw or chunk is not None or read_policy is not None)
+        plans = array_plan.from_configuration(words, options)
+    else:
+        if len(words) < 2:
+            raise UsageError(
+                "With --layout the first word is the array's name, and the rest are its nodes.",
+                "Write: dsttool array up NAME --layout mirror --raw NODE NODE",
+            )
+        array_plan.refuse_configured(words[0])
+        config = array_plan.from_words(
+            words[0],
+            words[1:],
+            layout=layout,
+            raw=raw,
+            chunk=None if chunk is None else parse_chunk(chunk),
+            read_policy=read_policy,
+            listens=places,
+        )
+        plans = [replace(options, config=config, listens=config.listen)]
+    _bring_up(settings, plans, foreground=foreground, all_of_them=not words)
+
+
+def _check_names(words: tuple[str, ...], *, raw: bool) -> None:
+    for word in words:
+        if ":" in word or "/" in word:
+            raise UsageError(
+                f"{word} is a node, and finding arrays by the superblocks on their nodes comes later.",
+                "Say what the array is made of: dsttool array up NAME --layout mirror --raw NODE NODE",
+            )
+    if raw:
+        raise UsageError(
+            "--raw, --chunk and --read-policy describe a new array, and there is no --layout.",
+            "Add --layout, or leave them out to bring up what is configured.",
+        )
+
+
+def _bring_up(settings: Settings, plans: "list[ArrayPlan]", *, foreground: bool, all_of_them: bool) -> None:
+    from dsttool.engine.host import daemon, run_array
+
+    if len(plans) > 1 and foreground:
+        raise UsageError("--foreground is for one array.", "Name it.")
+    if foreground:
+        exit_with(run_foreground(settings, functools.partial(run_array.run, plans[0])))
+    for plan in plans:
+        if all_of_them and paths.control_socket(plan.name).exists() and _answers(plan.name):
+            render.note(settings, f"{plan.name} is up already.")
+            continue
+        serve = functools.partial(run_array.run, plan)
+        report_ready(settings, daemon.detach(plan.name, serve, settings.verbose))
+
+
+def _answers(name: str) -> bool:
+    from dsttool.engine.control import client
+    from dsttool.engine.vocabulary.errors import DsttoolError
+
+    try:
+        with client.Client(paths.control_socket(name)) as running:
+            running.call("hello")
+    except DsttoolError:
+        return False
+    return True

@@ -1,0 +1,182 @@
+"""What an array is to be made of, understood from a command line or a configuration; nothing is opened."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Final
+
+from dsttool.engine.config import paths
+from dsttool.engine.config.address import Address
+from dsttool.engine.config.array_file import ArrayConfig, load_array
+from dsttool.engine.config.listen import Listen
+from dsttool.engine.config.names import check_name
+from dsttool.engine.config.supported import check_supported
+from dsttool.engine.host.listening import check_listens
+from dsttool.engine.host.open_node import parse_device
+from dsttool.engine.mapping import registry
+from dsttool.engine.mapping.algorithm import Algorithm
+from dsttool.engine.vocabulary.errors import Conflict, NotFound, UsageError
+
+_SUPERBLOCKS: Final = "Arrays with superblocks come with a later release of dsttool."
+# Sizes do not matter for the question whether a layout takes some members; this one suits every chunk.
+_ANY_SIZE: Final = 1 << 50
+
+
+@dataclass(frozen=True, slots=True)
+class ArrayPlan:
+    """How to bring an array up.
+
+    assume_clean: take all members for equal. degraded: go on without members that are missing or stale.
+    """
+
+    config: ArrayConfig
+    listens: tuple[Listen, ...] = ()
+    assume_clean: bool = False
+    degraded: bool = False
+    read_only: bool = False
+
+    @property
+    def name(self) -> str:
+        """The array's."""
+        return self.config.name
+
+    @property
+    def member_names(self) -> list[str]:
+        """The members' names in slot order: n0, n1, … unless their addresses say otherwise."""
+        return [node.name or f"n{slot}" for slot, node in enumerate(self.config.nodes)]
+
+    @property
+    def spare(self) -> int:
+        """How many members may be missing."""
+        return self.algorithm([_ANY_SIZE] * len(self.config.nodes)).spare
+
+    def algorithm(self, sizes: Sequence[int]) -> Algorithm:
+        """The layout over members of these sizes, in bytes. UsageError if they make no array."""
+        parameters: dict[str, Any] = {}
+        if self.config.chunk is not None:
+            parameters["chunk"] = self.config.chunk
+        return registry.find(self.config.layout)(sizes, **parameters)
+
+
+def from_words(
+    name: str,
+    nodes: Sequence[str],
+    *,
+    layout: str,
+    raw: bool,
+    chunk: int | None = None,
+    read_policy: Any = None,
+    listens: Sequence[Listen] = (),
+) -> ArrayConfig:
+    """An array described on the command line, checked as far as its words go."""
+    check_name(name)
+    if not raw:
+        raise UsageError(
+            _SUPERBLOCKS,
+            "Add --raw: the array is then the nodes' bytes and nothing else.",
+        )
+    addresses = tuple(parse_device(text).absolute(Path.cwd()) for text in nodes)
+    config = ArrayConfig(
+        name,
+        layout,
+        addresses,
+        raw=True,
+        chunk=chunk,
+        read_policy=read_policy,
+        listen=tuple(listen.absolute(Path.cwd()) for listen in listens),
+    )
+    check(ArrayPlan(config, config.listen))
+    return config
+
+
+def check(plan: ArrayPlan) -> None:
+    """Raise what is wrong with a plan and can be known before its nodes are opened."""
+    config = plan.config
+    if not config.raw:
+        raise UsageError(
+            f"The array {plan.name} is configured without `raw = true`. {_SUPERBLOCKS}",
+            f"Add that line to {paths.array_file(plan.name)} if its nodes hold nothing but data.",
+        )
+    if config.read_policy is not None and config.layout != "mirror":
+        raise UsageError("Only mirrors have a read policy.", "Leave it out.")
+    for slot, node in enumerate(config.nodes):
+        check_supported(node)
+        if node.kind == "name" and node.export == plan.name:
+            raise UsageError(f"The array {plan.name} cannot be a node of itself.", "Leave it out.")
+        if node.kind != "mem" and node.bare() in [earlier.bare() for earlier in config.nodes[:slot]]:
+            raise UsageError(
+                f"The node {node.bare()} is given twice; two members on it would be one copy.",
+                "Give each node once.",
+            )
+    names = plan.member_names
+    for name in names:
+        if names.count(name) > 1:
+            raise UsageError(f"Two members are named {name}.", "Give them different names: ?name=NAME.")
+    check_listens(plan.listens, [plan.name])
+    assert plan.spare >= 0, "the layout takes this many members, with these parameters"
+
+
+def from_configuration(names: Sequence[str], options: ArrayPlan | None = None) -> list[ArrayPlan]:
+    """Plans of configured arrays, those that others are made of first; all of them without names.
+
+    Raises NotFound, UsageError (also for arrays that are made of each other).
+    """
+    wanted = list(dict.fromkeys(names or paths.array_names()))
+    if not wanted:
+        raise NotFound(
+            "No array is configured.", "Make one: dsttool array create NAME --layout mirror --raw NODE NODE"
+        )
+    plans = {}
+    for name in wanted:
+        config = load_array(name)
+        plans[name] = ArrayPlan(config, config.listen)
+        if options is not None:
+            plans[name] = replace(options, config=config, listens=(*config.listen, *options.listens))
+        check(plans[name])
+    return _leaves_first(plans)
+
+
+def refuse_configured(name: str) -> None:
+    """Conflict if an array of this name is configured: nothing else may come up under it."""
+    if name in paths.array_names():
+        raise Conflict(
+            f"An array named {name} is configured already.",
+            f"Bring that one up with: dsttool array up {name}; or choose another name.",
+        )
+
+
+def _leaves_first(plans: dict[str, ArrayPlan]) -> list[ArrayPlan]:
+    ordered: list[ArrayPlan] = []
+    visiting: list[str] = []
+
+    def visit(name: str) -> None:
+        if name in visiting:
+            ring = " -> ".join([*visiting[visiting.index(name) :], name])
+            raise UsageError(f"These arrays are made of each other: {ring}.", "Correct their nodes.")
+        if plans[name] in ordered:
+            return
+        visiting.append(name)
+        for below in _made_of(plans[name], plans):
+            visit(below)
+        visiting.pop()
+        ordered.append(plans[name])
+
+    for name in plans:
+        visit(name)
+    return ordered
+
+
+def _made_of(plan: ArrayPlan, plans: dict[str, ArrayPlan]) -> list[str]:
+    """Which of the other arrays are nodes of this one, by name or by socket."""
+    return [name for node in plan.config.nodes for name in plans if _is_served_by(node, plans[name])]
+
+
+def _is_served_by(node: Address, plan: ArrayPlan) -> bool:
+    if node.kind == "name":
+        return node.export == plan.name
+    if node.endpoint is None:
+        return False
+    sockets = (paths.dst_socket(plan.name), paths.nbd_socket(plan.name))
+    if node.endpoint.family == "unix" and node.endpoint.path in map(str, sockets):
+        return True
+    return node.endpoint in [listen.endpoint for listen in plan.listens]

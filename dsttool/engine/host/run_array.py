@@ -1,0 +1,148 @@
+"""An array daemon: nodes opened, checked against each other, and offered as one device."""
+
+import logging
+from collections.abc import Callable, Sequence
+from typing import Any, cast
+
+from dsttool.engine.array.array import Array
+from dsttool.engine.array.member import Member
+from dsttool.engine.array.samples import Samples
+from dsttool.engine.control.lock import NameLock
+from dsttool.engine.device.device import Device
+from dsttool.engine.export.offer import Offer
+from dsttool.engine.host.array_plan import ArrayPlan
+from dsttool.engine.host.array_state import History
+from dsttool.engine.host.daemon import Ready
+from dsttool.engine.host.engine import Engine
+from dsttool.engine.host.open_node import Opening, open_all
+from dsttool.engine.mapping.algorithm import Algorithm
+from dsttool.engine.runtime.reactor import Reactor
+from dsttool.engine.transaction.policy import REDUNDANT, SINGLE_COPY
+from dsttool.engine.vocabulary.errors import DsttoolError, NotFound, TimedOut, Unreachable, Unsafe
+from dsttool.engine.vocabulary.status import ArrayStatus
+
+LOG = logging.getLogger(__name__)
+
+
+def run(plan: ArrayPlan, ready: Ready, running: Callable[[Engine], None] | None = None) -> int:
+    """Bring the array up and serve it until stopped; the exit code.
+
+    Raises Unsafe where members are missing or may not hold the same. `running` gets the engine before
+    it serves.
+    """
+    with NameLock([plan.name]) as lock:
+        history = History(plan)
+        states = history.states_to_begin_with()
+        reactor = Reactor()
+        nodes = _open(reactor, plan, states)
+        algorithm = plan.algorithm(_sizes(nodes))
+        members = [
+            Member(slot, name, str(address.bare()), node, state)
+            for slot, (name, address, node, state) in enumerate(
+                zip(plan.member_names, plan.config.nodes, nodes, states)
+            )
+        ]
+        if not plan.assume_clean:
+            _compare(reactor, plan, algorithm, members)
+        array = Array(
+            reactor,
+            plan.name,
+            algorithm,
+            members,
+            store=history.store,
+            generation=history.generation,
+            read_policy=plan.config.read_policy or "nearest",
+        )
+        offer = Offer(plan.name, array, read_only=plan.read_only)
+        if not offer.read_only:
+            history.begin([member.state for member in members])
+        engine = Engine("array", reactor, lock, [offer], lambda: ([_status(array, offer)], []))
+        if running is not None:
+            running(engine)
+        code = engine.serve(plan.listens, ready)
+        if engine.clean and array.settled and not offer.read_only:
+            history.end([member.state for member in members], array.generation)
+        return code
+
+
+def _open(reactor: Reactor, plan: ArrayPlan, states: Sequence[str]) -> list[Device | None]:
+    """The members' devices; None for one that is missing and that --degraded goes without."""
+    redundant = plan.spare > 0
+    results = open_all(
+        reactor,
+        [
+            Opening(
+                address,
+                name=f"{plan.name}/{name}",
+                read_only=plan.read_only,
+                mapped=True,
+                base=REDUNDANT if redundant else SINGLE_COPY,
+                owner=f"{plan.name}/{slot}",
+                ordered_above=True,
+            )
+            for slot, (name, address) in enumerate(zip(plan.member_names, plan.config.nodes))
+        ],
+    )
+    nodes: list[Device | None] = []
+    missing: list[tuple[str, DsttoolError]] = []
+    for name, result in zip(plan.member_names, results):
+        if not isinstance(result, DsttoolError):
+            nodes.append(result)
+        elif isinstance(result, Unreachable | NotFound | TimedOut):
+            nodes.append(None)
+            missing.append((name, result))
+        else:
+            raise type(result)(f"Member {name} of {plan.name}: {result.what}", result.advice)
+    in_sync = [state == "in_sync" and node is not None for state, node in zip(states, nodes)]
+    _check_missing(plan, missing, len(nodes) - sum(in_sync))
+    return nodes
+
+
+def _check_missing(plan: ArrayPlan, missing: Sequence[tuple[str, DsttoolError]], lost: int) -> None:
+    """Raise unless the array may come up without what is missing."""
+    reasons = " ".join(f"Member {name} is missing: {error.what}" for name, error in missing)
+    if lost > plan.spare:
+        error = missing[0][1] if missing else Unsafe("")
+        raise type(error)(
+            f"{plan.name} cannot come up. {reasons or 'Too many of its members are stale.'}",
+            "Bring the missing members back first.",
+        )
+    if missing and not plan.degraded:
+        raise Unsafe(
+            f"{plan.name} is not complete. {reasons}",
+            "Bring it back, or add --degraded to go on without it; the absent one may hold newer data.",
+        )
+    for name, error in missing:
+        LOG.warning("%s comes up without member %s: %s", plan.name, name, error.what)
+
+
+def _sizes(nodes: Sequence[Device | None]) -> list[int]:
+    """The members' sizes; a missing one, of which others hold a copy, is taken for the smallest."""
+    known = [node.capabilities.size for node in nodes if node is not None]
+    return [min(known) if node is None else node.capabilities.size for node in nodes]
+
+
+def _compare(reactor: Reactor, plan: ArrayPlan, algorithm: Algorithm, members: list[Member]) -> None:
+    """Unsafe if samples show that members which should hold the same do not."""
+    answers: list[tuple[tuple[str, str, int] | None, DsttoolError | None]] = []
+    Samples(algorithm, members, lambda difference, error: answers.append((difference, error))).start()
+    reactor.run_until(lambda: bool(answers))
+    difference, error = answers[0]
+    if error is not None:
+        raise error
+    if difference is not None:
+        first, second, offset = difference
+        raise Unsafe(
+            f"Members {first} and {second} of {plan.name} differ, for example at byte {offset}.",
+            f"Copy the right one onto the other (dsttool cp), or add --assume-clean if {plan.name} is new.",
+        )
+
+
+def _status(array: Array, offer: Offer) -> ArrayStatus:
+    """An array's fields: its own, and those of its offer to clients."""
+    counted: dict[str, Any] = offer.status()
+    own = array.status()
+    for field in ("reads", "writes", "read_bytes", "written_bytes", "errors", "addresses", "sessions"):
+        own[field] = counted[field]
+    own["read_only"] = offer.read_only
+    return cast(ArrayStatus, own)

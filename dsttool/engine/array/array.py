@@ -69,6 +69,7 @@ class Array(Device):
         self._changing = 0
         self._reading = 0
         self._parked: list[Piece] = []
+        self._outgoing: list[tuple[list[list[Request]], list[Request]]] = []
         nodes = [member.node for member in self.members if member.node is not None]
         self._budget = max(node.budget_ns for node in nodes)
         for node in nodes:
@@ -159,13 +160,20 @@ class Array(Device):
             node.close(closed)
 
     def _dispatch(self, out: list[list[Request]], at_once: list[Request]) -> None:
-        for member, pieces in zip(self.members, out):
-            if pieces:
-                node = member.node
-                assert node is not None
-                node.submit(pieces)
-        if at_once:
-            self._complete(at_once)
+        """Hand pieces to their nodes. What these answers admit is handed on here as well, in a loop:
+        a node may answer at once, and a queue of writes to one block must not nest as deep."""
+        self._outgoing.append((out, at_once))
+        if len(self._outgoing) > 1:
+            return
+        for out, at_once in self._outgoing:
+            for member, pieces in zip(self.members, out):
+                if pieces:
+                    node = member.node
+                    assert node is not None
+                    node.submit(pieces)
+            if at_once:
+                self._complete(at_once)
+        self._outgoing.clear()
 
     # -- reads ---------------------------------------------------------------------------------------
 

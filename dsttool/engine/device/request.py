@@ -2,7 +2,9 @@
 
 Life of a request: made by whoever needs it (an NBD connection, an array, `cp`), handed to a Device
 in a batch, finished exactly once by the device, and returned in a list to its sink, on the
-reactor's thread. A finished request belongs to its sink again.
+reactor's thread. A finished request belongs to its sink again, but its offset and length stay what
+they are: a gate may still hold its extent. A sink that submits again must not do so once per request
+from within: a device may answer before `submit` returns, and that would nest.
 
 Until it is finished the payload of a write must not change: nothing is copied for resends.
 """
@@ -17,7 +19,7 @@ class Request:
     """One operation on a device.
 
     op, flags: vocabulary.operations; offset, length: bytes on the device it is submitted to.
-    data: a write's payload (length bytes) on the way down; on the way up what a read brought, as
+    data: a write's payload (one view of length bytes) on the way down; on the way up what a read brought, as
     one view or as a list of views in order. Views keep their pooled segment alive.
     error: 0 or a positive errno, valid once finished.
     cookie: the submitter's own; sink: gets the list of finished requests it is in.

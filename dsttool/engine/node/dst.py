@@ -72,6 +72,10 @@ class DstNode(Device):
         self._to_send: list[Transaction] = []
         self._scheduled = False
         self._announced: deque[tuple[int, int]] = deque()
+        # Changes whose extent is not free yet, and their transactions once the window admitted them;
+        # those that gave up meanwhile; and those that were sent and gave up, by id.
+        self._held: dict[Request, Transaction | None] = {}
+        self._gone: set[Request] = set()
         self._unanswered: dict[int, Request] = {}
         self._timer: Timer | None = None
         self._ready: Callable[[DsttoolError | None], None] | None = None
@@ -120,11 +124,12 @@ class DstNode(Device):
 
     def submit(self, batch: list[Request]) -> None:
         """See Device."""
-        gate = self._gate
-        if gate is not None:
-            batch = [request for request in batch if request.op not in _CHANGES or gate.admit(request)]
         if not self.up and (self._failure is not None or any(r.flags & FAIL_FAST for r in batch)):
             batch = self._refuse(batch)
+        if self._gate is not None:
+            for request in batch:
+                if request.op in _CHANGES and not self._gate.admit(request):
+                    self._held[request] = None
         self._send(self._table.start(batch, self._reactor.now))
         if self._timer is None:
             self._arm()
@@ -134,8 +139,17 @@ class DstNode(Device):
         self._failure = self._failure or DsttoolError("The node is closed.")
         self._link.close()
         self._disarm()
-        self._finish([(t.request, errno.ESHUTDOWN) for t in self._table.take_all()])
+        self._end(errno.ESHUTDOWN)
         self._reactor.post(done)
+
+    def _end(self, code: int) -> None:
+        """Everything that has no answer fails; nothing will be sent any more."""
+        self._held.clear()
+        self._gone.clear()
+        self._unanswered.clear()
+        if self._gate is not None:
+            self._gate = OverlapGate()
+        self._finish([(t.request, code) for t in self._table.take_all()])
 
     def abandon(self) -> None:
         """See Device. As if every budget had ended now."""
@@ -156,11 +170,23 @@ class DstNode(Device):
 
     def _send(self, transactions: list[Transaction]) -> None:
         """Have transactions sent when this turn ends, if the link is up; else `link_up` will."""
+        if self._held:
+            transactions = self._without_held(transactions)
         if transactions and self.up:
             self._to_send += transactions
             if not self._scheduled:
                 self._scheduled = True
                 self._reactor.flush_later(self)
+
+    def _without_held(self, transactions: list[Transaction]) -> list[Transaction]:
+        """Those whose extent is free; the others are remembered until it is."""
+        free = []
+        for transaction in transactions:
+            if transaction.request in self._held:
+                self._held[transaction.request] = transaction
+            else:
+                free.append(transaction)
+        return free
 
     def flush(self) -> None:
         """All transactions of this turn, as few records as their payloads allow."""
@@ -248,7 +274,7 @@ class DstNode(Device):
             LOG.error("%s: %s", self.name, error)
             self._failure = error
             self._disarm()
-            self._finish([(t.request, errno.EIO) for t in self._table.take_all()])
+            self._end(errno.EIO)
             return
         LOG.warning("%s: %s", self.name, error)
         self._fail_fast(self._reactor.now)
@@ -319,10 +345,18 @@ class DstNode(Device):
             deliver([request for request, _ in ended])
 
     def _release(self, request: Request) -> None:
-        if self._gate is not None:
-            admitted = self._gate.release(request)
-            if admitted:
-                self._send(self._table.start(admitted, self._reactor.now))
+        """The request's extent is free: send what waited for it."""
+        if self._gate is None:
+            return
+        released = [request]
+        for request in released:
+            for admitted in self._gate.release(request):
+                transaction = self._held.pop(admitted, None)
+                if transaction is not None:
+                    self._send([transaction])
+                elif admitted in self._gone:
+                    self._gone.discard(admitted)
+                    released.append(admitted)
 
     def _late(self, id_: int) -> None:
         """An answer to what had been given up: its extent is free now."""
@@ -362,7 +396,10 @@ class DstNode(Device):
             request = transaction.request
             if self._gate is None or request.op not in _CHANGES:
                 continue
-            if transaction.attempts:
+            if request in self._held:
+                del self._held[request]
+                self._gone.add(request)
+            elif transaction.attempts:
                 self._unanswered[transaction.id] = request
             else:
                 self._release(request)

@@ -9,6 +9,7 @@ wait for it (device contract: overlapping writes take effect in order).
 """
 
 import errno
+import logging
 import os
 from collections.abc import Callable
 
@@ -20,6 +21,8 @@ from dsttool.engine.node.mapped import MappedFile
 from dsttool.engine.runtime.reactor import Reactor
 from dsttool.engine.vocabulary import limits
 from dsttool.engine.vocabulary.operations import CACHE, FLUSH, FUA, READ, TRIM, WRITE, WRITE_ZEROES
+
+LOG = logging.getLogger(__name__)
 
 # Reads from this length on are sent from the mapping; below it the copy is cheaper than the faults.
 MAPPED_MIN = 32 * limits.KIB
@@ -237,4 +240,5 @@ def _errno(code: int, error: BaseException | None) -> int:
         return code
     if isinstance(error, OSError):
         return error.errno or errno.EIO
-    raise error
+    LOG.error("an operation failed in a way it must not", exc_info=error)
+    return errno.EIO

@@ -64,6 +64,9 @@ class Device(ABC):
     def abandon(self) -> None:  # noqa: B027 - what has no link has nothing to abandon
         """Fail now whatever waits for a link: nobody relies on this device any more."""
 
+    def distrust(self) -> None:  # noqa: B027 - only what hands out mappings has something to do
+        """A view this device handed out could not be read (EFAULT): hand out copies from now on."""
+
     def status(self) -> dict[str, Any]:
         """What a member's status shows of its node: in_flight, resends, link."""
         return {}

@@ -141,6 +141,8 @@ class DstConnection(Session):
 
     def lost(self, reason: str) -> None:
         """See Receiver."""
+        if self.link.faulted:
+            self.offer.device.distrust()
         if reason:
             LOG.warning("dst client %s: connection lost: %s", self.peer, reason)
         self._down()

@@ -78,13 +78,14 @@ class NbdConnection(Session):
             for request in requests:
                 if request.op <= WRITE:
                     budget.bytes += request.length
+            parser.requests = []  # a finished request must not pin its segment until the next parse
             self.offer.device.submit(requests)
         if parser.fault:
             self._break(parser.fault)
         elif parser.disconnect:
             self._leaving = True
             self._maybe_leave()
-        elif budget.room(link.stuck) <= 0 or budget.room_bytes(link.unsent) <= 0:
+        elif parser.full or budget.room(link.stuck) <= 0 or budget.room_bytes(link.unsent) <= 0:
             link.pause()
         return head, parser.need, parser.pinned
 
@@ -97,6 +98,8 @@ class NbdConnection(Session):
 
     def lost(self, reason: str) -> None:
         """See Receiver."""
+        if self.link.faulted:
+            self.offer.device.distrust()
         if reason:
             LOG.warning("nbd client %s: connection lost: %s", self.peer, reason)
         elif not self._leaving and self._parser is None:

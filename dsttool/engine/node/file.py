@@ -1,8 +1,8 @@
 """A file or a block device as a Device.
 
-What a hot page can answer is answered at once on the reactor: small reads with RWF_NOWAIT into a
-pooled segment, large ones as slices of a mapping whose pages are all resident, buffered writes with
-pwrite. Everything that really blocks (cold reads, flushes, FUA, trims, zeroes) goes to the I/O pool.
+What a hot page can answer is answered at once on the reactor: reads as slices of a mapping whose
+pages are resident, or else with RWF_NOWAIT into a pooled segment; buffered writes with pwrite.
+Everything that really blocks (cold reads, flushes, FUA, trims, zeroes) goes to the I/O pool.
 
 A write that is in the I/O pool is not yet in effect, so while one is there, later overlapping ones
 wait for it (device contract: overlapping writes take effect in order).
@@ -17,15 +17,15 @@ from dsttool.engine.device.device import Device
 from dsttool.engine.device.request import Request, deliver
 from dsttool.engine.extents.overlap import OverlapGate
 from dsttool.engine.node.backing import Backing, open_backing
-from dsttool.engine.node.mapped import MappedFile
+from dsttool.engine.node.mapped import REGION_SHIFT, MappedFile
 from dsttool.engine.runtime.reactor import Reactor
 from dsttool.engine.vocabulary import limits
 from dsttool.engine.vocabulary.operations import CACHE, FLUSH, FUA, READ, TRIM, WRITE, WRITE_ZEROES
 
 LOG = logging.getLogger(__name__)
 
-# Reads from this length on are sent from the mapping; below it the copy is cheaper than the faults.
-MAPPED_MIN = 32 * limits.KIB
+# Reads below this length share the segments of their batch.
+SHARED_MAX = 32 * limits.KIB
 
 
 class FileDevice(Device):
@@ -39,6 +39,8 @@ class FileDevice(Device):
         self.capabilities = backing.capabilities
         self.identity = backing.identity
         self._mapping = MappedFile.of(backing.fd, backing.capabilities.size) if mapped else None
+        self._view = self._mapping.view if self._mapping else memoryview(b"")
+        self._trusted: dict[int, int] = self._mapping.trusted if self._mapping else {}
         self._read_flags = os.RWF_NOWAIT if backing.nowait else 0
         self._gate: OverlapGate[Request] = OverlapGate()
         self._pooled = 0
@@ -59,7 +61,7 @@ class FileDevice(Device):
     ) -> "FileDevice":
         """Open, lock and, with a `size` for a path that does not exist, create it sparse. Blocks.
 
-        mapped: large reads may be slices of a mapping. Only for devices whose data goes straight to
+        mapped: reads may be slices of a mapping. Only for devices whose data goes straight to
         a socket: user code that touches a mapping gets SIGBUS where the kernel gets EFAULT.
         """
         backing = open_backing(path, read_only=read_only, size=size)
@@ -69,16 +71,23 @@ class FileDevice(Device):
         """See Device."""
         finished: list[Request] = []
         small: list[Request] = []
-        fd, pwrite, busy = self._fd, os.pwrite, self._pooled
+        fd, pwrite, busy, now = self._fd, os.pwrite, self._pooled, self._reactor.now
+        view, trusted = self._view, self._trusted.get
         for request in batch:
             op = request.op
             if op == READ:
-                if request.length < MAPPED_MIN:
-                    small.append(request)
-                elif not self._read_mapped(request):
-                    self._read_segment(request, finished)
-                else:
+                offset = request.offset
+                end = offset + request.length
+                region = offset >> REGION_SHIFT
+                if (region == (end - 1) >> REGION_SHIFT and trusted(region, 0) > now) or (
+                    self._mapping is not None and self._mapping.resident(offset, request.length, now)
+                ):
+                    request.data = view[offset:end]
                     finished.append(request)
+                elif request.length < SHARED_MAX:
+                    small.append(request)
+                else:
+                    self._read_segment(request, finished)
             elif op == WRITE and not busy and not request.flags & FUA:
                 try:
                     written = pwrite(fd, request.data, request.offset)
@@ -95,6 +104,13 @@ class FileDevice(Device):
             self._read_small(small, finished)
         if finished:
             deliver(finished)
+
+    def distrust(self) -> None:
+        """See Device: no more slices of the mapping."""
+        if self._mapping is not None:
+            self._mapping.close()
+            self._mapping = None
+            self._view = memoryview(b"")
 
     def close(self, done: Callable[[], None]) -> None:
         """See Device."""
@@ -130,27 +146,19 @@ class FileDevice(Device):
             else:
                 self._read_blocking(request, view)
 
-    def _read_mapped(self, request: Request) -> bool:
-        mapping = self._mapping
-        if mapping is None or not mapping.resident(request.offset, request.length):
-            return False
-        request.data = mapping.view[request.offset : request.offset + request.length]
-        return True
-
     def _read_segment(self, request: Request, finished: list[Request]) -> None:
         view = self._reactor.pool.take(request.length)[: request.length]
-        if self._mapping is None:  # else it was just found not to be resident
-            try:
-                if os.preadv(self._fd, (view,), request.offset, self._read_flags) == request.length:
-                    request.data = view
-                    finished.append(request)
-                    return
-            except BlockingIOError:
-                pass
-            except OSError as error:
-                request.error = error.errno or errno.EIO
+        try:
+            if os.preadv(self._fd, (view,), request.offset, self._read_flags) == request.length:
+                request.data = view
                 finished.append(request)
                 return
+        except BlockingIOError:
+            pass
+        except OSError as error:
+            request.error = error.errno or errno.EIO
+            finished.append(request)
+            return
         self._read_blocking(request, view)
 
     def _read_blocking(self, request: Request, view: memoryview) -> None:
@@ -229,8 +237,7 @@ class FileDevice(Device):
         """Release the file once nothing runs any more."""
         if self._closed and not (self._pooled or self._pooled_reads or self._flushing):
             done, self._closed = self._closed, None
-            if self._mapping is not None:
-                self._mapping.close()
+            self.distrust()
             self._backing.close()
             done()
 

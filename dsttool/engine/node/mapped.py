@@ -3,11 +3,20 @@
 import ctypes
 import mmap
 
+from dsttool.engine.vocabulary import limits
+
 _LIBC = ctypes.CDLL(None, use_errno=True)
 _MINCORE = _LIBC.mincore
 _MINCORE.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_void_p]
 _MINCORE.restype = ctypes.c_int
 _PAGE = mmap.PAGESIZE
+
+REGION_SHIFT = 21
+REGION = 1 << REGION_SHIFT
+# Long enough that asking costs under 1 % at full speed, short enough that memory pressure is noticed.
+TRUST_NS = 100 * limits.MS
+# Regions remembered: 32 GiB of file that is read at a time, and about 10 MiB of memory.
+REGIONS_MAX = 1 << 14
 
 
 class _PyBuffer(ctypes.Structure):
@@ -30,13 +39,23 @@ class _PyBuffer(ctypes.Structure):
 
 class MappedFile:
     """`view` is the whole file. Touch it only from the kernel (sendmsg): elsewhere an error of the
-    medium, or a file that was cut, is SIGBUS."""
+    medium, or a file that was cut, is SIGBUS.
 
-    def __init__(self, mapping: mmap.mmap) -> None:
+    Sending a page that is not in memory would block the reactor, so the pages are asked for first
+    (mincore(2)), a region at a time: an answer is believed for TRUST_NS, because asking for each
+    small read would cost as much as the copy that the mapping saves. In that time the system may
+    have dropped a page, which costs one wait for the disk, not data.
+    trusted: region -> until when (ns) all of its pages count as resident. The hot path reads it.
+    """
+
+    def __init__(self, mapping: mmap.mmap, size: int) -> None:
         self.view = memoryview(mapping)
+        self.trusted: dict[int, int] = {}
+        self._refused: dict[int, int] = {}
+        self._size = size
         self._address = _address_of(mapping)
-        self._resident = bytearray(1)
-        self._vector = (ctypes.c_ubyte * 1).from_buffer(self._resident)
+        self._resident = bytearray(REGION // _PAGE)
+        self._vector = (ctypes.c_ubyte * len(self._resident)).from_buffer(self._resident)
 
     @classmethod
     def of(cls, fd: int, size: int) -> "MappedFile | None":
@@ -44,24 +63,34 @@ class MappedFile:
         if not size:
             return None
         try:
-            return cls(mmap.mmap(fd, size, flags=mmap.MAP_SHARED, prot=mmap.PROT_READ))
+            return cls(mmap.mmap(fd, size, flags=mmap.MAP_SHARED, prot=mmap.PROT_READ), size)
         except (OSError, ValueError):
             return None
 
-    def resident(self, offset: int, length: int) -> bool:
-        """Whether every page of the extent is in memory (mincore(2))."""
-        start = offset - offset % _PAGE
-        pages = (offset + length - start + _PAGE - 1) // _PAGE
-        if pages > len(self._resident):
-            self._resident = bytearray(pages)
-            self._vector = (ctypes.c_ubyte * pages).from_buffer(self._resident)
-        if _MINCORE(self._address + start, offset + length - start, self._vector):
+    def resident(self, offset: int, length: int, now: int) -> bool:
+        """Whether every page of the extent counts as being in memory at `now` (ns)."""
+        for region in range(offset >> REGION_SHIFT, ((offset + length - 1) >> REGION_SHIFT) + 1):
+            if self.trusted.get(region, 0) <= now and not self._ask(region, now):
+                return False
+        return True
+
+    def _ask(self, region: int, now: int) -> bool:
+        if self._refused.get(region, 0) > now:
             return False
-        return self._resident.find(0, 0, pages) < 0
+        if len(self.trusted) + len(self._refused) > REGIONS_MAX:
+            self.trusted.clear()
+            self._refused.clear()
+        start = region << REGION_SHIFT
+        length = min(REGION, self._size - start)
+        failed = _MINCORE(self._address + start, length, self._vector)
+        resident = not failed and self._resident.find(0, 0, -(-length // _PAGE)) < 0
+        (self.trusted if resident else self._refused)[region] = now + TRUST_NS
+        return resident
 
     def close(self) -> None:
         """Drop the mapping as soon as nobody sends from it any more."""
         self.view = memoryview(b"")
+        self.trusted.clear()
 
 
 def _address_of(mapping: mmap.mmap) -> int:

@@ -47,7 +47,8 @@ class Link:
     """A connected, non-blocking socket. Belongs to the reactor's thread.
 
     unsent: bytes queued and not yet taken by the kernel. received_at: when the peer last sent
-    anything (ns, reactor.now). bytes_in, bytes_out: totals.
+    anything (ns, reactor.now). bytes_in, bytes_out: totals. faulted: it ended because the kernel
+    could not read a buffer it was to send (a mapping whose medium failed, or whose file was cut).
     """
 
     def __init__(self, reactor: Reactor, sock: socket, receiver: Receiver) -> None:
@@ -66,6 +67,7 @@ class Link:
         self.received_at = reactor.now
         self.bytes_in = self.bytes_out = 0
         self.open = True
+        self.faulted = False
         reactor.register(sock.fileno(), self._ready, READABLE)
 
     # -- out -------------------------------------------------------------------------------------
@@ -154,10 +156,10 @@ class Link:
     def _receive(self) -> None:
         budget = limits.TURN_BYTES_MAX
         while budget > 0 and self._events & READABLE:
-            segment, tail = self._segment, self._tail
+            tail = self._tail
             limit = self._limit()
             try:
-                got = self._recv_into(segment[tail:limit])
+                got = self._recv_into(self._segment[tail:limit])
             except BlockingIOError:
                 return
             except OSError as error:
@@ -208,6 +210,9 @@ class Link:
             return
         rest = self._segment[head:tail]
         if self._pinned or wanted > capacity:
+            if head == tail:
+                # If nobody else holds it any more, `take` gives the same memory again, still hot.
+                self._segment = rest = _NOTHING
             self._segment = self._reactor.pool.take(max(wanted, limits.SEGMENT_BYTES))
             self._pinned = False
         self._segment[: tail - head] = rest
@@ -229,6 +234,7 @@ class Link:
         return os.strerror(code) if code else ""
 
     def _fail(self, error: OSError) -> None:
+        self.faulted = error.errno == errno.EFAULT
         if error.errno in (errno.ECONNRESET, errno.EPIPE):
             self._shut("")
         else:

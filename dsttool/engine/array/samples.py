@@ -13,7 +13,7 @@ from dsttool.engine.device.request import Request
 from dsttool.engine.mapping.algorithm import Algorithm
 from dsttool.engine.vocabulary import limits
 from dsttool.engine.vocabulary.errors import DsttoolError
-from dsttool.engine.vocabulary.operations import READ
+from dsttool.engine.vocabulary.operations import LOOKED_AT, READ
 
 # Blocks compared, and their length: 1 MiB in all per member, read in a moment over any link.
 COUNT = 256
@@ -37,7 +37,7 @@ class Samples:
                 slots = [slot for slot in part.slots if members[slot].in_sync]
                 for slot in slots if len(slots) > 1 else ():
                     cookie = (offset + part.start, slot)
-                    request = Request(READ, 0, part.offset, part.length, None, cookie, self._read)
+                    request = Request(READ, LOOKED_AT, part.offset, part.length, None, cookie, self._read)
                     batches.setdefault(slot, []).append(request)
         self._batches = batches
         self._error: DsttoolError | None = None

@@ -20,7 +20,7 @@ from dsttool.engine.node.backing import Backing, open_backing
 from dsttool.engine.node.mapped import REGION_SHIFT, MappedFile
 from dsttool.engine.runtime.reactor import Reactor
 from dsttool.engine.vocabulary import limits
-from dsttool.engine.vocabulary.operations import CACHE, FLUSH, FUA, READ, TRIM, WRITE, WRITE_ZEROES
+from dsttool.engine.vocabulary.operations import CACHE, FLUSH, FUA, LOOKED_AT, READ, TRIM, WRITE, WRITE_ZEROES
 
 LOG = logging.getLogger(__name__)
 
@@ -72,15 +72,16 @@ class FileDevice(Device):
         finished: list[Request] = []
         small: list[Request] = []
         fd, pwrite, busy, now = self._fd, os.pwrite, self._pooled, self._reactor.now
-        view, trusted = self._view, self._trusted.get
+        view, mapping, trusted = self._view, self._mapping, self._trusted.get
         for request in batch:
             op = request.op
             if op == READ:
                 offset = request.offset
                 end = offset + request.length
                 region = offset >> REGION_SHIFT
-                if (region == (end - 1) >> REGION_SHIFT and trusted(region, 0) > now) or (
-                    self._mapping is not None and self._mapping.resident(offset, request.length, now)
+                known = trusted(region, 0) > now and region == (end - 1) >> REGION_SHIFT
+                if not request.flags & LOOKED_AT and (
+                    known or (mapping is not None and mapping.resident(offset, request.length, now))
                 ):
                     request.data = view[offset:end]
                     finished.append(request)

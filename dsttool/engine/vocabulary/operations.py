@@ -34,5 +34,8 @@ FAST_ZERO: Final = 1 << 4
 # Ours, never on a wire: an array has another copy, so fail this read at once with ENOLINK when
 # the link is down rather than hold it until the budget ends.
 FAIL_FAST: Final = 1 << 14
+# Ours too: user code will look at what this read brings, so it must not be a slice of a file mapping,
+# where an error of the medium is SIGBUS.
+LOOKED_AT: Final = 1 << 15
 
 WIRE_FLAGS: Final = FUA | NO_HOLE | DF | REQ_ONE | FAST_ZERO

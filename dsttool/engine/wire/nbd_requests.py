@@ -46,7 +46,8 @@ class RequestParser(Generic[R]):
 
     After `parse`: `requests` to run; `refused` as (cookie, errno); `need`, the bytes that the
     message at the front wants in all (0 unknown); `pinned`, whether a request holds a view of the
-    buffer; `disconnect`, the client said goodbye; `fault`, a sentence if the stream is broken.
+    buffer; `full`, whether it stopped for want of room and left requests behind; `disconnect`, the
+    client said goodbye; `fault`, a sentence if the stream is broken.
     """
 
     def __init__(self, info: ExportInfo, make: Make[R], sink: Any) -> None:
@@ -65,6 +66,7 @@ class RequestParser(Generic[R]):
         self.refused: list[tuple[int, int]] = []
         self.need = 0
         self.pinned = False
+        self.full = False
         self.disconnect = False
         self.fault = ""
 
@@ -114,6 +116,7 @@ class RequestParser(Generic[R]):
                     self.disconnect = True
                     break
                 self._unusual(op, flags, offset, length, cookie)
+        self.full = head <= last and (room <= 0 or room_bytes <= 0)
         return head
 
     def _unusual(self, op: int, flags: int, offset: int, length: int, cookie: int) -> None:

@@ -343,10 +343,13 @@ class DstConnection(Session):
         self._maybe_leave()
 
     def _maybe_leave(self) -> None:
-        if not self._running and not self._replies and self.link.open:
-            self.link.flush()
-            if not self.link.unsent:
-                self.close()
+        link = self.link
+        if self._running or self._replies:
+            return
+        if link.unsent:
+            link.flush()
+        if link.open and not link.unsent:
+            self.close()
 
     def close(self) -> None:
         """Close the connection now. What runs on the device goes on; `ended` follows it."""

@@ -186,10 +186,13 @@ class NbdConnection(Session):
 
     def _maybe_leave(self) -> None:
         """After the goodbye: close once everything is answered and sent."""
-        if not self._budget.requests and self.link.open:
-            self.link.flush()
-            if not self.link.unsent:
-                self.close()
+        link = self.link
+        if self._budget.requests:
+            return
+        if link.unsent:
+            link.flush()
+        if link.open and not link.unsent:
+            self.close()
 
     def leave(self) -> None:
         """Take nothing more; close once everything begun is answered and sent."""

@@ -21,6 +21,8 @@ Bytes = bytes | bytearray | memoryview
 
 # A message this long is received to its own end, so that the next starts a segment of its own.
 LARGE = 64 * limits.KIB
+# What is expected to come again is at most this long: an idle link keeps a segment for it.
+HINT_MAX = limits.SEGMENT_CLASSES[1]
 # Less room than this at the end of a segment is not worth a system call.
 ROOM_MIN = 16 * limits.KIB
 
@@ -185,7 +187,7 @@ class Link:
         head, need, pinned = self._receiver.received(self._segment, self._head, self._tail)
         if self.open:
             self._head, self._need = head, need
-            self._hint = needed if needed > LARGE else need
+            self._hint = min(needed if needed > LARGE else need, HINT_MAX)
             self._pinned |= pinned
             self._make_room()
 

@@ -74,6 +74,7 @@ def run_foreground(settings: Settings, run: Run, remark: str = "") -> int:
         elif remark:
             render.note(settings, remark)
         if line is not None:
+            render.note(settings, "Ctrl-C stops it.")
             line.start()
 
     try:
@@ -144,8 +145,8 @@ def _live_text(before: dict[str, Any], now: dict[str, Any], seconds: float) -> s
     read = format_size(int((now["read_bytes"] - before["read_bytes"]) / seconds))
     written = format_size(int((now["written_bytes"] - before["written_bytes"]) / seconds))
     return (
-        f"clients {now['clients']}  in flight {now['in_flight']}  {requests / seconds:.0f} requests/s"
-        f"  read {read}/s  write {written}/s  errors {now['errors']}  (Ctrl-C stops)"
+        f"{now['clients']} clients, {now['in_flight']} in flight, {requests / seconds:.0f} requests/s, "
+        f"read {read}/s, write {written}/s, {now['errors']} errors"
     )
 
 

@@ -103,6 +103,14 @@ def test_fio_verifies_mixed_sizes_at_offsets_not_aligned_to_4k(site: Site, kind:
     fio.verify(site, subjects.start(site, kind), 40 << 20)
 
 
+@pytest.mark.parametrize("block", ["4k", "32k", "64k"])
+def test_queues_deeper_than_any_window_are_worked_off(site: Site, block: str) -> None:
+    uri = subjects.start(site, "stripe")
+    load = ("--name=deep", "--ioengine=nbd", f"--uri={uri}", "--rw=randrw", f"--bs={block}", "--iodepth=3000")
+
+    site.run("fio", *load, "--size=96m", "--io_size=128m", timeout=60)
+
+
 def test_the_members_of_a_mirror_hold_the_same_bytes_afterwards(site: Site) -> None:
     uri = subjects.start(site, "mirror")
 

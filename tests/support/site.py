@@ -103,22 +103,27 @@ class Site:
             assert not left, "still running after its daemons were stopped: " + "; ".join(left)
 
     def close(self) -> list[str]:
-        """End everything, remove the folder. Returns the command lines of what nobody had stopped."""
-        for daemon in reversed(self.daemons):
+        """End everything, remove the folder. Returns the command lines of what SIGTERM did not end.
+
+        Arrays end before exports, and those started last first: an array still flushes its nodes.
+        """
+        left = []
+        order = [(("array" in daemon.command), index, daemon) for index, daemon in enumerate(self.daemons)]
+        for _, _, daemon in sorted(order, reverse=True):
             daemon.process.terminate()
-        for daemon in self.daemons:
             try:
                 daemon.process.wait(STOP_SECONDS)
             except subprocess.TimeoutExpired:
+                left.append(str(daemon))
                 daemon.kill()
-        left = self.processes()
-        for pid in left:
+        strays = self.processes()
+        for pid in strays:
             try:
                 os.kill(pid, signal.SIGKILL)
             except ProcessLookupError:
                 pass
         shutil.rmtree(self.folder, ignore_errors=True)
-        return list(left.values())
+        return left + list(strays.values())
 
     def processes(self) -> dict[int, str]:
         """Process id and command line of everything that runs with this site's environment."""

@@ -14,14 +14,23 @@ LOG = logging.getLogger(__name__)
 
 
 class DstServer:
-    """Serves `offers` by name; the empty name is the only one. `accept` is a listener's on_accept."""
+    """Serves `offers` by name; the empty name is the only one. `accept` is a listener's on_accept.
+
+    alias: another name for the only offer.
+    """
 
     def __init__(
-        self, reactor: Reactor, offers: Sequence[Offer], *, security: int = dst_preface.NONE
+        self,
+        reactor: Reactor,
+        offers: Sequence[Offer],
+        *,
+        alias: str = "",
+        security: int = dst_preface.NONE,
     ) -> None:
         self.security = security
         self._reactor = reactor
         self._offers = {offer.name: offer for offer in offers}
+        self._aliases = {alias: offers[0]} if alias and len(offers) == 1 else {}
         self.connections: set[DstConnection] = set()
         self._holders: dict[bytes, DstConnection] = {}
         self._claims: dict[DstConnection, tuple[DstConnection, Callable[[], None]]] = {}
@@ -48,7 +57,7 @@ class DstServer:
         """See Sessions."""
         if not name and len(self._offers) == 1:
             return next(iter(self._offers.values()))
-        return self._offers.get(name)
+        return self._offers.get(name) or self._aliases.get(name)
 
     def claim(self, connection: DstConnection, ready: Callable[[], None]) -> None:
         """See Sessions. A third link that comes while the second waits takes the second's place."""

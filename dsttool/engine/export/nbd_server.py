@@ -14,11 +14,15 @@ LOG = logging.getLogger(__name__)
 
 
 class NbdServer:
-    """Serves `offers` by name; the empty name is the only one. `accept` is a listener's on_accept."""
+    """Serves `offers` by name; the empty name is the only one. `accept` is a listener's on_accept.
 
-    def __init__(self, reactor: Reactor, offers: Sequence[Offer]) -> None:
+    alias: another name for the only offer.
+    """
+
+    def __init__(self, reactor: Reactor, offers: Sequence[Offer], *, alias: str = "") -> None:
         self._reactor = reactor
         self._offers = {offer.name: offer for offer in offers}
+        self._aliases = {alias: offers[0]} if alias and len(offers) == 1 else {}
         self.connections: set[NbdConnection] = set()
 
     def accept(self, sock: socket, peer: str) -> None:
@@ -49,7 +53,7 @@ class NbdServer:
 
     def find(self, name: str) -> ExportInfo | None:
         """What a handshake says about the export of that name."""
-        offer = self._offers.get(name)
+        offer = self._offers.get(name) or self._aliases.get(name)
         if offer is None:
             return None
         can = offer.device.capabilities

@@ -67,7 +67,7 @@ class Listening:
         self._reactor = reactor
         self._offers = offers
         self._listeners: list[Listener] = []
-        self._servers: dict[tuple[str, tuple[str, ...]], Server] = {}
+        self._servers: dict[tuple[str, str, tuple[str, ...]], Server] = {}
 
     @property
     def servers(self) -> list[Server]:
@@ -133,8 +133,6 @@ class Listening:
         if bound is None:
             assert refusal is not None
             raise refusal
-        if listen.is_exposed:
-            LOG.warning("everybody who can reach %s can read and write what is offered there", bound)
         if listen.endpoint.family != "unix" and listen.endpoint.port:
             bound = listen.endpoint  # As the user named it: a host name stays one.
         for offer in offers:
@@ -142,12 +140,12 @@ class Listening:
             offer.addresses.append(str(listen.address(listen.export if only else offer.name, bound)))
 
     def _server(self, listen: Listen, offers: Sequence[Offer]) -> Server:
-        """One server for each protocol and set of offers: a session may come by any of its places."""
-        key = (listen.protocol, tuple(offer.name for offer in offers))
+        """One server for each protocol and set of names: a session may come by any of its places."""
+        key = (listen.protocol, listen.export, tuple(offer.name for offer in offers))
         server = self._servers.get(key)
         if server is None:
             kind = NbdServer if listen.protocol == "nbd" else DstServer
-            server = self._servers[key] = kind(self._reactor, offers)
+            server = self._servers[key] = kind(self._reactor, offers, alias=listen.export)
         return server
 
 

@@ -21,6 +21,7 @@ from dsttool.engine.vocabulary.status import ArrayStatus
 @shared(waits=True)
 def down(settings: Settings, names: tuple[str, ...]) -> None:
     """Stop arrays cleanly and wait until nothing of them runs any more."""
+    stopped = []
     for name in names:
         check_name(name)
         try:
@@ -28,10 +29,10 @@ def down(settings: Settings, names: tuple[str, ...]) -> None:
         except NotFound:
             _check_known(name)
             raise
-        if settings.json:
-            render.emit_json(settings, {"schema": "dsttool.stopped/1", "name": name, "pid": pid})
-        else:
-            render.say(settings, f"{name} is down.")
+        stopped.append({"name": name, "pid": pid})
+        render.say(settings, f"{name} is down.")
+    if settings.json:
+        render.emit_json(settings, {"schema": "dsttool.stopped/1", "daemons": stopped}, stopped)
 
 
 @click.command("list")

@@ -7,7 +7,7 @@ import click
 
 from dsttool.cli import render
 from dsttool.cli.array_create import described
-from dsttool.cli.serving import check_security, exit_with, report_ready, run_foreground
+from dsttool.cli.serving import check_security, exit_with, exposure_remarks, report_ready, run_foreground
 from dsttool.cli.settings import Settings, shared
 from dsttool.engine.config import paths
 from dsttool.engine.vocabulary.errors import UsageError
@@ -95,14 +95,17 @@ def _bring_up(settings: Settings, plans: "list[ArrayPlan]", *, foreground: bool,
 
     if len(plans) > 1 and foreground:
         raise UsageError("--foreground is for one array.", "Name it.")
+    remarks = [remark for plan in plans for remark in exposure_remarks(plan.listens)]
     if foreground:
-        exit_with(run_foreground(settings, functools.partial(run_array.run, plans[0])))
+        exit_with(run_foreground(settings, functools.partial(run_array.run, plans[0]), remarks))
+    reports = []
     for plan in plans:
-        if all_of_them and paths.control_socket(plan.name).exists() and _answers(plan.name):
+        if all_of_them and _answers(plan.name):
             render.note(settings, f"{plan.name} is up already.")
             continue
         serve = functools.partial(run_array.run, plan)
-        report_ready(settings, daemon.detach(plan.name, serve, settings.verbose))
+        reports.append(daemon.detach(plan.name, serve, settings.verbose))
+    report_ready(settings, reports, remarks)
 
 
 def _answers(name: str) -> bool:

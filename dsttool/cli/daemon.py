@@ -69,7 +69,7 @@ def stop(settings: Settings, name: str) -> None:
         )
     pid = end(name, settings.timeout or STOP_TIMEOUT)
     if settings.json:
-        render.emit_json(settings, {"schema": "dsttool.stopped/1", "name": name, "pid": pid})
+        render.emit_json(settings, {"schema": "dsttool.stopped/1", "daemons": [{"name": name, "pid": pid}]})
     else:
         render.say(settings, f"{name} has ended.")
 

@@ -5,7 +5,7 @@ from typing import Final
 
 import click
 
-from dsttool.cli.serving import check_security, exit_with, report_ready, run_foreground
+from dsttool.cli.serving import check_security, exit_with, exposure_remarks, report_ready, run_foreground
 from dsttool.cli.settings import Settings, shared
 
 _LOCAL_ONLY: Final = (
@@ -56,10 +56,10 @@ def export(
         read_only=read_only,
         listens=[parse_listen(text).with_security(security or "") for text in listens],
     )
-    remark = "" if chosen.listens else _LOCAL_ONLY
+    remarks = exposure_remarks(chosen.listens) if chosen.listens else [_LOCAL_ONLY]
     if detach:
         report = daemon.detach(chosen.names[0], lambda ready: run_export.run(chosen, ready), settings.verbose)
-        report_ready(settings, report, remark)
+        report_ready(settings, [report], remarks)
     else:
         run = functools.partial(run_export.run, chosen)
-        exit_with(run_foreground(settings, run, remark))
+        exit_with(run_foreground(settings, run, remarks))

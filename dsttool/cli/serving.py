@@ -4,7 +4,7 @@ import shutil
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 import click
@@ -15,6 +15,7 @@ from dsttool.engine.config.units import format_size
 from dsttool.engine.vocabulary.errors import UsageError
 
 if TYPE_CHECKING:
+    from dsttool.engine.config.listen import Listen
     from dsttool.engine.host.daemon import Ready, Report
     from dsttool.engine.host.engine import Engine
 
@@ -37,13 +38,28 @@ def check_security(word: str | None) -> None:
         )
 
 
-def report_ready(settings: Settings, report: "Report", remark: str = "") -> None:
-    """Say what serves, where, and what to do next; `remark` goes to stderr."""
-    if remark:
+def exposure_remarks(listens: "Sequence[Listen]") -> list[str]:
+    """A warning for each place at which other machines can connect to unprotected data."""
+    return [
+        f"Warning: everybody who can reach {listen.endpoint} can read what is offered there, and write it "
+        "unless it is read-only."
+        for listen in listens
+        if listen.is_exposed
+    ]
+
+
+def report_ready(settings: Settings, reports: "Sequence[Report]", remarks: Sequence[str] = ()) -> None:
+    """Say what serves, where, and what to do next; remarks go to stderr."""
+    for remark in remarks:
         render.note(settings, remark)
     if settings.json:
-        render.emit_json(settings, {"schema": "dsttool.ready/1", **report})
+        render.emit_json(settings, {"schema": "dsttool.ready/1", "daemons": reports}, reports)
         return
+    for report in reports:
+        _report(settings, report)
+
+
+def _report(settings: Settings, report: "Report") -> None:
     for each in report["serves"]:
         name = render.emphasis(settings, each["name"])
         render.say(settings, f"{name} serves {format_size(each['size_bytes'])}:")
@@ -55,7 +71,7 @@ def report_ready(settings: Settings, report: "Report", remark: str = "") -> None
         render.say(settings, f"Try: dsttool info '{nbd}'")
 
 
-def run_foreground(settings: Settings, run: Run, remark: str = "") -> int:
+def run_foreground(settings: Settings, run: Run, remarks: Sequence[str] = ()) -> int:
     """Run a daemon in this process until it is stopped; its exit code."""
     from dsttool.engine.host.logs import Logs
 
@@ -70,9 +86,10 @@ def run_foreground(settings: Settings, run: Run, remark: str = "") -> int:
 
     def ready(report: "Report") -> None:
         if live or settings.json:
-            report_ready(settings, report, remark)
-        elif remark:
-            render.note(settings, remark)
+            report_ready(settings, [report], remarks)
+        else:
+            for remark in remarks:
+                render.note(settings, remark)
         if line is not None:
             render.note(settings, "Ctrl-C stops it.")
             line.start()

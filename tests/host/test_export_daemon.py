@@ -179,6 +179,23 @@ def test_an_export_without_a_terminal_logs_plain_lines(site: Site) -> None:
     assert "\x1b" not in daemon.output
 
 
+def test_a_path_in_a_listener_is_another_name_of_the_export(site: Site) -> None:
+    socket = site.path("s.nbd")
+    site.dsttool("export", "mem:1M", "--name", "a", "-d", "--listen", f"nbd+unix:///other?socket={socket}")
+    for name in ("other", "a", ""):
+        site.run("nbdinfo", f"nbd+unix:///{name}?socket={socket}")
+    site.run("nbdinfo", f"nbd+unix:///third?socket={socket}", code=1)
+    site.run("nbdinfo", f"nbd+unix:///other?socket={runtime(site)}/a.nbd", code=1)
+    site.dsttool("daemon", "stop", "a")
+
+
+def test_plain_nbd_beyond_this_machine_is_spelled_out_and_warned_of(site: Site) -> None:
+    listen = "nbd://0.0.0.0:0?security=none"
+    said = site.dsttool("export", "mem:1M", "--name", "a", "-d", "--read-only", "--listen", listen).stderr
+    assert said.startswith("Warning: everybody who can reach 0.0.0.0:0 can read")
+    site.dsttool("daemon", "stop", "a")
+
+
 @pytest.mark.parametrize("kind", ["dst", "nbd"])
 def test_an_export_can_offer_what_another_one_serves(site: Site, kind: str) -> None:
     image = site.file("a.img", 4 * MIB)

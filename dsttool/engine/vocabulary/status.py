@@ -10,7 +10,7 @@ meaning within one version. State words are those of the vocabulary:
     export  serving, read_only, waiting (no key authorised yet), failed
 """
 
-from typing import Any, Final, TypedDict
+from typing import Final, TypedDict
 
 SCHEMA: Final = "dsttool.status/1"
 
@@ -124,8 +124,3 @@ class Status(TypedDict):
 def empty() -> Status:
     """The status of a machine on which nothing runs."""
     return {"schema": SCHEMA, "arrays": [], "exports": [], "daemons": []}
-
-
-def completed(shape: Any, known: dict[str, Any]) -> Any:
-    """`known` with every field of the TypedDict `shape` it lacks as None, shape's fields first."""
-    return {**dict.fromkeys(shape.__annotations__), **known}

@@ -7,7 +7,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dsttool.engine.vocabulary.operations import DISCONNECT, FLUSH, FUA, READ, TRIM, WRITE
+from dsttool.engine.vocabulary.operations import (
+    CACHE,
+    DISCONNECT,
+    FLUSH,
+    FUA,
+    READ,
+    TRIM,
+    WRITE,
+    WRITE_ZEROES,
+)
 from dsttool.engine.wire.nbd import ExportInfo
 from dsttool.engine.wire.nbd_requests import RequestParser
 
@@ -77,6 +86,33 @@ def test_an_operation_the_export_does_not_offer_is_refused(op: int) -> None:
     data = packed(op, 0, 0 if op == FLUSH else 512)
     one.parse(memoryview(data), 0, len(data), 100, 1 << 20)
     assert one.refused == [(7, 22)]
+
+
+@pytest.mark.parametrize("op", [READ, FLUSH, CACHE])
+def test_fua_is_accepted_and_dropped_where_nothing_is_written(op: int) -> None:
+    """NBD protocol, "Command flags": the server MUST accept all commands with this bit set."""
+    one = parser()
+    length = 0 if op == FLUSH else 512
+    data = packed(op, 0, length, flags=FUA)
+    one.parse(memoryview(data), 0, len(data), 100, 1 << 20)
+    assert one.refused == []
+    assert one.requests == [(op, 0, 0, length, None, 7)]
+
+
+@pytest.mark.parametrize("op", [READ, WRITE, FLUSH, TRIM, CACHE, WRITE_ZEROES])
+def test_fua_is_refused_where_it_is_not_offered(op: int) -> None:
+    one = parser(ExportInfo(name="disk", size=1 << 20, fua=False))
+    length = 0 if op == FLUSH else 512
+    data = packed(op, 0, length, flags=FUA) + (bytes(512) if op == WRITE else b"")
+    one.parse(memoryview(data), 0, len(data), 100, 1 << 20)
+    assert (one.requests, one.refused) == ([], [(7, 22)])
+
+
+def test_reads_with_fua_use_up_the_room_for_bytes() -> None:
+    one = parser()
+    data = packed(READ, 0, 1024, flags=FUA) * 3
+    assert one.parse(memoryview(data), 0, len(data), 100, 2048) == 56
+    assert one.full
 
 
 REQUESTS = st.one_of(

@@ -27,12 +27,13 @@ from dsttool.engine.wire.nbd import REQUEST, REQUEST_MAGIC, ExportInfo
 
 HEADER: Final = REQUEST.size
 _CHANGES: Final = (WRITE, TRIM, WRITE_ZEROES)
+# "Command flags": a server that offers FUA accepts it on every command; it says nothing about reads.
 _FLAGS: Final = {
-    READ: 0,
+    READ: FUA,
     WRITE: FUA,
-    FLUSH: 0,
+    FLUSH: FUA,
     TRIM: FUA,
-    CACHE: 0,
+    CACHE: FUA,
     WRITE_ZEROES: FUA | NO_HOLE,
 }
 
@@ -77,7 +78,7 @@ class RequestParser(Generic[R]):
         """
         unpack, make, sink = REQUEST.unpack_from, self._make, self._sink
         size, payload_max, mask = self._size, self._payload_max, self._mask
-        writable = not self._read_only
+        writable, strange = not self._read_only, ~self._flags[READ]
         requests: list[R] = []
         self.requests, self.refused = requests, []
         self.pinned = False
@@ -91,7 +92,7 @@ class RequestParser(Generic[R]):
             room -= 1
             start = head + HEADER
             fits = offset + length <= size and length <= payload_max and not (offset | length) & mask
-            if op == READ and fits and not flags and length:
+            if op == READ and fits and not flags & strange and length:
                 requests.append(make(READ, 0, offset, length, None, cookie, sink))
                 room_bytes -= length
                 head = start
@@ -125,6 +126,7 @@ class RequestParser(Generic[R]):
         if error is not None:
             self.refused.append((cookie, error))
         else:
+            flags = flags if op in _CHANGES else 0
             self.requests.append(self._make(op, flags, offset, length, None, cookie, self._sink))
 
     def _error(self, op: int, flags: int, offset: int, length: int) -> int | None:

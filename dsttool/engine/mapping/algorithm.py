@@ -103,6 +103,21 @@ class Algorithm(ABC):
             start += run
         return pieces
 
+    def runs(self, offset: int, length: int) -> list[Piece]:
+        """As `split`, but what lies side by side on its members is one piece, in the order of `start`.
+
+        For operations without payload: a trim of gigabytes is then a few pieces, whatever the chunk.
+        `start` is where a piece begins; the request's bytes from there on are not all in it.
+        """
+        joined: dict[tuple[int, ...], list[Piece]] = {}
+        for piece in self.split(offset, length):
+            same = joined.setdefault(piece.slots, [])
+            if same and same[-1].offset + same[-1].length == piece.offset:
+                same[-1] = same[-1]._replace(length=same[-1].length + piece.length)
+            else:
+                same.append(piece)
+        return sorted((piece for same in joined.values() for piece in same), key=lambda piece: piece.start)
+
     def _check_parameters(self, parameters: Mapping[str, Any]) -> None:
         for parameter in parameters:
             if parameter not in self.defaults:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Final
 
-from dsttool.engine.mapping.algorithm import Algorithm
+from dsttool.engine.mapping.algorithm import Algorithm, Piece
 from dsttool.engine.vocabulary.errors import UsageError
 from dsttool.engine.vocabulary.limits import KIB
 
@@ -54,6 +54,21 @@ class Stripe(Algorithm):
     def room(self, offset: int) -> int:
         """See Algorithm.room."""
         return self._chunk - offset % self._chunk
+
+    def runs(self, offset: int, length: int) -> list[Piece]:
+        """See Algorithm.runs. One for each member, without going through the chunks."""
+        pieces = []
+        for slot in range(self.slots):
+            first, end = self._before(slot, offset), self._before(slot, offset + length)
+            if first < end:
+                start = self.join(slot, first, 1)[0][0] - offset
+                pieces.append(Piece(self._alone[slot], first, end - first, start))
+        return sorted(pieces, key=lambda piece: piece.start)
+
+    def _before(self, slot: int, offset: int) -> int:
+        """How many bytes of the member lie before this offset of the array."""
+        row, within = divmod(offset, self._chunk * self.slots)
+        return row * self._chunk + min(max(within - slot * self._chunk, 0), self._chunk)
 
     def join(self, slot: int, offset: int, length: int) -> list[tuple[int, int]]:
         """See Algorithm.join. An extent for each chunk."""

@@ -282,3 +282,11 @@ def test_waiting_for_a_process_ends_with_it() -> None:
     os.waitpid(child, 0)
     assert client.wait_gone(child, 0)
     assert not client.wait_gone(os.getpid(), 0.01)
+
+
+def test_another_user_is_refused(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "_peer_uid", lambda _: os.geteuid() + 1)
+    with raw(path) as connection:
+        answer = json.loads(read_line(connection))
+        assert answer["error"]["exit_code"] == 5
+        assert connection.recv(1) == b""

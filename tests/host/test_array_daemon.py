@@ -251,3 +251,16 @@ def test_an_export_is_not_taken_down_as_an_array(site: Site) -> None:
     site.dsttool("export", "mem:1M", "--name", "a", "-d")
     assert "a is an export" in site.dsttool("array", "down", "a", code=8).stderr
     site.dsttool("daemon", "stop", "a")
+
+
+def test_a_name_and_its_socket_are_the_same_node(site: Site) -> None:
+    for image in files(site, "left", "right"):
+        site.dsttool("export", image, "-d")
+    socket = f"dst+unix:///right?socket={runtime(site)}/right.dst"
+    up = ("array", "up", "pool", "--layout", "mirror", "--raw")
+    assert "is given twice" in site.dsttool(*up, "right", socket, code=2).stderr
+    site.dsttool(*up, "left", "right")
+    kill(site, "pool")
+    assert "was not stopped cleanly" in site.dsttool(*up, "left", socket, code=6).stderr
+    site.dsttool("daemon", "stop", "left")
+    site.dsttool("daemon", "stop", "right")

@@ -12,7 +12,7 @@ from dsttool.engine.config.listen import Listen
 from dsttool.engine.config.names import check_name
 from dsttool.engine.config.supported import check_supported
 from dsttool.engine.host.listening import check_listens
-from dsttool.engine.host.open_node import parse_device
+from dsttool.engine.host.open_node import parse_device, resolved
 from dsttool.engine.mapping import registry
 from dsttool.engine.mapping.algorithm import Algorithm
 from dsttool.engine.vocabulary.errors import Conflict, NotFound, UsageError
@@ -47,8 +47,13 @@ class ArrayPlan:
 
     @property
     def spare(self) -> int:
-        """How many members may be missing."""
-        return self.algorithm([_ANY_SIZE] * len(self.config.nodes)).spare
+        """How many members may be missing. UsageError if these members make no array."""
+        return self._shape().spare
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """The layout's parameters with their values. UsageError if these members make no array."""
+        return self._shape().parameters()
 
     def algorithm(self, sizes: Sequence[int]) -> Algorithm:
         """The layout over members of these sizes, in bytes. UsageError if they make no array."""
@@ -56,6 +61,41 @@ class ArrayPlan:
         if self.config.chunk is not None:
             parameters["chunk"] = self.config.chunk
         return registry.find(self.config.layout)(sizes, **parameters)
+
+    def _shape(self) -> Algorithm:
+        return self.algorithm([_ANY_SIZE] * len(self.config.nodes))
+
+    def check(self) -> None:
+        """Raise what is wrong and can be known before a node is opened: UsageError, Unsafe."""
+        config = self.config
+        if not config.raw:
+            raise UsageError(
+                f"The array {self.name} is configured without `raw = true`. {_SUPERBLOCKS}",
+                f"Add that line to {paths.array_file(self.name)} if its nodes hold nothing but data.",
+            )
+        if config.read_policy is not None and config.layout != "mirror":
+            raise UsageError("Only mirrors have a read policy.", "Leave it out.")
+        self._check_nodes()
+        check_listens(self.listens, [self.name])
+        self._shape()
+
+    def _check_nodes(self) -> None:
+        earlier: list[Address] = []
+        for node in self.config.nodes:
+            check_supported(node)
+            if node.kind == "name" and node.export == self.name:
+                raise UsageError(f"The array {self.name} cannot be a node of itself.", "Leave it out.")
+            place = resolved(node).bare()
+            if node.kind != "mem" and place in earlier:
+                raise UsageError(
+                    f"The node {node.bare()} is given twice; two members on it would be one copy.",
+                    "Give each node once.",
+                )
+            earlier.append(place)
+        names = self.member_names
+        for name in names:
+            if names.count(name) > 1:
+                raise UsageError(f"Two members are named {name}.", "Give them different names: ?name=NAME.")
 
 
 def from_words(
@@ -85,35 +125,8 @@ def from_words(
         read_policy=read_policy,
         listen=tuple(listen.absolute(Path.cwd()) for listen in listens),
     )
-    check(ArrayPlan(config, config.listen))
+    ArrayPlan(config, config.listen).check()
     return config
-
-
-def check(plan: ArrayPlan) -> None:
-    """Raise what is wrong with a plan and can be known before its nodes are opened."""
-    config = plan.config
-    if not config.raw:
-        raise UsageError(
-            f"The array {plan.name} is configured without `raw = true`. {_SUPERBLOCKS}",
-            f"Add that line to {paths.array_file(plan.name)} if its nodes hold nothing but data.",
-        )
-    if config.read_policy is not None and config.layout != "mirror":
-        raise UsageError("Only mirrors have a read policy.", "Leave it out.")
-    for slot, node in enumerate(config.nodes):
-        check_supported(node)
-        if node.kind == "name" and node.export == plan.name:
-            raise UsageError(f"The array {plan.name} cannot be a node of itself.", "Leave it out.")
-        if node.kind != "mem" and node.bare() in [earlier.bare() for earlier in config.nodes[:slot]]:
-            raise UsageError(
-                f"The node {node.bare()} is given twice; two members on it would be one copy.",
-                "Give each node once.",
-            )
-    names = plan.member_names
-    for name in names:
-        if names.count(name) > 1:
-            raise UsageError(f"Two members are named {name}.", "Give them different names: ?name=NAME.")
-    check_listens(plan.listens, [plan.name])
-    assert plan.spare >= 0, "the layout takes this many members, with these parameters"
 
 
 def from_configuration(names: Sequence[str], options: ArrayPlan | None = None) -> list[ArrayPlan]:
@@ -132,7 +145,7 @@ def from_configuration(names: Sequence[str], options: ArrayPlan | None = None) -
         plans[name] = ArrayPlan(config, config.listen)
         if options is not None:
             plans[name] = replace(options, config=config, listens=(*config.listen, *options.listens))
-        check(plans[name])
+        plans[name].check()
     return _leaves_first(plans)
 
 

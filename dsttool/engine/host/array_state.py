@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dsttool.engine.config import state_file
 from dsttool.engine.config.state_file import ArrayState, MemberState
 from dsttool.engine.host.array_plan import ArrayPlan
+from dsttool.engine.host.open_node import resolved
 from dsttool.engine.vocabulary.errors import Unsafe
 
 
@@ -21,8 +22,8 @@ class History:
     def __init__(self, plan: ArrayPlan) -> None:
         self._plan = plan
         self._kept = plan.spare > 0
-        self._parameters = plan.algorithm([1 << 50] * len(plan.config.nodes)).parameters()
-        self._nodes = tuple(str(node.bare()) for node in plan.config.nodes)
+        self._parameters = plan.parameters
+        self._nodes = tuple(str(resolved(node).bare()) for node in plan.config.nodes)
         before = state_file.load(plan.name) if self._kept else None
         self._before = before if before is not None and self._is_same(before) else None
         self.generation = self._before.generation if self._before is not None else 0

@@ -50,22 +50,26 @@ def parse_device(text: str) -> Address:
     return parse_address(text)
 
 
-def reachable(address: Address) -> Address:
-    """The address with a NAME replaced by the socket of what runs here under that name.
-
-    Paths become absolute. NotFound if nothing of that name runs; UsageError if this release cannot
-    do what the address asks for.
-    """
-    check_supported(address)
+def resolved(address: Address) -> Address:
+    """The address with a NAME replaced by the socket of that name, and with absolute paths."""
     if address.kind != "name":
         return address.absolute(Path.cwd())
-    path = paths.dst_socket(address.export)
-    if not path.exists():
+    return Address("dst", Endpoint("unix", path=str(paths.dst_socket(address.export))), address.export)
+
+
+def reachable(address: Address) -> Address:
+    """The address resolved, if it can be used.
+
+    NotFound if it is a NAME and nothing of that name runs; UsageError if this release cannot do what
+    the address asks for.
+    """
+    check_supported(address)
+    if address.kind == "name" and not paths.dst_socket(address.export).exists():
         raise NotFound(
             f"Nothing called {address.export} is running.",
             f"`dsttool status` lists what runs; a file is written with a '/': ./{address.export}",
         )
-    return Address("dst", Endpoint("unix", path=str(path)), address.export)
+    return resolved(address)
 
 
 def open_all(reactor: Reactor, openings: Sequence[Opening]) -> list[Device | DsttoolError]:

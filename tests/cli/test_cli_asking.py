@@ -1,0 +1,116 @@
+"""Progress, questions and logs as people see them."""
+
+import os
+import pty
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from dsttool.cli import moving, render
+from dsttool.cli.settings import Settings
+from support.site import Site
+
+
+def in_terminal(site: Site, *words: str, typed: str = "") -> tuple[int, str]:
+    """Run dsttool on a terminal, type something, and give its exit code and what it showed."""
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "dsttool", *words],
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        env=site.env | {"TERM": "xterm"},
+        cwd=site.folder,
+    )
+    os.close(theirs)
+    if typed:
+        os.write(ours, typed.encode())
+    shown = b""
+    try:
+        while part := os.read(ours, 65536):
+            shown += part
+    except OSError:  # how a terminal says that its last user has gone
+        pass
+    os.close(ours)
+    return process.wait(), shown.decode()
+
+
+def test_a_question_answered_with_anything_but_yes_is_declined(site: Site) -> None:
+    image = site.file("a.img", 1 << 20, b"keep me")
+    words = ("bench", str(image), "--rw", "write", "--time", "50ms")
+    code, shown = in_terminal(site, *words, typed="y\n")
+    assert code == 6
+    assert "Type yes to go ahead" in shown
+    assert "Declined; nothing was written." in shown
+    assert image.read_bytes()[:7] == b"keep me"
+    assert in_terminal(site, *words, typed="yes\n")[0] == 0
+    assert image.read_bytes()[:7] != b"keep me"
+
+
+def test_with_no_input_a_terminal_is_not_asked_either(site: Site) -> None:
+    image = site.file("a.img", 1 << 20)
+    code, shown = in_terminal(site, "bench", str(image), "--rw", "write", "--no-input")
+    assert code == 6
+    assert "Type yes" not in shown
+
+
+def test_states_have_glyphs_and_colours_on_a_terminal_only(site: Site) -> None:
+    site.dsttool("export", "mem:1M", "--name", "a", "-d")
+    del site.env["NO_COLOR"]
+    shown = in_terminal(site, "status")[1]
+    assert "● serving" in shown
+    assert "\x1b[" in shown
+    assert "\x1b[" not in in_terminal(site, "status", "--color", "never")[1]
+    assert "\x1b[" not in site.dsttool("status").stdout
+    assert "●" in site.dsttool("status", "--color", "always").stdout
+    site.dsttool("daemon", "stop", "a")
+
+
+def test_progress_without_a_terminal_is_whole_lines(capsys: pytest.CaptureFixture[str]) -> None:
+    progress = moving.Progress(Settings(), "copying", 4 << 20)
+    assert progress.interval == 30
+    progress.show(1 << 20)
+    progress.end()
+    said = capsys.readouterr().err
+    assert said.startswith("copying  25%  1 MiB of 4 MiB")
+    assert said.endswith("left\n")
+    assert said.count("\n") == 1
+
+
+def test_progress_is_silent_when_asked(capsys: pytest.CaptureFixture[str]) -> None:
+    for settings in (Settings(quiet=True), Settings(format="json")):
+        moving.Progress(settings, "copying", 4).show(1)
+    assert capsys.readouterr().err == ""
+
+
+def test_a_bar_is_as_long_as_it_is_full() -> None:
+    for fraction, filled in ((-1.0, 0), (0.0, 0), (0.5, 5), (1.0, 10), (2.0, 10)):
+        shown = render.bar(fraction, 10)
+        assert len(shown) == 10
+        assert sum(character in "█#" for character in shown) == filled
+
+
+def test_logs_can_be_followed(site: Site) -> None:
+    site.dsttool("export", "mem:1M", "--name", "a", "-d")
+    follower = subprocess.Popen(
+        [sys.executable, "-m", "dsttool", "logs", "a", "--follow"],
+        stdout=subprocess.PIPE,
+        env=site.env,
+        text=True,
+    )
+    assert follower.stdout is not None
+    assert "a is ready" in follower.stdout.readline()
+    site.dsttool("daemon", "stop", "a")
+    assert "a is stopping" in follower.stdout.readline()
+    follower.terminate()
+    follower.stdout.close()
+    follower.wait()
+
+
+def test_a_runtime_folder_too_deep_for_sockets_is_a_clear_error(site: Site) -> None:
+    site.env["DSTTOOL_RUNTIME_DIR"] = str(Path(site.env["DSTTOOL_RUNTIME_DIR"]) / ("x" * 100))
+    done = site.dsttool("export", "mem:1M", "--name", "a", "-d", code=2)
+    assert "a Unix socket's may have 107" in done.stderr
+    assert "DSTTOOL_RUNTIME_DIR" in done.stderr

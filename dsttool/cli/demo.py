@@ -30,9 +30,9 @@ if TYPE_CHECKING:
 _SECOND: Final = 1_000_000_000
 _SIZE: Final = "64M"
 _BLOCKS: Final = 256
-# The budget is 500 ms x (5 + 1): long enough to restart an export, short enough to watch it end.
-_POLICY: Final = "resend_timeout=500ms&resends=5&backoff_max=200ms"
-_BUDGET_SECONDS: Final = 3.0
+# The budget is 500 ms x (9 + 1): long enough to restart an export, short enough to watch it end.
+_POLICY: Final = "resend_timeout=500ms&resends=9&backoff_max=200ms"
+_BUDGET_SECONDS: Final = 5.0
 _HANG_SECONDS: Final = 0.2
 _NAMES: Final = ("left", "right")
 _Result = TypeVar("_Result")

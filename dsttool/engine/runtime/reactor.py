@@ -179,9 +179,12 @@ class Reactor:
         self._timers.clear()
 
     def _run_timers(self) -> None:
+        # One that is set again for now waits for the next turn, or events would starve.
         timers = self._timers
+        due = []
         while timers and timers[0].when <= self.now:
-            timer = heapq.heappop(timers)
+            due.append(heapq.heappop(timers))
+        for timer in due:
             call = timer.call
             if call is not None:
                 timer.call = None

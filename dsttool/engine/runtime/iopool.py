@@ -57,7 +57,8 @@ class IOPool:
             done(result, error)
 
     def close(self) -> None:
-        """Wait for what is running and end the threads."""
+        """Wait for what is running and end the threads. What is submitted from now on does not run."""
+        self._size = 0
         for _ in self._threads:
             self._tasks.put(None)
         for thread in self._threads:

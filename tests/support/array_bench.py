@@ -1,7 +1,6 @@
 """An array over devices that misbehave on demand, and requests whose ends are counted."""
 
 import errno
-import random
 import threading
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -128,16 +127,18 @@ class ArrayBench:
             self.reactor.post(lambda turned=turned: turned.append(True))  # type: ignore[misc]
             self.until(lambda turned=turned: bool(turned))  # type: ignore[misc]
 
+    def pass_time(self, duration: int) -> None:
+        """Turn for so many ns."""
+        passed: list[bool] = []
+        self.reactor.call_later(duration, lambda: passed.append(True))
+        self.until(lambda: bool(passed))
+
     def states(self) -> list[str]:
         return [member.state for member in self.array.members]
 
 
 def is_done(*requests: Request) -> bool:
     return all(request.cookie.ends for request in requests)
-
-
-def pattern(rng: random.Random, length: int) -> bytes:
-    return rng.randbytes(length)
 
 
 class Store:

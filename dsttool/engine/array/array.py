@@ -4,31 +4,32 @@
 
 Rules:
 * Overlapping writes, trims and zeroes are ordered over all members, so that members agree.
-* A read goes to one member in sync; if that one fails or its link is down, to the next. With nobody
-  left that answers at once it is parked until a member in sync is up, as long as the budget lasts.
+* A read goes to one member in sync; if that one fails or its link is down, to the next (`Searches`).
+  What a member that is not in sync any more has read is not believed.
 * A write goes to all members in sync and is acked when all of them answered. A member on which it
   failed is marked stale, if others hold what it missed, and the ack waits until that is stored
   (`Marks`). If nobody holds it, the error goes up and nobody is marked: those extents are unsettled,
-  and from then on read from one and the same member.
+  and read from one and the same member until a write there succeeds on all.
 """
 
 import errno
-import hashlib
 import logging
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from dsttool.engine.array.marks import Marks
 from dsttool.engine.array.member import Member
+from dsttool.engine.array.nature import capabilities_of, identity_of
 from dsttool.engine.array.piece import Piece
-from dsttool.engine.device.device import Capabilities, Device
+from dsttool.engine.array.searches import Searches
+from dsttool.engine.device.device import Device
 from dsttool.engine.device.request import Request, deliver
 from dsttool.engine.extents.overlap import OverlapGate
 from dsttool.engine.extents.range_set import RangeSet
 from dsttool.engine.mapping.algorithm import Algorithm
 from dsttool.engine.mapping.algorithm import Piece as Part
 from dsttool.engine.runtime.reactor import Reactor
-from dsttool.engine.vocabulary.operations import FAIL_FAST, FLUSH, READ, TRIM, WRITE, WRITE_ZEROES
+from dsttool.engine.vocabulary.operations import CACHE, FAIL_FAST, FLUSH, READ, TRIM, WRITE, WRITE_ZEROES
 
 LOG = logging.getLogger(__name__)
 _CHANGES = (WRITE, TRIM, WRITE_ZEROES)
@@ -56,8 +57,8 @@ class Array(Device):
         self.name = name
         self.algorithm = algorithm
         self.members = list(members)
-        self.capabilities = _capabilities(algorithm, self.members)
-        self.identity = _identity(name, algorithm, self.members)
+        self.capabilities = capabilities_of(algorithm, self.members)
+        self.identity = identity_of(name, algorithm, self.members)
         self._read_policy = read_policy
         self._sink = self._done
         self._gate: OverlapGate[Request] = OverlapGate()
@@ -68,12 +69,18 @@ class Array(Device):
         self._marks = Marks(reactor, self.members, store, generation, self._release)
         self._changing = 0
         self._reading = 0
-        self._parked: list[Piece] = []
+        self._closing: Callable[[], None] | None = None
+        self._open = 0
         self._outgoing: list[tuple[list[list[Request]], list[Request]]] = []
         nodes = [member.node for member in self.members if member.node is not None]
-        self._budget = max(node.budget_ns for node in nodes)
+        self.budget_ns = max(node.budget_ns for node in nodes)
         for node in nodes:
-            node.on_up = self._unpark
+            node.on_up = self._came_up
+        self._searches = Searches(
+            reactor, algorithm, self.members, self._unsettled, self.budget_ns, self._done
+        )
+        # What was never written to has nothing to flush.
+        self._flushed = () if self.capabilities.read_only else tuple(range(len(self.members)))
 
     # -- status --------------------------------------------------------------------------------------
 
@@ -87,6 +94,12 @@ class Array(Device):
     def settled(self) -> bool:
         """Whether all members in sync are known to hold the same: no write failed halfway."""
         return not self._unsettled and not self._marks.pending
+
+    @property
+    def up(self) -> bool:  # type: ignore[override]
+        """Whether every part of the array has a member in sync that answers at once."""
+        down = sum(1 for member in self.members if not (member.in_sync and member.up))
+        return down <= self.algorithm.spare
 
     @property
     def generation(self) -> int:
@@ -112,6 +125,7 @@ class Array(Device):
         out: list[list[Request]] = [[] for _ in self.members]
         locate, sink = self.algorithm.locate, self._sink
         readers = self._readers()
+        count = len(self.members)
         fast = FAIL_FAST if self.algorithm.spare else 0
         turn = self._turn
         at_once: list[Request] = []
@@ -125,6 +139,9 @@ class Array(Device):
                 slots, offset = place
                 if len(slots) == 1:
                     slot = slots[0]
+                elif len(slots) != count:  # not every member has it
+                    self._start_read(request, readers, out, at_once)
+                    continue
                 elif readers:
                     slot = readers[turn % len(readers)]
                     turn += 1
@@ -141,23 +158,30 @@ class Array(Device):
         self._turn = turn
         self._dispatch(out, at_once)
 
+    def abandon(self) -> None:
+        """See Device."""
+        for member in self.members:
+            if member.node is not None:
+                member.node.abandon()
+        self._searches.give_up()
+
     def close(self, done: Callable[[], None]) -> None:
-        """See Device: closes every node."""
+        """See Device: closes every node, and waits for what is held until a record is durable."""
         nodes = [member.node for member in self.members if member.node is not None]
-        left = len(nodes)
-        self._budget = 0
-        for piece in self._parked:
-            piece.deadline = 1
-        self._unpark()
-
-        def closed() -> None:
-            nonlocal left
-            left -= 1
-            if not left:
-                done()
-
+        self._closing = done
+        self._open = len(nodes)
+        self._searches.end()
         for node in nodes:
-            node.close(closed)
+            node.close(self._node_closed)
+
+    def _node_closed(self) -> None:
+        self._open -= 1
+        self._maybe_closed()
+
+    def _maybe_closed(self) -> None:
+        if self._closing is not None and not (self._open or self._reading or self._changing):
+            self._open = -1  # once
+            self._closing()
 
     def _dispatch(self, out: list[list[Request]], at_once: list[Request]) -> None:
         """Hand pieces to their nodes. What these answers admit is handed on here as well, in a loop:
@@ -169,8 +193,10 @@ class Array(Device):
             for member, pieces in zip(self.members, out):
                 if pieces:
                     node = member.node
-                    assert node is not None
-                    node.submit(pieces)
+                    if node is not None and member.in_sync:
+                        node.submit(pieces)
+                    else:  # marked since they were made
+                        self._refuse(pieces)
             if at_once:
                 self._complete(at_once)
         self._outgoing.clear()
@@ -212,40 +238,22 @@ class Array(Device):
             piece = Piece(READ, flags, part.offset, part.length, None, request, slot, index, self._sink)
             out[slot].append(piece)
 
-    def _read_failed(self, piece: Piece) -> bool:
-        """Ask another member, or park the piece until one is up; False if the error goes up."""
-        now = self._reactor.now
-        piece.deadline = piece.deadline or now + self._budget
-        if piece.error != errno.ENOLINK:  # the member answered, and will not answer otherwise later
-            self.members[piece.slot].errors += 1
-            piece.tried = (*piece.tried, piece.slot)
-        elif now >= piece.deadline:
-            return False
-        parent = piece.parent
-        slots = self.algorithm.split(parent.offset, parent.length)[piece.index].slots
-        candidates = [slot for slot in slots if self.members[slot].in_sync]
-        if self._unsettled.overlaps(parent.offset, parent.length):
-            candidates = candidates[:1]
-        candidates = [slot for slot in candidates if slot not in piece.tried]
-        ready = [slot for slot in candidates if self.members[slot].up]
-        if ready:
-            piece.error = 0
-            piece.slot = next((slot for slot in ready if slot != piece.slot), ready[0])
-            node = self.members[piece.slot].node
-            assert node is not None
-            node.submit([piece])
-        elif candidates:
-            piece.error = errno.ENOLINK
-            self._parked.append(piece)
-            if len(self._parked) == 1:
-                self._reactor.call_at(piece.deadline, self._unpark)
-        return bool(candidates)
+    def _refuse(self, pieces: list[Request]) -> None:
+        for piece in pieces:
+            piece.error = errno.EIO
+        self._done(pieces)
 
-    def _unpark(self) -> None:
-        """A member came up, or a parked read's time is over: look again at all of them."""
-        parked, self._parked = self._parked, []
-        if parked:
-            self._done(parked)  # they still carry the error that parked them
+    def _disbelieve(self, pieces: list[Piece]) -> None:
+        """What members that are not in sync have read is not to be believed: it may be from before a
+        write that they missed and that has been acked since."""
+        for piece in pieces:
+            if piece.op == READ and not piece.error and not self.members[piece.slot].in_sync:
+                piece.error = errno.ESTALE
+
+    def _came_up(self) -> None:
+        self._searches.wake()
+        if self.on_up is not None and self.up:
+            self.on_up()
 
     # -- writes and everything else that goes to all copies --------------------------------------------
 
@@ -253,15 +261,13 @@ class Array(Device):
         op, flags, data, sink = request.op, request.flags, request.data, self._sink
         members = self.members
         if op == FLUSH:
-            parts = [Part(tuple(range(len(members))), 0, 0, 0)]
+            parts = [Part(self._flushed, 0, 0, 0)]
         else:
             place = self.algorithm.locate(request.offset, request.length)
             if place is not None:
                 parts = [Part(place[0], place[1], request.length, 0)]
             else:
-                parts = self.algorithm.split(request.offset, request.length)
-                if op != WRITE:
-                    parts = _merged(parts)
+                parts = self._parts(request)
         pending = 0
         for index, (slots, offset, length, start) in enumerate(parts):
             payload = data
@@ -273,21 +279,28 @@ class Array(Device):
                     pending += 1
         request.pending = pending
         if not pending:
-            request.error = errno.EIO
+            request.error = 0 if op == FLUSH else errno.EIO
             at_once.append(request)
+
+    def _parts(self, request: Request) -> list[Part]:
+        split = self.algorithm.split if request.op == WRITE else self.algorithm.runs
+        return split(request.offset, request.length)
 
     # -- what comes back -------------------------------------------------------------------------------
 
     def _done(self, pieces: list[Any]) -> None:
         """The sink of every piece."""
         finished: list[Request] = []
+        if not self._whole:
+            self._disbelieve(pieces)
         for piece in pieces:
             parent = piece.parent
             if piece.error:
                 if piece.op == READ:
-                    if self._read_failed(piece):
+                    if self._searches.go_on(piece):
                         continue
-                    parent.error = piece.error if piece.error != errno.ENOLINK else errno.EIO
+                    link = piece.error == errno.ENOLINK and not parent.flags & FAIL_FAST
+                    parent.error = errno.EIO if link else piece.error
                 else:
                     self._failed.setdefault(parent, []).append(piece)
             elif piece.op == READ:
@@ -308,6 +321,8 @@ class Array(Device):
                 pieces = self._failed.pop(request, None)
                 if pieces:
                     self._judge(request, pieces)
+        if self._unsettled:
+            self._settle(requests)
         for request in requests:
             if request.op == READ:
                 self._reading -= 1
@@ -332,11 +347,17 @@ class Array(Device):
                 self._changing -= 1
                 if request.op in _CHANGES:
                     for admitted in release(request):
+                        if self._closing is not None:
+                            admitted.error = errno.ESHUTDOWN
+                            requests.append(admitted)
+                            continue
                         out = out or [[] for _ in self.members]
                         self._start_change(admitted, out, at_once)
         deliver(requests)
         if out is not None:
             self._dispatch(out, at_once)
+        if self._closing is not None:
+            self._maybe_closed()
 
     def _judge(self, request: Request, pieces: list[Piece]) -> None:
         """A change failed on some members: mark them if others hold it, else the error goes up."""
@@ -348,19 +369,24 @@ class Array(Device):
         for piece in pieces:
             self.members[piece.slot].errors += 1
         if held:
-            for piece in pieces:
+            for piece in pieces if request.op != CACHE else ():  # that was advice
                 self._mark(self.members[piece.slot], piece.error)
             return
         request.error = pieces[0].error
         if self.algorithm.spare and request.op in _CHANGES:
             self._unsettled.add(request.offset, request.length)
 
+    def _settle(self, requests: list[Request]) -> None:
+        """What all members in sync have just taken is alike on them. A trim need not be."""
+        for request in requests:
+            if not request.error and request.op in (WRITE, WRITE_ZEROES):
+                self._unsettled.remove(request.offset, request.length)
+
     def _held_elsewhere(self, request: Request, index: int, failed: set[tuple[int, int]]) -> bool:
         """Whether a member in sync did the part of the request that others failed."""
         if request.op == FLUSH:
             return True
-        parts = self.algorithm.split(request.offset, request.length)
-        slots = (parts if request.op == WRITE else _merged(parts))[index].slots
+        slots = self._parts(request)[index].slots
         return any(self.members[slot].in_sync and (index, slot) not in failed for slot in slots)
 
     def _mark(self, member: Member, error: int) -> None:
@@ -379,18 +405,6 @@ class Array(Device):
 NEAR_NS = 200_000
 
 
-def _merged(parts: Sequence[Part]) -> list[Part]:
-    """Parts that lie side by side on their members, as one: for operations without payload."""
-    merged: dict[tuple[int, ...], list[Part]] = {}
-    for part in parts:
-        same = merged.setdefault(part.slots, [])
-        if same and same[-1].offset + same[-1].length == part.offset:
-            same[-1] = same[-1]._replace(length=same[-1].length + part.length)
-        else:
-            same.append(part)
-    return [part for same in merged.values() for part in same]
-
-
 def _flattened(request: Request) -> Any:
     """The pieces' data in order, as one flat list of views (a piece may itself bring a list)."""
     views: list[memoryview] = []
@@ -400,28 +414,3 @@ def _flattened(request: Request) -> Any:
         elif data is not None:
             views.append(data)
     return views
-
-
-def _capabilities(algorithm: Algorithm, members: Sequence[Member]) -> Capabilities:
-    """What all present members can do together."""
-    can = [member.node.capabilities for member in members if member.node is not None]
-    return Capabilities(
-        size=algorithm.size,
-        block_min=max(c.block_min for c in can),
-        block_preferred=max(c.block_preferred for c in can),
-        payload_max=min(c.payload_max for c in can),
-        read_only=any(c.read_only for c in can),
-        flush=all(c.flush for c in can),
-        fua=all(c.fua for c in can),
-        trim=all(c.trim for c in can),
-        write_zeroes=all(c.write_zeroes for c in can),
-        fast_zero=all(c.fast_zero for c in can),
-        rotational=any(c.rotational for c in can),
-    )
-
-
-def _identity(name: str, algorithm: Algorithm, members: Sequence[Member]) -> bytes:
-    """The same as long as the array is made of the same addresses in the same way."""
-    words = [name, algorithm.name, *(f"{k}={v}" for k, v in sorted(algorithm.parameters().items()))]
-    words += [member.address for member in members]
-    return hashlib.blake2b("\0".join(words).encode(), digest_size=16).digest()

@@ -8,12 +8,11 @@ from dsttool.engine.device.request import Request, Sink
 class Piece(Request):
     """A request on a member, made by the array out of `parent`.
 
-    slot: the member's; index: which part of the parent, for reads that need several; tried: slots
-    whose members answered this read with an error; deadline: when a read that found nobody gives up
-    (ns, 0 before it first failed).
+    slot: the member's; index: which part of the parent; search: a searches.Search once a read did not
+    succeed at once.
     """
 
-    __slots__ = ("deadline", "index", "slot", "tried")
+    __slots__ = ("index", "search", "slot")
 
     def __init__(
         self,
@@ -37,5 +36,4 @@ class Piece(Request):
         self.index = index
         self.sink = sink
         self.error = 0
-        self.tried: tuple[int, ...] = ()
-        self.deadline = 0
+        self.search: Any = None

@@ -1,0 +1,45 @@
+"""What an array is, as its members and its layout make it: capabilities and identity."""
+
+import hashlib
+from collections.abc import Sequence
+
+from dsttool.engine.array.member import Member
+from dsttool.engine.device.device import Capabilities
+from dsttool.engine.mapping.algorithm import Algorithm
+from dsttool.engine.vocabulary.errors import UsageError
+
+
+def capabilities_of(algorithm: Algorithm, members: Sequence[Member]) -> Capabilities:
+    """What all present members can do together.
+
+    Raises UsageError where a block that a member insists on would not lie whole on one member.
+    """
+    can = [member.node.capabilities for member in members if member.node is not None]
+    block = max(c.block_min for c in can)
+    size = algorithm.size // block * block
+    cuts = [piece.offset | piece.start for piece in algorithm.runs(0, size)]
+    if any(cut % block for cut in (*cuts, min(algorithm.room(0), size))):
+        raise UsageError(
+            f"The layout {algorithm.name} would cut blocks of {block} bytes, which a member insists on.",
+            "Use chunks and members whose sizes are multiples of that.",
+        )
+    return Capabilities(
+        size=size,
+        block_min=block,
+        block_preferred=max(c.block_preferred for c in can),
+        payload_max=min(c.payload_max for c in can),
+        read_only=any(c.read_only for c in can),
+        flush=all(c.flush for c in can),
+        fua=all(c.fua for c in can),
+        trim=all(c.trim for c in can),
+        write_zeroes=all(c.write_zeroes for c in can),
+        fast_zero=all(c.fast_zero for c in can),
+        rotational=any(c.rotational for c in can),
+    )
+
+
+def identity_of(name: str, algorithm: Algorithm, members: Sequence[Member]) -> bytes:
+    """The same as long as the array is made of the same addresses in the same way."""
+    words = [name, algorithm.name, *(f"{k}={v}" for k, v in sorted(algorithm.parameters().items()))]
+    words += [member.address for member in members]
+    return hashlib.blake2b("\0".join(words).encode(), digest_size=16).digest()

@@ -73,7 +73,7 @@ def up(
             listens=places,
         )
         plans = [replace(options, config=config, listens=config.listen)]
-    _bring_up(settings, plans, foreground=foreground, all_of_them=not words)
+    _bring_up(settings, plans, foreground=foreground, listening=bool(places), all_of_them=not words)
 
 
 def _check_names(words: tuple[str, ...], *, raw: bool) -> None:
@@ -90,11 +90,19 @@ def _check_names(words: tuple[str, ...], *, raw: bool) -> None:
         )
 
 
-def _bring_up(settings: Settings, plans: "list[ArrayPlan]", *, foreground: bool, all_of_them: bool) -> None:
+def _bring_up(
+    settings: Settings,
+    plans: "list[ArrayPlan]",
+    *,
+    foreground: bool,
+    listening: bool,
+    all_of_them: bool,
+) -> None:
     from dsttool.engine.host import daemon, run_array
 
-    if len(plans) > 1 and foreground:
-        raise UsageError("--foreground is for one array.", "Name it.")
+    if len(plans) > 1 and (foreground or listening):
+        option = "--foreground" if foreground else "--listen"
+        raise UsageError(f"{option} is for one array, and these are {len(plans)}.", "Name one of them.")
     remarks = [remark for plan in plans for remark in exposure_remarks(plan.listens)]
     if foreground:
         exit_with(run_foreground(settings, functools.partial(run_array.run, plans[0]), remarks))

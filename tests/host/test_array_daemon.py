@@ -264,3 +264,10 @@ def test_a_name_and_its_socket_are_the_same_node(site: Site) -> None:
     assert "was not stopped cleanly" in site.dsttool(*up, "left", socket, code=6).stderr
     site.dsttool("daemon", "stop", "left")
     site.dsttool("daemon", "stop", "right")
+
+
+def test_one_listener_is_not_for_several_arrays(site: Site) -> None:
+    for name in ("one", "two"):
+        site.dsttool("array", "create", name, "--layout", "linear", "--raw", "mem:1M")
+    for option in (("--foreground",), ("--listen", "nbd://127.0.0.1:0")):
+        assert f"{option[0]} is for one array" in site.dsttool("array", "up", *option, code=2).stderr

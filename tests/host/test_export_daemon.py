@@ -242,3 +242,12 @@ def test_a_foreground_export_on_a_terminal_shows_one_live_line(site: Site) -> No
     assert b"Ctrl-C stops it." in shown
     assert b"0 clients, 0 in flight" in shown
     assert b" INFO " not in shown
+
+
+def test_a_listener_may_be_one_of_the_sockets_that_always_exist(site: Site) -> None:
+    socket = runtime(site) / "a.nbd"
+    site.dsttool(
+        "export", "mem:1M", "--name", "a", "-d", "--listen", f"nbd+unix:///?socket={socket}&mode=0666"
+    )
+    assert stat.S_IMODE(socket.stat().st_mode) == 0o666
+    site.dsttool("daemon", "stop", "a")

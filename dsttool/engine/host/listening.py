@@ -8,7 +8,6 @@ All are bound before any accepts, so that a socket that accepts means: everythin
 
 import errno
 import grp
-import logging
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -26,8 +25,6 @@ from dsttool.engine.runtime.reactor import Reactor
 from dsttool.engine.transport.listener import Listener
 from dsttool.engine.vocabulary.endpoint import Endpoint
 from dsttool.engine.vocabulary.errors import DsttoolError, NotFound, UsageError
-
-LOG = logging.getLogger(__name__)
 
 _ALWAYS: Final[tuple[tuple[Literal["dst", "nbd"], Callable[[str], Path]], ...]] = (
     ("nbd", paths.nbd_socket),
@@ -85,6 +82,8 @@ class Listening:
         ]
         # The first name's sockets offer everything, the others' what they are named after.
         always[:2] = [replace(listen, export="") for listen in always[:2]]
+        spelled = [listen.endpoint for listen in listens]
+        always = [listen for listen in always if listen.endpoint not in spelled]
         try:
             for listen in [*always, *listens]:
                 self._bind(listen)
@@ -141,11 +140,13 @@ class Listening:
 
     def _server(self, listen: Listen, offers: Sequence[Offer]) -> Server:
         """One server for each protocol and set of names: a session may come by any of its places."""
-        key = (listen.protocol, listen.export, tuple(offer.name for offer in offers))
+        names = tuple(offer.name for offer in offers)
+        alias = "" if listen.export in names else listen.export
+        key = (listen.protocol, alias, names)
         server = self._servers.get(key)
         if server is None:
             kind = NbdServer if listen.protocol == "nbd" else DstServer
-            server = self._servers[key] = kind(self._reactor, offers, alias=listen.export)
+            server = self._servers[key] = kind(self._reactor, offers, alias=alias)
         return server
 
 

@@ -1,0 +1,56 @@
+"""One daemon per name, and none that died in the way."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from dsttool.engine.config import paths
+from dsttool.engine.control.lock import NameLock
+from dsttool.engine.vocabulary.errors import Conflict
+
+
+@pytest.fixture(autouse=True)
+def runtime(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("DSTTOOL_RUNTIME_DIR", str(tmp_path / "r"))
+    return tmp_path / "r"
+
+
+def test_a_name_is_held_once_and_free_again_after_release(runtime: Path) -> None:
+    with NameLock(["a"]) as lock:
+        lock.note_pid()
+        assert paths.lock_file("a").read_text() == f"{os.getpid()}\n"
+        with pytest.raises(Conflict, match="a is already running"):
+            NameLock(["a"])
+    assert not list(runtime.iterdir())
+    NameLock(["a"]).release()
+
+
+def test_a_lock_file_that_nobody_holds_is_taken_over(runtime: Path) -> None:
+    NameLock(["x"]).release()
+    paths.lock_file("a").write_text("999999\n")
+    with NameLock(["a"]) as lock:
+        lock.note_pid()
+        assert paths.lock_file("a").read_text() == f"{os.getpid()}\n"
+
+
+def test_of_several_names_either_all_are_held_or_none(runtime: Path) -> None:
+    with NameLock(["b"]):
+        with pytest.raises(Conflict, match="b is already running"):
+            NameLock(["a", "b", "c"])
+        NameLock(["a", "c"]).release()
+
+
+def test_a_process_that_dies_lets_go(runtime: Path) -> None:
+    reader, writer = os.pipe()
+    child = os.fork()
+    if child == 0:
+        NameLock(["a"])
+        os.write(writer, b"!")
+        os._exit(0)
+    os.read(reader, 1)
+    os.waitpid(child, 0)
+    os.close(reader)
+    os.close(writer)
+    assert paths.lock_file("a").exists()
+    NameLock(["a"]).release()

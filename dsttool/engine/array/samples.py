@@ -15,7 +15,8 @@ from dsttool.engine.vocabulary import limits
 from dsttool.engine.vocabulary.errors import DsttoolError
 from dsttool.engine.vocabulary.operations import LOOKED_AT, READ
 
-# Blocks compared, and their length: 1 MiB in all per member, read in a moment over any link.
+# Blocks compared, about, and their length (or the members' own, if that is more): 1 MiB in all per
+# member, read in a moment over any link.
 COUNT = 256
 BYTES = 4 * limits.KIB
 
@@ -32,7 +33,8 @@ class Samples:
         self._found: dict[int, list[tuple[str, bytes]]] = {}
         self._left = 0
         batches: dict[int, list[Request]] = {}
-        for offset, length in _places(algorithm.size):
+        unit = max(member.node.capabilities.block_min for member in members if member.node is not None)
+        for offset, length in _places(algorithm.size // unit * unit, max(BYTES, unit)):
             for part in algorithm.split(offset, length):
                 slots = [slot for slot in part.slots if members[slot].in_sync]
                 for slot in slots if len(slots) > 1 else ():
@@ -76,12 +78,12 @@ class Samples:
         return None
 
 
-def _places(size: int) -> Iterator[tuple[int, int]]:
-    """Extents spread evenly over the array, its first and last block among them."""
-    last = max(0, size - BYTES)
-    step = max(BYTES, last // (COUNT - 1))
+def _places(size: int, block: int) -> Iterator[tuple[int, int]]:
+    """Blocks spread evenly over `size` bytes, at multiples of their length, and the very last bytes."""
+    last = max(0, size - block)
+    step = -(-last // (COUNT - 1) // block) * block or block
     for offset in range(0, last, step):
-        yield offset, BYTES
+        yield offset, block
     yield last, size - last
 
 

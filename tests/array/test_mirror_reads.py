@@ -121,10 +121,7 @@ def test_each_waiting_read_fails_when_its_own_time_is_over() -> None:
         bench.submit(early)
         bench.nodes[0].go_down()
         bench.settle()
-        begin = bench.reactor.now
-        bench.until(
-            lambda: bench.reactor.now >= begin + 150 * MS if not bench.reactor.post(_nothing) else False
-        )
+        bench.pass_time(150 * MS)
         bench.submit(late)
         bench.until(lambda: is_done(early))
         assert not is_done(late)

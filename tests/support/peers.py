@@ -12,6 +12,7 @@ PROGRAMS = {
     "nbd-client": "nbd-client",
     "nbdinfo": "libnbd-bin",
     "nbdcopy": "libnbd-bin",
+    "file": "file",  # nbdinfo asks it about the content, and prints bytes at random without it
     "qemu-img": "qemu-utils",
     "qemu-io": "qemu-utils",
     "fio": "fio",

@@ -159,6 +159,7 @@ class Site:
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
+            errors="replace",
             env=self.env,
             cwd=self.folder,
             timeout=timeout,

@@ -1,6 +1,7 @@
 """Samples: whether the members of a raw mirror hold the same."""
 
 import errno
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -107,5 +108,5 @@ def test_samples_are_spread_evenly_and_lie_on_the_members_blocks(
     assert len(places) == len(set(places))
     assert {op for op, _, _ in nodes[0].got} == {READ}
     assert all(flags & LOOKED_AT for flags in nodes[0].flags), "user code looks at what they bring"
-    gaps = [after - before for (before, _), (after, _) in zip(places, places[1:-1])]
+    gaps = [after - before for (before, _), (after, _) in pairwise(places[:-1])]
     assert max(gaps, default=0) <= max(2 * size // COUNT, block, BYTES)

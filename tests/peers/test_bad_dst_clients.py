@@ -67,7 +67,7 @@ def test_a_record_of_reads_beyond_the_window_costs_no_memory(server: Daemon, bad
     assert memory(server) - before < limits.CLIENT_BYTES_MAX + limits.REQUEST_MAX + 32 * MIB
 
 
-@pytest.mark.parametrize("length", [1, 4096])
+@pytest.mark.parametrize("length", [512, 4096])
 def test_a_client_that_never_reads_its_replies_is_held_back(server: Daemon, bad: RawDst, length: int) -> None:
     before = memory(server)
 

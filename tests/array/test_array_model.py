@@ -7,110 +7,18 @@ from collections.abc import Callable, Sequence
 import pytest
 
 from dsttool.engine.device.device import Device
-from dsttool.engine.device.request import Request
 from dsttool.engine.mapping.algorithm import Algorithm
 from dsttool.engine.mapping.linear import Linear
 from dsttool.engine.mapping.mirror import Mirror
 from dsttool.engine.mapping.stripe import Stripe
 from dsttool.engine.vocabulary.limits import SECOND
-from dsttool.engine.vocabulary.operations import CACHE, FLUSH, FUA, READ, TRIM, WRITE, WRITE_ZEROES
-from support.array_bench import SIZE, ArrayBench, ask, over, read, write
-from support.faulty_device import CHANGES, FaultyDevice
+from dsttool.engine.vocabulary.operations import FLUSH, READ, TRIM, WRITE
+from support.array_bench import SIZE, ArrayBench, over
+from support.array_load import AREA, Load
+from support.faulty_device import FaultyDevice
 
-# Small, so that requests overlap all the time.
-AREA = 3000
+# Across the edge of the first member.
 BEGIN = SIZE - AREA // 2
-
-
-class Model:
-    """Which bytes each read may bring: those of changes that ended before it began, or of any since.
-
-    Values are counted per byte of a small area: every change writes its own number there.
-    """
-
-    def __init__(self, size: int) -> None:
-        self.size = size
-        self.acked = [0] * size
-        self._open: list[tuple[Request, int]] = []
-        self._reads: dict[Request, dict[int, set[int]]] = {}
-
-    def begins(self, request: Request, value: int) -> None:
-        if request.op == READ:
-            allowed = {at: {self.acked[at]} for at in self._bytes(request)}
-            for change, written in self._open:
-                for at in self._bytes(change):
-                    if at in allowed:
-                        allowed[at].add(written)
-            self._reads[request] = allowed
-        if request.op not in CHANGES:
-            return
-        for at in self._bytes(request):
-            for allowed in self._reads.values():
-                if at in allowed:
-                    allowed[at].add(value)
-        self._open.append((request, value))
-
-    def ends(self, request: Request) -> None:
-        if request.op == READ:
-            allowed = self._reads.pop(request)
-            data = b"".join(request.data) if type(request.data) is list else bytes(request.data)
-            assert len(data) == request.length
-            for at, byte in zip(self._bytes(request), data):
-                assert byte in allowed[at], f"byte {at} is {byte}, not one of {allowed[at]}"
-        if request.op not in CHANGES:
-            return
-        (value,) = [value for change, value in self._open if change is request]
-        self._open = [entry for entry in self._open if entry[0] is not request]
-        for at in self._bytes(request):
-            self.acked[at] = value
-
-    @staticmethod
-    def _bytes(request: Request) -> range:
-        return range(request.offset, request.offset + request.length)
-
-
-class Load:
-    """Random requests on an array, up to `depth` at once."""
-
-    OPS = (READ, READ, READ, WRITE, WRITE, WRITE, TRIM, WRITE_ZEROES, FLUSH, CACHE)
-
-    def __init__(self, bench: ArrayBench, rng: random.Random, begin: int) -> None:
-        self.bench = bench
-        self.rng = rng
-        self.model = Model(bench.array.capabilities.size)
-        self.running: list[Request] = []
-        self._begin = begin
-        self._value = 0
-
-    def submit_some(self) -> None:
-        batch = [self._random_request() for _ in range(self.rng.randint(1, 12))]
-        self.running += batch
-        for request in batch:
-            self.model.begins(request, self._value_of(request))
-        self.bench.submit(*batch)
-        self.collect()
-
-    def collect(self) -> None:
-        for request in [request for request in self.running if request.cookie.ends]:
-            self.running.remove(request)
-            assert request.error == 0, f"{request} failed"
-            self.model.ends(request)
-
-    def _random_request(self) -> Request:
-        rng = self.rng
-        op = rng.choice(self.OPS)
-        if op == FLUSH:
-            return ask(FLUSH)
-        offset = self._begin + rng.randrange(AREA)
-        length = min(rng.choice((1, 100, 512, 1500, AREA)), self._begin + AREA - offset)
-        if op != WRITE:
-            return ask(op, offset, length, flags=rng.choice((0, FUA)) if op in (TRIM, WRITE_ZEROES) else 0)
-        self._value = self._value % 255 + 1
-        return write(offset, bytes([self._value]) * length, rng.choice((0, FUA)))
-
-    @staticmethod
-    def _value_of(request: Request) -> int:
-        return request.data[0] if request.op == WRITE else 0
 
 
 def answer_some(bench: ArrayBench, rng: random.Random) -> None:
@@ -130,11 +38,7 @@ def finish(bench: ArrayBench, load: Load) -> None:
 
 
 def read_back(bench: ArrayBench, load: Load) -> None:
-    begin = min(load._begin, load.model.size)
-    request = read(begin, AREA)
-    load.model.begins(request, 0)
-    bench.submit(request)
-    load.running.append(request)
+    load.read_all()
     finish(bench, load)
 
 
@@ -185,7 +89,8 @@ def test_an_array_is_its_bytes_in_whatever_order_its_nodes_answer(shape: str, se
     rng = random.Random(f"{shape} {seed}")
     with ArrayBench(count=4, prompt=False) as bench:
         bench.array = SHAPES[shape](bench)  # type: ignore[assignment]
-        load = Load(bench, rng, min(BEGIN, bench.array.capabilities.size - AREA))
+        size = bench.array.capabilities.size
+        load = Load(bench.submit, size, rng, min(BEGIN, size - AREA))
         for _ in range(60):
             if len(load.running) < 64:
                 load.submit_some()
@@ -203,7 +108,7 @@ def test_no_acked_write_is_lost_while_members_fail_one_after_the_other(seed: int
     """Three members; two of them go down, lose their budget, or fail requests, at random moments."""
     rng = random.Random(f"failing {seed}")
     with ArrayBench(count=3, prompt=False, budget=600 * SECOND) as bench:
-        load = Load(bench, rng, 0)
+        load = Load(bench.submit, SIZE, rng)
         victims = rng.sample(bench.nodes, 2)
         for step in range(120):
             if len(load.running) < 48:

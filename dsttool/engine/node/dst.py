@@ -43,7 +43,8 @@ _CHANGES = (WRITE, TRIM, WRITE_ZEROES)
 class DstNode(Device):
     """One export on another machine (or process). Call `connect` before the first submit.
 
-    ordered_above: an array above orders overlapping writes already, over all its members.
+    ordered_above: an array above orders overlapping writes already, over all its members. Then there is
+    a gate only while writes that ended unanswered keep their extents.
     """
 
     def __init__(
@@ -68,6 +69,7 @@ class DstNode(Device):
         self._session = reactor.random_bytes(16)
         self._link = DstLink(reactor, name, endpoint, self._session, policy, self)
         self._table = InFlightTable(policy.window, limits.CLIENT_BYTES_MAX)
+        self._ordered_above = ordered_above
         self._gate: OverlapGate[Request] | None = None if ordered_above else OverlapGate()
         self._to_send: list[Transaction] = []
         self._scheduled = False
@@ -234,6 +236,7 @@ class DstNode(Device):
         self._send(self._table.resend())
         for request in released:
             self._release(request)
+        self._drop_gate()
         ready, self._ready = self._ready, None
         if ready is not None:
             ready(None)
@@ -363,6 +366,22 @@ class DstNode(Device):
         request = self._unanswered.pop(id_, None)
         if request is not None:
             self._release(request)
+            self._drop_gate()
+
+    def _raise_gate(self, expired: list[Transaction]) -> None:
+        """What ended unanswered keeps its extent, so from now on others have to ask for theirs."""
+        if self._gate is None and any(t.attempts and t.request.op in _CHANGES for t in expired):
+            self._gate = OverlapGate()
+            running = [t.request for t in (*expired, *self._table.in_flight.values())]
+            for request in (*running, *(request for request, _ in self._table.backlog)):
+                if request.op in _CHANGES:
+                    admitted = self._gate.admit(request)
+                    assert admitted, "the array above has let overlapping writes run together"
+
+    def _drop_gate(self) -> None:
+        """With all extents free again the array's ordering is enough."""
+        if self._ordered_above and not self._unanswered and not self._held:
+            self._gate = None
 
     # -- budgets: one timer for all transactions -------------------------------------------------------
 
@@ -385,12 +404,16 @@ class DstNode(Device):
         expired = self._table.expire(now - self.policy.budget_ns)
         if expired:
             self._exhaust(expired)
-        self._arm()
+        if self._timer is None:
+            self._arm()
 
     def _exhaust(self, expired: list[Transaction]) -> None:
         LOG.error("%s: the budget of %d transactions has ended without an answer", self.name, len(expired))
         self.errors += len(expired)
         sent = [t for t in expired if t.id]
+        if self._to_send:
+            self._to_send = [t for t in self._to_send if t not in expired]
+        self._raise_gate(expired)
         self._send(self._table.settle([t.request for t in sent]))
         for transaction in expired:
             request = transaction.request

@@ -412,7 +412,7 @@ class DstNode(Device):
         self.errors += len(expired)
         sent = [t for t in expired if t.id]
         if self._to_send:
-            self._to_send = [t for t in self._to_send if t not in expired]
+            self._to_send = [t for t in self._to_send if t.id in self._table.in_flight]
         self._raise_gate(expired)
         self._send(self._table.settle([t.request for t in sent]))
         for transaction in expired:

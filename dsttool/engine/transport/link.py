@@ -90,7 +90,8 @@ class Link:
         self._scheduled = False
         if self._reparse:
             self._reparse = False
-            self._parse()
+            if self._events & READABLE:
+                self._parse()
         if not self.open:
             return
         out = self._out
@@ -149,7 +150,8 @@ class Link:
         if events & WRITABLE:
             self.flush()
         # A hang-up shows as a read of 0 bytes or an error, after what had come before it.
-        if events & ~WRITABLE and self.open:
+        # What is left from before comes first, when this turn ends.
+        if events & ~WRITABLE and self.open and not self._reparse:
             if self._events & READABLE:
                 self._receive()
             elif events & ~(WRITABLE | READABLE):
@@ -210,6 +212,8 @@ class Link:
             return
         if head + wanted <= capacity and (wanted > LARGE or capacity - tail >= ROOM_MIN):
             return
+        if 0 < self._need <= tail - head:
+            return  # left behind by a receiver that paused: nothing is received before it was parsed
         rest = self._segment[head:tail]
         if self._pinned or wanted > capacity:
             if head == tail:

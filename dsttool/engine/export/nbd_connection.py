@@ -75,9 +75,7 @@ class NbdConnection(Session):
             self._refuse(parser.refused)
         if requests:
             budget.requests += len(requests)
-            for request in requests:
-                if request.op <= WRITE:
-                    budget.bytes += request.length
+            budget.bytes += parser.bytes
             parser.requests = []  # a finished request must not pin its segment until the next parse
             self.offer.device.submit(requests)
         if parser.fault:
@@ -140,14 +138,14 @@ class NbdConnection(Session):
             return
         out: list[Bytes] = []
         append, pack = out.append, SIMPLE_REPLY.pack
-        size = REPLY * len(requests)
-        payload = 0
+        reads = writes = read_bytes = written_bytes = errors = failed_bytes = 0
         for request in requests:
             op = request.op
             if request.error:
                 append(pack(SIMPLE_REPLY_MAGIC, error_to_wire(request.error), request.cookie))
+                errors += 1
                 if op <= WRITE:
-                    payload += request.length
+                    failed_bytes += request.length
                 continue
             append(pack(SIMPLE_REPLY_MAGIC, 0, request.cookie))
             if op == READ:
@@ -156,13 +154,15 @@ class NbdConnection(Session):
                     out += data
                 else:
                     append(data)
-                payload += request.length
-                size += request.length
+                reads += 1
+                read_bytes += request.length
             elif op == WRITE:
-                payload += request.length
+                writes += 1
+                written_bytes += request.length
+        size = REPLY * len(requests) + read_bytes
         self._budget.requests -= len(requests)
-        self._budget.bytes -= payload
-        self.offer.count(requests)
+        self._budget.bytes -= read_bytes + written_bytes + failed_bytes
+        self.offer.add(reads, writes, read_bytes, written_bytes, errors)
         link = self.link
         link.send(out, size)
         if self._leaving:

@@ -56,6 +56,10 @@ class Offer:
             elif request.op == WRITE:
                 writes += 1
                 written_bytes += request.length
+        self.add(reads, writes, read_bytes, written_bytes, errors)
+
+    def add(self, reads: int, writes: int, read_bytes: int, written_bytes: int, errors: int) -> None:
+        """Add what a connection has counted itself."""
         self.reads += reads
         self.writes += writes
         self.read_bytes += read_bytes

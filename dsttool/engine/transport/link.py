@@ -78,7 +78,9 @@ class Link:
         """Queue buffers, `size` bytes together, for the end of this turn."""
         self._out += buffers
         self.unsent += size
-        self._schedule()
+        if not self._scheduled and not self._blocked:
+            self._scheduled = True
+            self._reactor.flush_later(self)
 
     def _schedule(self) -> None:
         if not self._scheduled and (self._reparse or not self._blocked):
@@ -189,9 +191,12 @@ class Link:
         head, need, pinned = self._receiver.received(self._segment, self._head, self._tail)
         if self.open:
             self._head, self._need = head, need
-            self._hint = min(needed if needed > LARGE else need, HINT_MAX)
+            self._hint = hint = min(needed if needed > LARGE else need, HINT_MAX)
             self._pinned |= pinned
-            self._make_room()
+            if head == self._tail and hint <= LARGE and not self._pinned:
+                self._head = self._tail = 0  # the usual end of a small batch without payloads
+            else:
+                self._make_room()
 
     def _limit(self) -> int:
         """Where this receive must end at the latest."""

@@ -45,10 +45,10 @@ Make = Callable[[int, int, int, int, Any, int, Any], R]
 class RequestParser(Generic[R]):
     """Parses one connection's requests.
 
-    After `parse`: `requests` to run; `refused` as (cookie, errno); `need`, the bytes that the
-    message at the front wants in all (0 unknown); `pinned`, whether a request holds a view of the
-    buffer; `full`, whether it stopped for want of room and left requests behind; `disconnect`, the
-    client said goodbye; `fault`, a sentence if the stream is broken.
+    After `parse`: `requests` to run, and `bytes`, their payloads both ways; `refused` as (cookie,
+    errno); `need`, the bytes that the message at the front wants in all (0 unknown); `pinned`, whether
+    a request holds a view of the buffer; `full`, whether it stopped for want of room and left
+    requests behind; `disconnect`, the client said goodbye; `fault`, a sentence if the stream is broken.
     """
 
     def __init__(self, info: ExportInfo, make: Make[R], sink: Any) -> None:
@@ -65,6 +65,7 @@ class RequestParser(Generic[R]):
             self._flags = {op: flags & ~FUA for op, flags in self._flags.items()}
         self.requests: list[R] = []
         self.refused: list[tuple[int, int]] = []
+        self.bytes = 0
         self.need = 0
         self.pinned = False
         self.full = False
@@ -83,6 +84,7 @@ class RequestParser(Generic[R]):
         self.requests, self.refused = requests, []
         self.pinned = False
         self.need = HEADER
+        given = room_bytes
         last = tail - HEADER
         while head <= last and room > 0 and room_bytes > 0:
             magic, flags, op, cookie, offset, length = unpack(view, head)
@@ -117,6 +119,7 @@ class RequestParser(Generic[R]):
                     self.disconnect = True
                     break
                 self._unusual(op, flags, offset, length, cookie)
+        self.bytes = given - room_bytes
         self.full = head <= last and (room <= 0 or room_bytes <= 0)
         return head
 

@@ -66,15 +66,24 @@ class DstServer:
         if older is None:
             ready()
             return
-        running = next((first for first, (waiting, _) in self._claims.items() if waiting is older), older)
-        self._claims[running] = (connection, ready)
+        self._claims[self._running_before(older) or older] = (connection, ready)
         older.retire()
 
     def ended(self, connection: DstConnection) -> None:
         """See Sessions."""
         self.connections.discard(connection)
-        if self._holders.get(connection.session) is connection:
-            del self._holders[connection.session]
+        session = connection.session
+        if self._holders.get(session) is connection:
+            del self._holders[session]
+            running = self._running_before(connection)
+            if running is not None:
+                # It gave up waiting, but what it waited for still runs: whoever comes next waits too.
+                self._holders[session] = running
+                del self._claims[running]
         _, ready = self._claims.pop(connection, (None, None))
         if ready is not None:
             ready()
+
+    def _running_before(self, waiting: DstConnection) -> DstConnection | None:
+        """The connection whose end this one waits for, if it does."""
+        return next((first for first, (claimant, _) in self._claims.items() if claimant is waiting), None)

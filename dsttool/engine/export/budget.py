@@ -1,7 +1,13 @@
 """Budget: what one client may have unanswered, and when its socket is read again."""
 
+from typing import Final
+
 from dsttool.engine.vocabulary import limits
 
+# What a DST client is granted. With all of it in flight, and the one request that is always admitted
+# however large, its socket is still read: it pings, and a device that stalls is not a dead server.
+WINDOW: Final = limits.CLIENT_REQUESTS_MAX - 1
+WINDOW_BYTES: Final = limits.CLIENT_BYTES_MAX - limits.REQUEST_MAX
 # An answer is a head and perhaps a payload.
 _BUFFERS_PER_ANSWER = 2
 

@@ -17,7 +17,7 @@ from socket import socket
 from typing import Protocol
 
 from dsttool.engine.device.request import Request
-from dsttool.engine.export.budget import Budget
+from dsttool.engine.export.budget import WINDOW, WINDOW_BYTES, Budget
 from dsttool.engine.export.offer import Offer, Session
 from dsttool.engine.runtime.reactor import Reactor, Timer
 from dsttool.engine.transport.link import Link
@@ -188,8 +188,8 @@ class DstConnection(Session):
             block_preferred=can.block_preferred,
             payload_max=can.payload_max,
             capabilities=frozenset(name for name in names if getattr(can, name)),
-            window=limits.CLIENT_REQUESTS_MAX,
-            window_bytes=limits.CLIENT_BYTES_MAX,
+            window=WINDOW,
+            window_bytes=WINDOW_BYTES,
             access=dst_hello.READ_ONLY if self.read_only else dst_hello.READ_WRITE,
         ).pack()
         self._serving = True

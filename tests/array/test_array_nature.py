@@ -28,8 +28,14 @@ def test_the_weakest_member_decides_what_the_array_can_do(reactor: Reactor) -> N
     strong = FaultyDevice(reactor, MIB, fast_zero=True, block_preferred=4096, payload_max=MIB)
     for name in weak:
         other = FaultyDevice(reactor, MIB, **{"fast_zero": True, name: False})
-        can = over(reactor, Mirror([MIB, MIB]), [strong, other]).capabilities
+        can = over(reactor, Linear([MIB, MIB]), [strong, other]).capabilities
         assert {each: getattr(can, each) for each in weak} == {each: each != name for each in weak}
+
+
+def test_a_mirror_does_not_promise_fast_zeroes_which_one_member_alone_may_refuse(reactor: Reactor) -> None:
+    nodes = [FaultyDevice(reactor, MIB, fast_zero=True) for _ in range(2)]
+    assert over(reactor, Linear([MIB, MIB]), nodes).capabilities.fast_zero
+    assert not over(reactor, Mirror([MIB, MIB]), nodes).capabilities.fast_zero
 
 
 def test_blocks_are_the_largest_and_payloads_the_smallest_that_a_member_names(reactor: Reactor) -> None:

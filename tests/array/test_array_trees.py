@@ -105,7 +105,7 @@ def test_a_read_with_both_halves_down_is_served_when_one_is_whole_again() -> Non
         assert not is_done(request)
         assert [half.up for half in tree.halves] == [False, False]
         bench.nodes[3].come_up()
-        bench.until(lambda: is_done(request))
+        bench.settle()
         assert content(request) == DATA[:8192]
 
 

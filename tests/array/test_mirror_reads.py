@@ -104,6 +104,21 @@ def test_a_read_with_everybody_down_waits_and_is_served_by_whoever_comes_up_firs
         assert [content(request) for request in requests] == [DATA, DATA[:256]]
 
 
+def test_a_read_that_waited_is_given_on_again_when_its_member_goes_down_once_more() -> None:
+    with ArrayBench(prompt=False, budget=10 * SECOND) as bench:
+        for node in bench.nodes:
+            node.go_down()
+        request = read(0, 512)
+        bench.submit(request)
+        bench.settle()
+        bench.nodes[0].come_up()
+        assert len(bench.nodes[0].waiting) == 1
+        bench.nodes[0].go_down()
+        bench.nodes[1].come_up()
+        bench.nodes[1].answer()
+        assert (is_done(request), request.error) == (True, 0)
+
+
 def test_a_waiting_read_fails_when_its_time_is_over_and_marks_nobody() -> None:
     with ArrayBench(budget=50 * MS) as bench:
         for node in bench.nodes:

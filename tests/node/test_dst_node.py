@@ -7,7 +7,7 @@ import pytest
 from dsttool.engine.device.request import Request
 from dsttool.engine.transaction.policy import Policy
 from dsttool.engine.vocabulary.limits import MS, SECOND
-from dsttool.engine.vocabulary.operations import FAIL_FAST, FLUSH, READ, WRITE
+from dsttool.engine.vocabulary.operations import FAIL_FAST, FAST_ZERO, FLUSH, READ, WRITE, WRITE_ZEROES
 from support.array_bench import ask, content, is_done, read, write
 from support.dst_hall import DstHall
 from support.faulty_device import FaultyDevice
@@ -37,6 +37,17 @@ def test_what_is_written_is_read_and_errors_are_the_remote_ones() -> None:
         node.submit([failed])
         hall.wait(failed)
         assert failed.error == errno.ENOSPC
+
+
+def test_fast_zeroes_that_a_device_does_not_promise_are_refused_before_it_gets_them() -> None:
+    """In a mirror below the export they would make a member stale that does what it says."""
+    with DstHall() as hall:
+        device = FaultyDevice(hall.reactor, SIZE)
+        node = hall.node(hall.export(device))
+        request = ask(WRITE_ZEROES, 0, 4096, flags=FAST_ZERO)
+        node.submit([request])
+        hall.wait(request)
+        assert (request.error, device.got) == (errno.ENOTSUP, [])
 
 
 @pytest.mark.parametrize("ordered_above", [False, True])
@@ -82,6 +93,7 @@ def test_after_a_reconnect_nothing_of_the_old_link_runs_beside_what_the_new_one_
         hall.wait(newer)
         assert newer.error == 0
         assert bytes(device.bytes[:4096]) == NEW
+        assert (node._gate is None) == ordered_above, "below an array it orders nothing without need"
 
 
 def test_a_write_held_behind_an_unanswered_one_fails_when_its_own_budget_ends() -> None:

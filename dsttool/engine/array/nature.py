@@ -33,7 +33,8 @@ def capabilities_of(algorithm: Algorithm, members: Sequence[Member]) -> Capabili
         fua=all(c.fua for c in can),
         trim=all(c.trim for c in can),
         write_zeroes=all(c.write_zeroes for c in can),
-        fast_zero=all(c.fast_zero for c in can),
+        # Where copies are kept, a range that is fast on one member only would make the other one stale.
+        fast_zero=not algorithm.spare and all(c.fast_zero for c in can),
         rotational=any(c.rotational for c in can),
     )
 

@@ -25,6 +25,7 @@ from dsttool.engine.vocabulary import limits
 from dsttool.engine.vocabulary.errors import ProtocolError
 from dsttool.engine.vocabulary.operations import (
     CACHE,
+    FAST_ZERO,
     FLUSH,
     READ,
     TRIM,
@@ -281,6 +282,8 @@ class DstConnection(Session):
             return errno.EINVAL
         if op <= WRITE and request.length > can.payload_max:
             return errno.EINVAL
+        if request.flags & FAST_ZERO and not can.fast_zero:
+            return errno.ENOTSUP
         return None if request.length else 0
 
     # -- replies ---------------------------------------------------------------------------------------

@@ -6,8 +6,10 @@
     connecting  the socket is connected                  handshake (preface and hello sent)
     handshake   welcome                                  up
     up          idle for ping_interval                   up (ping sent)
-    any         lost, timed out, refused, pings missed   down (backoff), connecting again
-    any         another export than before, or closed    down, for good
+    any         lost, timed out, pings missed, or        down (backoff), connecting again
+                refused for another reason than access
+    any         another export than before, access       down, for good
+                refused, or closed
 
 A welcome resets the backoff. Times are the policy's. What the link carries is its owner's matter.
 """
@@ -72,7 +74,7 @@ class DstLink:
         self._sock: socket | None = None
         self._timer: Timer | None = None
         self._deadline: Timer | None = None
-        self._attempt = 0
+        self._attempt = self._epoch = 0
         self._missed = 0
         self._pinged_at = self._hello_at = 0
         self._prefaced = False
@@ -158,7 +160,8 @@ class DstLink:
         self._prefaced = False
         self._hello_at = self._reactor.now
         self._link = Link(self._reactor, sock, self)
-        body = self._owner.hello(self.connects + 1).pack()
+        self._epoch += 1
+        body = self._owner.hello(self._epoch).pack()
         preface = dst_preface.client_preface(dst_preface.NONE, self._session)
         hello = preface + dst_records.header(dst_records.HELLO, len(body)) + body
         self._link.send([hello], len(hello))
@@ -198,12 +201,14 @@ class DstLink:
 
     def _take_other(self, kind: int, body: bytes) -> bool:
         """Everything but the hot path. False when the link has ended."""
-        if kind == dst_records.PONG:
+        if kind == dst_records.PONG and self.state == "up":
             self.rtt = self._reactor.now - self._pinged_at
         elif kind == dst_records.WELCOME and self.state == "handshake":
             return self._take_welcome(Welcome.parse(body))
         elif kind == dst_records.REFUSAL:
-            self._fail(dst_hello.parse_reason(body)[1])
+            code, error = dst_hello.parse_reason(body)
+            # An export that is not there may come; one that refuses access has changed.
+            (self._give_up if code == dst_hello.REFUSED_ACCESS else self._fail)(error)
             return False
         elif kind == dst_records.NOTICE:
             LOG.warning("%s: %s", self._name, dst_hello.parse_reason(body)[1])

@@ -34,7 +34,7 @@ from dsttool.engine.vocabulary.operations import FAIL_FAST, READ, TRIM, WRITE, W
 from dsttool.engine.wire import dst_hello
 from dsttool.engine.wire.dst_hello import Hello, Welcome
 from dsttool.engine.wire.dst_messages import REPLY, heads_of, pack_requests
-from dsttool.engine.wire.dst_records import CROSSOVER
+from dsttool.engine.wire.dst_records import BATCH_COUNT_MAX, CROSSOVER
 
 LOG = logging.getLogger(__name__)
 _CHANGES = (WRITE, TRIM, WRITE_ZEROES)
@@ -304,7 +304,7 @@ class DstNode(Device):
                 self.errors += 1
             elif request.op == READ:
                 if length != request.length or position + length > end:
-                    self._table.in_flight[id_] = transaction
+                    self._table.put_back(transaction)
                     broken = True
                     break
                 request.data = view[position : position + length]
@@ -314,18 +314,23 @@ class DstNode(Device):
             self._settle(finished)
         if broken or position != end:
             raise ProtocolError(f"The server of {self.name} sent payloads of the wrong length.")
+        # Every request of a window may be announced at once, and as many that were given up.
+        if len(self._announced) > 2 * max(self._table.window, BATCH_COUNT_MAX):
+            raise ProtocolError(f"The server of {self.name} announced payloads that do not come.")
         return position != first
 
     def take_payload(self, payload: memoryview) -> None:
         """See LinkOwner."""
         id_, length = self._announced.popleft() if self._announced else (0, -1)
         transaction = self._table.in_flight.get(id_)
-        if length != len(payload) or (transaction is not None and transaction.request.length != length):
+        request = None if transaction is None else transaction.request
+        wrong = request is not None and (request.op != READ or request.length != length)
+        if length != len(payload) or wrong:
             raise ProtocolError(f"The server of {self.name} sent a payload of the wrong length.")
-        if transaction is not None:
+        if request is not None:
             del self._table.in_flight[id_]
-            transaction.request.data = payload
-            self._settle([transaction.request])
+            request.data = payload
+            self._settle([request])
 
     # -- finishing -------------------------------------------------------------------------------------
 

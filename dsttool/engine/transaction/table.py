@@ -74,6 +74,13 @@ class InFlightTable:
                 self.bytes -= request.length
         return self._refill() if self.backlog else []
 
+    def put_back(self, transaction: Transaction) -> None:
+        """It was popped, but what came is no answer: in flight again, in its old place."""
+        self.in_flight[transaction.id] = transaction
+        in_order = sorted(self.in_flight.items())
+        self.in_flight.clear()
+        self.in_flight.update(in_order)
+
     def _refill(self) -> list[Transaction]:
         admitted = []
         backlog, table = self.backlog, self.in_flight

@@ -106,6 +106,15 @@ def test_all_unanswered_ones_are_sent_again_in_order_of_ids() -> None:
     assert table.resends == 3, "what was never sent is not sent again"
 
 
+def test_what_is_put_back_has_its_old_place() -> None:
+    table = InFlightTable(10, 1000)
+    table.start([Asked() for _ in range(3)], 0)
+    table.put_back(table.in_flight.pop(1))
+    assert table.floor == 1
+    assert ids(table.resend()) == [1, 2, 3]
+    assert table.bytes == 3
+
+
 def test_what_has_expired_is_taken_out_wherever_it_waited() -> None:
     table = InFlightTable(2, 1000)
     early, late = [Asked() for _ in range(3)], [Asked() for _ in range(2)]

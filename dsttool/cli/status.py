@@ -8,11 +8,11 @@ import click
 from dsttool.cli import render
 from dsttool.cli.settings import Settings, shared
 from dsttool.engine.config import paths
-from dsttool.engine.config.names import suggest
 from dsttool.engine.config.units import format_size
 from dsttool.engine.control import client
 from dsttool.engine.vocabulary.errors import Conflict, NotFound, Unreachable
 from dsttool.engine.vocabulary.status import ArrayStatus, DaemonStatus, ExportStatus, LinkStatus, Status
+from dsttool.engine.vocabulary.suggest import suggest
 
 _MEANING: Final = {
     "online": "every member is in sync",

@@ -1,6 +1,6 @@
 import pytest
 
-from dsttool.engine.config.names import check_name, is_name, suggest
+from dsttool.engine.config.names import check_name, is_name
 from dsttool.engine.vocabulary.errors import UsageError
 
 
@@ -20,8 +20,3 @@ def test_what_is_no_name_is_refused_with_advice(name: str) -> None:
 def test_a_name_of_65_characters_is_refused() -> None:
     with pytest.raises(UsageError, match="has 65 characters"):
         check_name("x" * 65)
-
-
-def test_the_nearest_word_is_suggested_and_nothing_for_a_strange_one() -> None:
-    assert suggest("layot", ["layout", "nodes"]) == "layout"
-    assert suggest("zzz", ["layout", "nodes"]) == ""

@@ -14,11 +14,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from dsttool.engine.config.address import Address, default_security
-from dsttool.engine.config.names import suggest
 from dsttool.engine.config.options import parse_option
 from dsttool.engine.config.uri import Protocol, Uri, format_uri, parse_uri
 from dsttool.engine.vocabulary.endpoint import Endpoint
 from dsttool.engine.vocabulary.errors import Unsafe, UsageError
+from dsttool.engine.vocabulary.suggest import suggest
 
 _KEYS = ("security", "mode", "group")
 _VMADDR_CID_LOCAL = "1"

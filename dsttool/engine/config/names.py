@@ -1,7 +1,6 @@
-"""Names of arrays, exports and nodes, and suggestions for mistyped words."""
+"""Names of arrays, exports and nodes."""
 
 import re
-from collections.abc import Iterable
 from typing import Final
 
 from dsttool.engine.vocabulary.errors import UsageError
@@ -29,11 +28,3 @@ def check_name(text: str) -> str:
         f"{text!r} cannot be a name.",
         f"Use letters, digits, '-', '_' and '.', at most {NAME_MAX}, not beginning with '.' or '-'.",
     )
-
-
-def suggest(word: str, known: Iterable[str]) -> str:
-    """The known word nearest to a mistyped one, or ''."""
-    import difflib  # costs more to load than the rest of this room, and is needed for errors only
-
-    matches = difflib.get_close_matches(word, list(known), n=1)
-    return matches[0] if matches else ""

@@ -4,8 +4,9 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from dsttool.engine.config import units
-from dsttool.engine.config.names import check_name, suggest
+from dsttool.engine.config.names import check_name
 from dsttool.engine.vocabulary.errors import UsageError
+from dsttool.engine.vocabulary.suggest import suggest
 
 Value = str | int
 

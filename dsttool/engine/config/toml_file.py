@@ -9,9 +9,9 @@ from typing import Any, Final, TypeVar
 import msgspec
 from msgspec import inspect
 
-from dsttool.engine.config.names import suggest
 from dsttool.engine.config.toml_lines import Step, line_of
 from dsttool.engine.vocabulary.errors import DsttoolError, NotFound, UsageError, from_oserror
+from dsttool.engine.vocabulary.suggest import suggest
 
 T = TypeVar("T")
 V = TypeVar("V")

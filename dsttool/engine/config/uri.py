@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from typing import Final, Literal
 from urllib.parse import quote, unquote_to_bytes
 
-from dsttool.engine.config.names import suggest
 from dsttool.engine.config.paths import check_socket_path
 from dsttool.engine.vocabulary import limits
 from dsttool.engine.vocabulary.endpoint import Endpoint, Family
 from dsttool.engine.vocabulary.errors import UsageError
+from dsttool.engine.vocabulary.suggest import suggest
 
 Protocol = Literal["dst", "nbd"]
 

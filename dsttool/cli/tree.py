@@ -9,8 +9,8 @@ from collections.abc import Mapping
 import click
 
 from dsttool.cli.settings import Settings, root_options
-from dsttool.engine.config.names import suggest
 from dsttool.engine.vocabulary.errors import UsageError
+from dsttool.engine.vocabulary.suggest import suggest
 
 Entry = str | click.Command
 
@@ -34,6 +34,13 @@ class Tree(click.Group):
         module, _, function = entry.partition(":")
         command: click.Command = getattr(importlib.import_module(module), function)
         return command
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """As Click's; without any word the help, which is no answer to a command: on stderr, exit 2."""
+        if not args and not ctx.resilient_parsing:
+            click.echo(ctx.get_help(), err=True)
+            ctx.exit(2)
+        return super().parse_args(ctx, args)
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]

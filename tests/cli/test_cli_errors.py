@@ -89,3 +89,13 @@ def test_a_runtime_folder_that_others_may_write_to_is_refused(site: Site) -> Non
     runtime.mkdir()
     runtime.chmod(0o777)
     check_sentences(site.dsttool("export", "mem:1M", code=None), 5)
+
+
+@pytest.mark.parametrize("group", [(), ("array",), ("daemon",)])
+def test_a_group_without_a_command_shows_its_help_and_is_a_usage_error(
+    site: Site, group: tuple[str, ...]
+) -> None:
+    done = site.dsttool(*group, code=2)
+    assert done.stdout == ""
+    assert done.stderr.startswith(" ".join(("Usage: dsttool", *group)))
+    assert "error:" not in done.stderr

@@ -139,6 +139,22 @@ def test_a_member_that_missed_writes_is_refused_next_time(site: Site) -> None:
     site.dsttool("array", "down", "pool")
 
 
+def test_a_member_that_missed_writes_is_known_in_another_slot(site: Site) -> None:
+    left, right = files(site, "left", "right")
+    hidden = site.path("hidden")
+    right.rename(hidden)
+    up = ("array", "up", "pool", "--layout", "mirror", "--raw")
+    site.dsttool(*up, left, right, "--degraded")
+    site.run("qemu-io", "-f", "raw", "-c", "write -P 9 0 64K", _uri(site, "pool"))
+    site.dsttool("array", "down", "pool")
+    hidden.rename(right)
+    assert "n0 of pool missed writes" in site.dsttool(*up, right, left, code=6).stderr
+    site.dsttool(*up, right, left, "--degraded")
+    (array,) = site.json("status", "pool")["arrays"]
+    assert [member["state"] for member in array["members"]] == ["stale", "in_sync"]
+    site.dsttool("array", "down", "pool")
+
+
 def test_a_mirror_whose_sides_differ_is_refused_without_assume_clean(site: Site) -> None:
     left = site.file("left.img", 4 * MIB, b"one")
     right = site.file("right.img", 4 * MIB, b"two")

@@ -14,7 +14,8 @@ from dsttool.engine.vocabulary.errors import Unsafe
 
 
 class History:
-    """The stored state of the array of a plan. What is stored about other nodes does not count.
+    """The stored state of the array of a plan. What is remembered of a node counts in whatever slot it is
+    given; of a node that was never part of the array nothing is known.
 
     generation: grows with each stored change of a member's state.
     """
@@ -33,7 +34,8 @@ class History:
         plan, before = self._plan, self._before
         if before is None or plan.assume_clean:
             return ["in_sync"] * len(self._nodes)
-        stale = [name for name, state in zip(plan.member_names, before.members) if state == "stale"]
+        states = _carried_over(before, self._nodes)
+        stale = [name for name, state in zip(plan.member_names, states) if state == "stale"]
         if stale and not plan.degraded:
             raise Unsafe(
                 f"Member {' and '.join(stale)} of {plan.name} missed writes when it last ran.",
@@ -45,7 +47,7 @@ class History:
                 f"{plan.name} was not stopped cleanly: its members may differ where it was just written.",
                 "Copy one member onto the others (dsttool cp), or add --assume-clean if they hold the same.",
             )
-        return list(before.members)
+        return states
 
     def begin(self, states: Sequence[str]) -> None:
         """The array is about to be written to. Blocks until that is durable."""
@@ -78,8 +80,19 @@ class History:
         )
 
     def _is_same(self, before: ArrayState) -> bool:
-        return (before.layout, before.parameters, before.nodes) == (
+        return (before.layout, before.parameters) == (
             self._plan.config.layout,
             self._parameters,
-            self._nodes,
-        )
+        ) and not set(before.nodes).isdisjoint(self._nodes)
+
+
+def _carried_over(before: ArrayState, nodes: Sequence[str]) -> list[MemberState]:
+    """What is remembered of these nodes; what is new counts as in sync until it is compared."""
+    remembered = list(zip(before.nodes, before.members))
+    states: list[MemberState] = []
+    for node in nodes:
+        known = next((each for each in remembered if each[0] == node), None)
+        if known is not None:
+            remembered.remove(known)  # memory has no place: two of one size are told apart by their order
+        states.append("in_sync" if known is None else known[1])
+    return states

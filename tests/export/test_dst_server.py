@@ -477,6 +477,17 @@ def test_a_client_that_never_reads_is_held_back_and_costs_little(bad: RawClient,
     assert house.hall.reactor.pool.bytes_in_use < 8 * MIB
 
 
+def test_a_client_that_owes_a_payload_and_never_takes_the_answers_to_its_pings_is_closed(
+    bad: RawClient, house: House
+) -> None:
+    """What was announced must be read, so this client cannot be held back like others."""
+    bad.say(requests(head(WRITE, 0, CROSSOVER)))
+    pings = record(dst_records.PING, b"pingping") * 1000
+    sent = bad.says_until_held_back(pings, 64 * MIB)
+    assert sent < 16 * MIB
+    house.hall.until(lambda: house.connections == 1)
+
+
 def test_requests_on_a_device_that_stands_still_are_held_back_by_their_number(
     bad: RawClient, house: House
 ) -> None:

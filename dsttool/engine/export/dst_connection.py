@@ -119,6 +119,8 @@ class DstConnection(Session):
                 self._take_payload(view[start:end])
                 pinned = True
             elif kind == PING and self._serving:
+                if self._announced and self._full():
+                    raise ProtocolError("Pings came whose answers are not taken.")
                 self.link.send(
                     [dst_records.header(PONG, end - start), bytes(view[start:end])], 8 + end - start
                 )

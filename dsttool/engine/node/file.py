@@ -200,13 +200,15 @@ class FileDevice(Device):
         def call() -> int:
             if op == WRITE:
                 return backing.write(data, offset, sync=bool(flags & FUA))
-            if op == TRIM:
-                return backing.trim(offset, length, flags)
-            if op == WRITE_ZEROES:
-                return backing.write_zeroes(offset, length, flags)
             if op == CACHE:
                 return backing.prefetch(offset, length)
-            return errno.EINVAL
+            if op == TRIM:
+                code = backing.trim(offset, length, flags)
+            elif op == WRITE_ZEROES:
+                code = backing.write_zeroes(offset, length, flags)
+            else:
+                return errno.EINVAL
+            return backing.flush() if flags & FUA and not code else code
 
         def done(code: int, error: BaseException | None) -> None:
             request.error = _errno(code, error)

@@ -157,8 +157,11 @@ def _open(path: str, *, read_only: bool, create: bool) -> int:
     try:
         if create:
             return os.open(path, flags | os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
-        if stat.S_ISBLK(os.stat(path).st_mode):
+        mode = os.stat(path).st_mode
+        if stat.S_ISBLK(mode):
             flags |= os.O_EXCL
+        elif stat.S_ISFIFO(mode):
+            flags |= os.O_NONBLOCK  # it is refused in a moment, not waited for
         return os.open(path, flags)
     except OSError as error:
         if error.errno == errno.EBUSY:

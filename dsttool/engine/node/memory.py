@@ -36,7 +36,8 @@ class MemoryDevice(Device):
                 view[request.offset : request.offset + request.length] = request.data
             elif op in (TRIM, WRITE_ZEROES):
                 self._zero(request.offset, request.length)
-        deliver(batch)
+        if batch:
+            deliver(batch)
 
     def close(self, done: Callable[[], None]) -> None:
         """See Device."""

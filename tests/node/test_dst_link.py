@@ -425,3 +425,15 @@ def test_a_node_may_be_closed_while_it_connects(hall: DstHall, server: RawServer
     hall.nodes.clear()
     hall.pass_time(20 * MS)
     assert trial.outcomes == []
+
+
+def test_a_look_up_that_fails_in_any_way_is_tried_again_later(
+    hall: DstHall, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def resolve(_endpoint: Endpoint) -> list[Endpoint]:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr(hall.reactor.network, "resolve", resolve)
+    outcome = Trial(hall, Endpoint("tcp", "somewhere", 7)).outcome
+    assert isinstance(outcome, Unreachable)
+    assert "too many open files" in outcome.what

@@ -12,7 +12,7 @@ import pytest
 
 from dsttool.engine.runtime.network import UNIX_PATH_MAX, Network
 from dsttool.engine.vocabulary.endpoint import Endpoint
-from dsttool.engine.vocabulary.errors import Conflict, NotFound, UsageError
+from dsttool.engine.vocabulary.errors import Conflict, NotFound, Unreachable, UsageError
 
 NETWORK = Network()
 
@@ -129,3 +129,20 @@ def test_tcp_connections_do_not_wait_to_fill_packets() -> None:
 def test_a_name_is_resolved_to_numbers_and_numbers_to_themselves() -> None:
     assert Endpoint("tcp", "127.0.0.1", 7) in NETWORK.resolve(Endpoint("tcp", "localhost", 7))
     assert NETWORK.resolve(Endpoint("tcp", "::1", 7)) == [Endpoint("tcp", "::1", 7)]
+
+
+@pytest.mark.parametrize("host", ["a" * 64, "a..b"])
+def test_what_cannot_be_a_host_name_cannot_be_reached(host: str) -> None:
+    with pytest.raises(Unreachable, match="the address of host"):
+        NETWORK.resolve(Endpoint("tcp", host, 7))
+
+
+def test_a_host_that_nobody_knows_cannot_be_reached(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A member behind it is missing, not broken: a degraded array comes up without it."""
+
+    def getaddrinfo(*_words: object, **_options: object) -> None:
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    with pytest.raises(Unreachable, match="Name or service not known"):
+        NETWORK.resolve(Endpoint("tcp", "somewhere", 7))

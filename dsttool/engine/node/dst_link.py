@@ -132,7 +132,8 @@ class DstLink:
         if isinstance(error, DsttoolError):
             self._fail(error)
         elif error is not None:
-            raise error
+            reason = error.strerror if isinstance(error, OSError) else None
+            self._fail(_unreachable(self._endpoint, reason or str(error)))
         else:
             # The next attempt takes the host's next address.
             self._connect(found[self._attempt % len(found)])

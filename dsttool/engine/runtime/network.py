@@ -9,7 +9,7 @@ from typing import Any
 
 from dsttool.engine.vocabulary import limits
 from dsttool.engine.vocabulary.endpoint import Endpoint
-from dsttool.engine.vocabulary.errors import Conflict, DsttoolError, UsageError, from_oserror
+from dsttool.engine.vocabulary.errors import Conflict, DsttoolError, Unreachable, UsageError, from_oserror
 
 # Bytes of a Unix socket's path, without the closing zero (unix(7)).
 UNIX_PATH_MAX = 107
@@ -23,14 +23,16 @@ class Network:
     """Connects and listens. A simulator offers the same three methods."""
 
     def resolve(self, endpoint: Endpoint) -> list[Endpoint]:
-        """The numeric endpoints of a host name. Blocks: call it in the I/O pool."""
+        """The numeric endpoints of a host name. Blocks: call it in the I/O pool. Raises Unreachable."""
         if endpoint.family not in ("tcp", "mptcp"):
             return [endpoint]
         try:
             found = socket.getaddrinfo(endpoint.host, endpoint.port, type=socket.SOCK_STREAM)
-        except socket.gaierror as error:
-            raise DsttoolError(
-                f"Cannot find the address of host '{endpoint.host}': {error.strerror}.", "Check the name."
+        except (socket.gaierror, UnicodeError) as error:
+            # Names with labels that are empty or too long do not get as far as the resolver.
+            reason = error.strerror if isinstance(error, OSError) else "that cannot be a name"
+            raise Unreachable(
+                f"Cannot find the address of host '{endpoint.host}': {reason}.", "Check the name."
             ) from error
         numeric = [Endpoint(endpoint.family, str(sockaddr[0]), int(sockaddr[1])) for *_, sockaddr in found]
         return list(dict.fromkeys(numeric))

@@ -31,6 +31,8 @@ CASES = [
     (("export",), 2, "Missing argument 'DEVICE...'", "dsttool export --help"),
     (("export", "nothing"), 3, "no file, no configured export and nothing running", "--size"),
     (("export", "/no/such/file"), 3, "Cannot open /no/such/file: No such file", "--size"),
+    (("export", "./new", "--size", "0"), 2, "no bytes", "--size 1G"),
+    (("info", "/no/such/file"), 3, "Cannot open /no/such/file: No such file", "Check the path."),
     (("export", "mem:1M", "--size", "2M"), 2, "--size is for files", "Leave it out"),
     (("export", "mem:1X"), 2, "'1X' is not a size", "64K"),
     (("export", "mem:1M", "--name", "a/b"), 2, "'a/b' cannot be a name", "letters"),

@@ -498,15 +498,16 @@ def test_what_could_not_be_created_whole_is_not_left_behind(desk: Desk, tmp_path
     assert list(tmp_path.iterdir()) == []
 
 
-def test_an_empty_file_is_refused(desk: Desk, tmp_path: Path) -> None:
+@pytest.mark.parametrize("size", [None, 4096])
+def test_an_empty_file_is_refused_and_the_way_out_told(desk: Desk, tmp_path: Path, size: int | None) -> None:
     (tmp_path / "empty").touch()
-    with pytest.raises(UsageError, match="empty"):
-        desk.file(tmp_path / "empty")
+    with pytest.raises(UsageError, match=r"is empty.*truncate -s"):
+        desk.file(tmp_path / "empty", size=size)
 
 
 @pytest.mark.parametrize("read_only", [False, True])
 def test_a_folder_is_refused(desk: Desk, tmp_path: Path, read_only: bool) -> None:
-    with pytest.raises(DsttoolError):
+    with pytest.raises(UsageError, match="neither a file nor a block device"):
         desk.file(tmp_path, read_only=read_only)
 
 

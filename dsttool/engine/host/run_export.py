@@ -101,6 +101,8 @@ def _offers(reactor: Reactor, chosen: ExportPlan) -> list[Offer]:
     devices = open_all(reactor, openings)
     offers = []
     for each, device in zip(chosen.offered, devices):
+        if isinstance(device, NotFound) and each.device.kind == "file":
+            raise device.with_advice("Check the path, or create a sparse file there with --size.")
         if isinstance(device, DsttoolError):
             raise device
         offers.append(Offer(each.name, device, read_only=each.read_only))
@@ -125,6 +127,8 @@ def _checked(each: Offered) -> Offered:
     address = reachable(each.device)
     if each.size is not None and address.kind != "file":
         raise UsageError(f"--size is for files, and {address} is not one.", "Leave it out.")
+    if each.size == 0:
+        raise UsageError("A file of no bytes cannot be offered.", "Write for example --size 1G.")
     return Offered(each.name, address, each.size, each.read_only)
 
 

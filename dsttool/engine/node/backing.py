@@ -158,11 +158,8 @@ def _open(path: str, *, read_only: bool, create: bool) -> int:
         if create:
             return os.open(path, flags | os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
         mode = os.stat(path).st_mode
-        if stat.S_ISBLK(mode):
-            flags |= os.O_EXCL
-        elif stat.S_ISFIFO(mode):
-            flags |= os.O_NONBLOCK  # it is refused in a moment, not waited for
-        return os.open(path, flags)
+        _check_kind(path, mode)  # before it is opened: a pipe would be waited for
+        return os.open(path, flags | (os.O_EXCL if stat.S_ISBLK(mode) else 0))
     except OSError as error:
         if error.errno == errno.EBUSY:
             user = user_of(path)
@@ -172,11 +169,12 @@ def _open(path: str, *, read_only: bool, create: bool) -> int:
             ) from error
         if error.errno == errno.EROFS:
             raise Conflict(f"Cannot write to {path}: it is read-only.", "Add --read-only.") from error
-        if error.errno == errno.ENOENT:
-            raise from_oserror(error, f"open {path}").with_advice(
-                "Check the path, or create it with --size."
-            ) from error
         raise from_oserror(error, f"open {path}") from error
+
+
+def _check_kind(path: str, mode: int) -> None:
+    if not stat.S_ISBLK(mode) and not stat.S_ISREG(mode):
+        raise UsageError(f"{path} is neither a file nor a block device.", "Give one of these.")
 
 
 def _lock(fd: int, path: str, *, shared: bool) -> None:
@@ -205,16 +203,15 @@ def _make_sparse(fd: int, path: str, size: int) -> None:
 
 def _describe(fd: int, path: str, *, read_only: bool, size: int | None) -> Backing:
     found = os.fstat(fd)
+    _check_kind(path, found.st_mode)
     block_device = stat.S_ISBLK(found.st_mode)
-    if not block_device and not stat.S_ISREG(found.st_mode):
-        raise UsageError(f"{path} is neither a file nor a block device.", "Give one of these.")
     actual = os.lseek(fd, 0, os.SEEK_END)
+    if not actual:
+        raise UsageError(f"{path} is empty.", f"Give it a size first, for example: truncate -s 1G {path}")
     if size is not None and size != actual:
         raise UsageError(
             f"{path} has {actual} bytes, not the {size} of --size.", "Leave --size out, or resize it first."
         )
-    if not actual:
-        raise UsageError(f"{path} is empty.", "Give it a size with --size, or truncate it to one.")
     sector = 1
     queue: str | None = None
     if block_device:

@@ -224,3 +224,13 @@ def test_reads_of_a_member_that_is_marked_are_asked_of_another_at_once() -> None
         bench.nodes[1].answer()
         bench.until(lambda: is_done(request, change))
         assert (request.error, change.error) == (0, 0)
+
+
+def test_a_view_that_could_not_be_sent_makes_all_members_hand_out_copies() -> None:
+    """Which member it came from is not known any more when the kernel fails to read it."""
+    with ArrayBench() as bench:
+        told: list[int] = []
+        for slot, node in enumerate(bench.nodes):
+            node.distrust = lambda slot=slot: told.append(slot)  # type: ignore[method-assign]
+        bench.array.distrust()
+        assert told == [0, 1]

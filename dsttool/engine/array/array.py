@@ -165,6 +165,12 @@ class Array(Device):
                 member.node.abandon()
         self._searches.give_up()
 
+    def distrust(self) -> None:
+        """See Device: a member's view is handed on as it is."""
+        for member in self.members:
+            if member.node is not None:
+                member.node.distrust()
+
     def close(self, done: Callable[[], None]) -> None:
         """See Device: closes every node, and waits for what is held until a record is durable."""
         nodes = [member.node for member in self.members if member.node is not None]

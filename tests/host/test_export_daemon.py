@@ -3,9 +3,11 @@
 import json
 import os
 import signal
+import socket
 import stat
 import subprocess
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -242,6 +244,19 @@ def test_a_foreground_export_on_a_terminal_shows_one_live_line(site: Site) -> No
     assert b"Ctrl-C stops it." in shown
     assert b"0 clients, 0 in flight" in shown
     assert b" INFO " not in shown
+
+
+def test_more_clients_are_served_than_the_soft_limit_of_descriptors_admits(site: Site) -> None:
+    """Else clients that merely connect would keep an array from storing which member is stale."""
+    image, nbd = site.file("a.img", MIB), site.path("a.nbd")
+    command = f"ulimit -S -n 40 && exec {sys.executable} -m dsttool export {image} --name a"
+    site.start("sh", "-c", f"{command} --listen 'nbd+unix:///?socket={nbd}'", ready=nbd)
+    with ExitStack() as clients:
+        for _ in range(80):
+            client = clients.enter_context(socket.socket(socket.AF_UNIX))
+            client.settimeout(8)  # idle clients of the handshake are only closed after 10 s
+            client.connect(str(nbd))
+            assert client.recv(8) == b"NBDMAGIC"
 
 
 def test_a_listener_may_be_one_of_the_sockets_that_always_exist(site: Site) -> None:

@@ -10,6 +10,7 @@ error that the daemon met; a daemon that dies without a word is an error too.
 import json
 import logging
 import os
+import resource
 import signal
 import socket
 import sys
@@ -33,6 +34,8 @@ LOG = logging.getLogger(__name__)
 
 # The log of the last run is kept as NAME.log.1 once it is this long, when the daemon starts.
 LOG_BYTES_KEPT: Final = 8 << 20
+# Some servers' worth of clients (limits.CLIENTS_MAX each), and devices beside them.
+DESCRIPTORS: Final = 16_384
 
 
 def detach(name: str, serve: Serve, verbose: int = 0) -> Report:
@@ -132,6 +135,17 @@ def on_signals(stop: Callable[[int], None]) -> None:
         signal.signal(each, first)
     if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
         signal.signal(signal.SIGHUP, first)
+
+
+def allow_descriptors() -> None:
+    """Let this process have as many descriptors as clients may need, as far as the system admits.
+
+    The usual soft limit of 1024 is meant for programs that call select(2).
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = DESCRIPTORS if hard == resource.RLIM_INFINITY else min(DESCRIPTORS, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def notify_service_manager(message: str) -> None:

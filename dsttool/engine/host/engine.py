@@ -66,6 +66,7 @@ class Engine:
     def serve(self, listens: Sequence[Listen], ready: daemon.Ready) -> int:
         """Bind, tell `ready`, serve until stopped, end cleanly. Returns the exit code."""
         daemon.on_signals(self._stop_by_signal)
+        daemon.allow_descriptors()
         try:
             self._lock.note_pid()
             self._listening.bind(listens)

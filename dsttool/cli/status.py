@@ -22,7 +22,8 @@ _MEANING: Final = {
     "down": "it does not run",
 }
 _ADVICE: Final = {
-    "degraded": "Bring {lost} back; what was written meanwhile is missing there.",
+    "degraded": "{lost} missed writes and does not catch up by itself: take the array down, copy a current "
+    "member onto it (dsttool cp), and bring the array up with --assume-clean.",
     "frozen": "Look into `dsttool logs {name}`.",
     "failed": "Bring {lost} back, then restart it: dsttool array down {name}, dsttool array up {name}.",
 }

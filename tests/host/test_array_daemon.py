@@ -106,7 +106,9 @@ def test_exports_are_nodes_by_their_names_and_a_lost_one_makes_up_exit_6(site: S
     (array,) = site.json("status", "pool")["arrays"]
     assert [member["state"] for member in array["members"]] == ["in_sync", "missing"]
     assert array["state"] == "degraded"
-    assert site.dsttool("status", "--exit-code", code=10).stdout.startswith("pool  degraded")
+    said = site.dsttool("status", "--exit-code", code=10).stdout
+    assert said.startswith("pool  degraded")
+    assert "n1 missed writes and does not catch up by itself" in said
     site.dsttool("array", "down", "pool")
     site.dsttool("daemon", "stop", "left")
 

@@ -246,6 +246,14 @@ def test_a_foreground_export_on_a_terminal_shows_one_live_line(site: Site) -> No
     assert b" INFO " not in shown
 
 
+def test_an_export_of_an_nbd_server_that_is_gone_shows_as_failed(site: Site) -> None:
+    server = site.export(site.file("a.img", MIB), "a")
+    site.export(site.nbd("a"), "b")
+    server.kill()
+    wait_until(lambda: site.json("status", "b")["exports"][0]["state"] == "failed", "b shows as failed")
+    site.dsttool("status", "b", "--exit-code", code=11)
+
+
 def test_more_clients_are_served_than_the_soft_limit_of_descriptors_admits(site: Site) -> None:
     """Else clients that merely connect would keep an array from storing which member is stale."""
     image, nbd = site.file("a.img", MIB), site.path("a.nbd")

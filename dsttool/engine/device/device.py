@@ -7,6 +7,7 @@ from typing import Any
 
 from dsttool.engine.device.request import Request
 from dsttool.engine.vocabulary import limits
+from dsttool.engine.vocabulary.errors import DsttoolError
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +55,8 @@ class Device(ABC):
     rtt_ns: int | None = None
     # How long a request may wait for the link; 0 where there is none.
     budget_ns: int = 0
+    # Why it serves no request any more and never will again, if so.
+    failure: DsttoolError | None = None
     # Called each time the link has come up.
     on_up: Callable[[], None] | None = None
 

@@ -71,12 +71,19 @@ class Offer:
         """Requests of all clients that are not answered yet."""
         return sum(session.in_flight for session in self.sessions)
 
+    @property
+    def state(self) -> str:
+        """The export's state, in vocabulary.md's words."""
+        if self.device.failure is not None:
+            return "failed"
+        return "read_only" if self.read_only else "serving"
+
     def status(self) -> dict[str, Any]:
         """The fields of an export in interface.md."""
         return {
             "name": self.name,
             "device": self.device.name,
-            "state": "read_only" if self.read_only else "serving",
+            "state": self.state,
             "size_bytes": self.device.capabilities.size,
             "read_only": self.read_only,
             "in_flight": self.in_flight,

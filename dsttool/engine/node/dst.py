@@ -109,7 +109,7 @@ class DstNode(Device):
         return len(self._table)
 
     @property
-    def failure(self) -> DsttoolError | None:
+    def failure(self) -> DsttoolError | None:  # type: ignore[override]
         """Why the node has ended, if it has."""
         return self._failure
 

@@ -41,7 +41,6 @@ Ready = Callable[[DsttoolError | None], None]
 class NbdNode(Device):
     """See the head of this file. `capabilities` and `info` are there once `ready` had no error.
 
-    failure: why the node has ended, if it has.
     Counters count finished requests: reads, writes and their bytes where they succeeded, errors.
     """
 
@@ -63,7 +62,6 @@ class NbdNode(Device):
         self._endpoint = endpoint
         self.export = export
         self.policy = policy
-        self.failure: DsttoolError | None = None
         self.up = False
         self.rtt_ns: int | None = None
         self._read_only = read_only

@@ -13,6 +13,7 @@ from dsttool.engine.export.dst_connection import DstConnection
 from dsttool.engine.export.dst_server import DstServer
 from dsttool.engine.export.offer import Offer
 from dsttool.engine.vocabulary import limits
+from dsttool.engine.vocabulary.errors import ProtocolError
 from dsttool.engine.vocabulary.limits import MIB, MS
 from dsttool.engine.vocabulary.operations import (
     BLOCK_STATUS,
@@ -247,11 +248,14 @@ def test_nothing_may_come_before_the_hello(house: House, others: RawClient, kind
     assert house.device.got == []
 
 
-def test_a_client_too_many_is_closed(
+def test_a_client_too_many_is_told_so_and_closed(
     house: House, others: RawClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(limits, "CLIENTS_MAX", 1)
-    assert house.stranger().is_closed()
+    client = house.stranger()
+    with pytest.raises(ProtocolError, match="as many connections as it allows"):
+        dst_preface.check_server(client.hear(dst_preface.SERVER.size), dst_preface.NONE)
+    assert client.is_closed()
 
 
 # -- requests ------------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from socket import socket
 
 from dsttool.engine.export.dst_connection import DstConnection
@@ -39,6 +40,8 @@ class DstServer:
         """Take a connected, non-blocking socket."""
         if len(self.connections) >= limits.CLIENTS_MAX:
             LOG.warning("dst client %s refused: %d clients are connected", peer, len(self.connections))
+            with suppress(OSError):  # it may have left already
+                sock.send(dst_preface.server_preface(self.security, dst_preface.REFUSED_BUSY))
             sock.close()
             return
         self.connections.add(DstConnection(self._reactor, sock, peer, self))

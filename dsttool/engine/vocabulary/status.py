@@ -68,6 +68,7 @@ class ArrayStatus(TypedDict):
     layout: str
     state: str
     size_bytes: int
+    read_only: bool
     in_flight: int
     reads: int
     writes: int

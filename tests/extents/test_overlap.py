@@ -104,6 +104,46 @@ def test_nothing_is_left_behind_when_all_have_finished(writes):
     assert not any(getattr(gate, name) for name in OverlapGate.__slots__)
 
 
+@settings(max_examples=400)
+@given(st.lists(st.one_of(WRITES, WRITES, st.integers(0, 1000), st.integers(-1000, -1)), max_size=60))
+def test_what_overlaps_never_runs_together_while_waiting_ones_are_withdrawn(steps):
+    gate = OverlapGate()
+    waiting, running = [], []
+    for step in steps:
+        if isinstance(step, Write):
+            (running if gate.admit(step) else waiting).append(step)
+        elif step < 0 and waiting:
+            gate.withdraw(waiting.pop(step % len(waiting)))
+        elif step >= 0 and running:
+            for write in gate.release(running.pop(step % len(running))):
+                waiting.remove(write)
+                running.append(write)
+        assert not any(overlap(a, b) for a in running for b in running if a is not b)
+    for write in running:
+        running += gate.release(write)
+    assert not any(getattr(gate, name) for name in OverlapGate.__slots__), "everybody else has run"
+
+
+def test_whoever_waited_for_a_withdrawn_write_waits_for_what_it_waited_for():
+    gate = OverlapGate()
+    first, second, third, beside = Write(0, 10), Write(0, 20), Write(5, 10), Write(12, 5)
+    gate.admit(first)
+    for write in (second, third, beside):
+        assert not gate.admit(write)
+    gate.withdraw(second)
+    assert set(map(id, gate.release(first))) == {id(third)}
+    assert gate.release(third) == [beside]
+    assert gate.release(beside) == []
+
+
+def test_withdrawing_a_write_that_runs_is_caught():
+    gate = OverlapGate()
+    running = Write(0, 10)
+    gate.admit(running)
+    with pytest.raises(AssertionError):
+        gate.withdraw(running)
+
+
 def test_a_waiting_write_holds_back_a_later_one_that_overlaps_only_it():
     gate = OverlapGate()
     first, second, third = Write(0, 10), Write(5, 10), Write(12, 10)

@@ -112,18 +112,43 @@ class OverlapGate(Generic[R]):
                 del self._chunks[chunk]
             else:
                 self._leave(chunk, filed, request)
-        elif length > WIDE_BYTES:
-            self._wide.remove(request)
         else:
-            for chunk in range(offset >> CHUNK_SHIFT, ((offset + length - 1) >> CHUNK_SHIFT) + 1):
-                filed = self._chunks[chunk]
-                if filed is request:
-                    del self._chunks[chunk]
-                else:
-                    self._leave(chunk, filed, request)
+            self._unfile(request)
         if self._followers:
             return self._admit_followers(request)
         return []
+
+    def withdraw(self, request: R) -> None:
+        """Forget a request that still waits: those behind it wait for what it waited for.
+
+        Looks at all that wait, so it is for what is given up, not for what goes well.
+        """
+        assert request in self._waiting, "withdrawn, but it was not waiting"
+        del self._waiting[request]
+        behind = self._followers.pop(request, [])
+        for followers in self._followers.values():
+            if request in followers:
+                followers.remove(request)
+                inherited = [follower for follower in behind if follower not in followers]
+                followers += inherited
+                for follower in inherited:
+                    self._waiting[follower] += 1
+        for follower in behind:
+            self._waiting[follower] -= 1
+        self._unfile(request)
+
+    def _unfile(self, request: R) -> None:
+        """Take the request out of every list it is filed in."""
+        offset, length = request.offset, request.length
+        if length > WIDE_BYTES:
+            self._wide.remove(request)
+            return
+        for chunk in range(offset >> CHUNK_SHIFT, ((offset + length - 1) >> CHUNK_SHIFT) + 1):
+            filed = self._chunks[chunk]
+            if filed is request:
+                del self._chunks[chunk]
+            else:
+                self._leave(chunk, filed, request)
 
     def _admit_far(self, request: R) -> bool:
         """As `admit`, for a request of several chunks, or beside wide ones."""

@@ -281,6 +281,43 @@ def test_a_server_that_never_reads_costs_no_more_than_the_window(stage: Stage) -
     assert is_done(*asked)
 
 
+def test_what_is_abandoned_in_the_turn_that_would_send_it_is_not_sent_even_if_it_was_held(
+    stage: Stage,
+) -> None:
+    node, talker = stage.up()
+    given_up = [write(0, b"old!"), write(0, b"new!"), write(2, b"last")]
+    node.submit(given_up)
+    node.abandon()
+    check = read(0, 4)
+    node.submit([check])
+    ((id_, op, _, _),) = requests_of(talker)
+    assert op == READ
+    talker.say(answers_of((id_, op, 0, 4)))
+    stage.hall.wait(check, *given_up)
+    assert talker.is_silent()
+    assert not node._gate.busy  # type: ignore[union-attr]
+
+
+def test_what_waits_behind_a_write_without_an_answer_costs_nothing_once_it_gave_up(stage: Stage) -> None:
+    """However long a link is down: an application that tries again must not fill the memory."""
+    node, talker = stage.up(BRIEF)
+    stalled = write(0, b"old!")
+    node.submit([stalled])
+    requests_of(talker)
+    stage.hall.wait(stalled)
+    for _ in range(3):
+        again = [write(0, b"new!"), write(1, b"new!")]
+        node.submit(again)
+        stage.hall.wait(*again)
+        assert {request.error for request in again} == {errno.EIO}
+    assert node._held == {}
+    assert node._gate is not None
+    assert node._gate._waiting == {}
+    talker.say(replies(reply(1)))
+    stage.hall.until(lambda: not node._unanswered)
+    assert not node._gate.busy
+
+
 def test_what_expires_in_the_turn_that_sends_it_is_not_sent(stage: Stage) -> None:
     """It would run beside what comes after it to the same bytes."""
     node, talker = stage.up(BRIEF)

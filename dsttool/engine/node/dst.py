@@ -75,9 +75,8 @@ class DstNode(Device):
         self._scheduled = False
         self._announced: deque[tuple[int, int]] = deque()
         # Changes whose extent is not free yet, and their transactions once the window admitted them;
-        # those that gave up meanwhile; and those that were sent and gave up, by id.
+        # and those that were sent and gave up, by id.
         self._held: dict[Request, Transaction | None] = {}
-        self._gone: set[Request] = set()
         self._unanswered: dict[int, Request] = {}
         self._timer: Timer | None = None
         self._ready: Callable[[DsttoolError | None], None] | None = None
@@ -147,7 +146,6 @@ class DstNode(Device):
     def _end(self, code: int) -> None:
         """Everything that has no answer fails; nothing will be sent any more."""
         self._held.clear()
-        self._gone.clear()
         self._unanswered.clear()
         if self._gate is not None:
             self._gate = OverlapGate()
@@ -356,15 +354,10 @@ class DstNode(Device):
         """The request's extent is free: send what waited for it."""
         if self._gate is None:
             return
-        released = [request]
-        for request in released:
-            for admitted in self._gate.release(request):
-                transaction = self._held.pop(admitted, None)
-                if transaction is not None:
-                    self._send([transaction])
-                elif admitted in self._gone:
-                    self._gone.discard(admitted)
-                    released.append(admitted)
+        for admitted in self._gate.release(request):
+            transaction = self._held.pop(admitted, None)
+            if transaction is not None:
+                self._send([transaction])
 
     def _late(self, id_: int) -> None:
         """An answer to what had been given up: its extent is free now."""
@@ -420,18 +413,26 @@ class DstNode(Device):
             self._to_send = [t for t in self._to_send if t.id in self._table.in_flight]
         self._raise_gate(expired)
         self._send(self._table.settle([t.request for t in sent]))
-        for transaction in expired:
-            request = transaction.request
-            if self._gate is None or request.op not in _CHANGES:
-                continue
-            if request in self._held:
-                del self._held[request]
-                self._gone.add(request)
-            elif transaction.attempts:
-                self._unanswered[transaction.id] = request
-            else:
-                self._release(request)
+        self._keep_extents(expired)
         self._finish([(t.request, errno.EIO) for t in expired])
+
+    def _keep_extents(self, expired: list[Transaction]) -> None:
+        """What was sent and has ended keeps its extent; all else that has ended lets go of it."""
+        if self._gate is None:
+            return
+        changes = [t for t in expired if t.request.op in _CHANGES]
+        began = [t for t in changes if t.request not in self._held]
+        # First those that still wait, or the others' end would let them begin; the last of them first,
+        # for nobody waits for it.
+        for transaction in reversed(changes):
+            if transaction.request in self._held:
+                del self._held[transaction.request]
+                self._gate.withdraw(transaction.request)
+        for transaction in began:
+            if transaction.attempts:
+                self._unanswered[transaction.id] = transaction.request
+            else:
+                self._release(transaction.request)
 
     def _fail_fast(self, before: int) -> None:
         """Reads that another member can answer do not wait any longer."""

@@ -157,6 +157,16 @@ def test_a_member_that_missed_writes_is_known_in_another_slot(site: Site) -> Non
     site.dsttool("array", "down", "pool")
 
 
+def test_a_relative_state_folder_is_the_same_for_the_daemon_that_changes_its_own(site: Site) -> None:
+    left, right = files(site, "left", "right")
+    site.env["DSTTOOL_STATE_DIR"] = "state"  # in the site's folder, where commands run
+    up = ("array", "up", "pool", "--layout", "mirror", "--raw", left, right)
+    site.dsttool(*up)
+    site.dsttool("array", "down", "pool")
+    site.dsttool(*up)
+    site.dsttool("array", "down", "pool")
+
+
 def test_a_mirror_whose_sides_differ_is_refused_without_assume_clean(site: Site) -> None:
     left = site.file("left.img", 4 * MIB, b"one")
     right = site.file("right.img", 4 * MIB, b"two")

@@ -57,6 +57,14 @@ def state_dir() -> Path:
     return _xdg("XDG_STATE_HOME", ".local/state") / "dsttool"
 
 
+def pin() -> None:
+    """Let relative folders in the environment stay where they are when this process changes its own."""
+    for variable in ("DSTTOOL_CONFIG_DIR", "DSTTOOL_RUNTIME_DIR", "DSTTOOL_STATE_DIR", "TMPDIR"):
+        value = os.environ.get(variable)
+        if value:
+            os.environ[variable] = os.path.abspath(value)
+
+
 def control_socket(name: str) -> Path:
     """Where the daemon of this array or export takes commands."""
     return _socket(name, "sock")

@@ -87,6 +87,7 @@ def _live(serve: Serve, writer: int, log_path: Path, verbose: int) -> NoReturn:
     code = 1
     logs: Logs | None = None
     try:
+        paths.pin()
         _redirect(log_path)
         logs = Logs(verbose)
         signal.signal(signal.SIGHUP, signal.SIG_IGN)

@@ -6,13 +6,13 @@ Calls return 0 or an errno and run in the I/O pool; none of them touches state o
 import ctypes
 import errno
 import fcntl
-import hashlib
 import os
 import stat
 import struct
 from dataclasses import dataclass
 
 from dsttool.engine.device.device import Capabilities
+from dsttool.engine.node.identity import identity_of
 from dsttool.engine.node.users import user_of
 from dsttool.engine.vocabulary import limits
 from dsttool.engine.vocabulary.errors import Conflict, DsttoolError, UsageError, from_oserror
@@ -225,15 +225,7 @@ def _describe(fd: int, path: str, *, read_only: bool, size: int | None) -> Backi
         trim=trims,
         rotational=queue is not None and _read_int(f"{queue}/rotational") == 1,
     )
-    return Backing(
-        path, fd, capabilities, _reads_nowait(fd), block_device, sector, _identity(path, found, block_device)
-    )
-
-
-def _identity(path: str, found: os.stat_result, block_device: bool) -> bytes:
-    """The same after a restart, another for a file that was swapped for one of the same name."""
-    own = "block" if block_device else f"inode {found.st_ino}"
-    return hashlib.blake2b(f"{os.path.realpath(path)} {own}".encode(), digest_size=16).digest()
+    return Backing(path, fd, capabilities, _reads_nowait(fd), block_device, sector, identity_of(path, found))
 
 
 def _reads_nowait(fd: int) -> bool:

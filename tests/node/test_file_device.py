@@ -484,8 +484,8 @@ def test_the_size_of_what_is_there_may_be_repeated_but_not_contradicted(desk: De
     assert path.stat().st_size == SIZE
 
 
-def test_a_file_that_is_not_there_needs_a_size(desk: Desk, tmp_path: Path) -> None:
-    with pytest.raises(NotFound, match="--size"):
+def test_a_file_that_is_not_there_is_not_made_without_a_size(desk: Desk, tmp_path: Path) -> None:
+    with pytest.raises(NotFound, match="No such file"):
         desk.file(tmp_path / "none.img")
     assert not (tmp_path / "none.img").exists()
 

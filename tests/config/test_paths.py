@@ -173,28 +173,17 @@ def test_a_runtime_folder_too_deep_for_a_socket_is_a_clear_error(monkeypatch: py
 def test_names_are_listed_sorted_without_hidden_and_other_files(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setenv("DSTTOOL_RUNTIME_DIR", str(tmp_path))
     monkeypatch.setenv("DSTTOOL_CONFIG_DIR", str(tmp_path))
-    for file in (
-        "b.sock",
-        "a.sock",
-        "a.log",
-        ".c.sock",
-        "arrays/y.toml",
-        "arrays/.z.toml.1",
-        "exports/e.toml",
-    ):
+    for file in ("arrays/y.toml", "arrays/x.toml", "arrays/.z.toml.1", "arrays/.v.toml", "exports/e.toml"):
         (tmp_path / file).parent.mkdir(exist_ok=True)
         (tmp_path / file).touch()
-    assert paths.daemon_names() == ["a", "b"]
-    assert paths.array_names() == ["y"]
+    assert paths.array_names() == ["x", "y"]
     assert paths.export_names() == ["e"]
 
 
 def test_nothing_is_listed_where_no_folder_is(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("DSTTOOL_RUNTIME_DIR", str(tmp_path / "no"))
     monkeypatch.setenv("DSTTOOL_CONFIG_DIR", str(tmp_path / "no"))
-    assert paths.daemon_names() == paths.array_names() == paths.export_names() == []
+    assert paths.array_names() == paths.export_names() == []
 
 
 def test_a_new_folder_and_its_parents_are_private(tmp_path: Path) -> None:

@@ -105,11 +105,6 @@ def state_file(name: str) -> Path:
     return state_dir() / "arrays" / f"{check_name(name)}.json"
 
 
-def daemon_names() -> list[str]:
-    """Names that have a control socket in the runtime folder, sorted; the daemon may be dead."""
-    return _stems(runtime_dir(), ".sock")
-
-
 def array_names() -> list[str]:
     """Names of configured arrays, sorted."""
     return _stems(config_dir() / "arrays", ".toml")

@@ -14,7 +14,6 @@ from dsttool.engine.vocabulary import limits
 from dsttool.engine.vocabulary.errors import Conflict, DsttoolError, UsageError
 from dsttool.engine.vocabulary.operations import READ, WRITE
 
-PATTERNS: Final = ("randread", "randwrite", "read", "write")
 DEPTH_MAX: Final = limits.CLIENT_REQUESTS_MAX
 # A server that has stopped answering ends the measurement with an error after this time.
 _HANG_NS: Final = 60 * limits.SECOND
@@ -22,7 +21,9 @@ _HANG_NS: Final = 60 * limits.SECOND
 
 @dataclass(frozen=True, slots=True)
 class Workload:
-    """What to do. block and depth: bytes of a request, requests at once; seconds: for how long."""
+    """What to do. pattern: randread, randwrite, read or write; block, depth: bytes of a request, requests
+    at once; seconds: for how long.
+    """
 
     pattern: str
     block: int

@@ -4,7 +4,6 @@ from typing import Final
 
 KIB: Final = 1 << 10
 MIB: Final = 1 << 20
-GIB: Final = 1 << 30
 MS: Final = 1_000_000
 SECOND: Final = 1_000_000_000
 

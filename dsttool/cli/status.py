@@ -42,7 +42,7 @@ def status(settings: Settings, name: str | None, exit_code: bool) -> None:
     if name is not None:
         found = _only(found, name)
     if settings.json:
-        lines = [{"kind": kind[:-1], **entry} for kind, entry in _entries(found)]
+        lines = [{"type": kind[:-1], **entry} for kind, entry in _entries(found)]
         render.emit_json(settings, found, lines)
     elif settings.format == "plain":
         for kind, entry in _entries(found):

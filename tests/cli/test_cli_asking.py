@@ -1,5 +1,6 @@
 """Progress, questions and logs as people see them."""
 
+import json
 import os
 import pty
 import subprocess
@@ -114,3 +115,11 @@ def test_a_runtime_folder_too_deep_for_sockets_is_a_clear_error(site: Site) -> N
     done = site.dsttool("export", "mem:1M", "--name", "a", "-d", code=2)
     assert "a Unix socket's may have 107" in done.stderr
     assert "DSTTOOL_RUNTIME_DIR" in done.stderr
+
+
+def test_status_as_lines_tells_an_export_from_the_daemon_that_serves_it(site: Site) -> None:
+    site.dsttool("export", "mem:1M", "--name", "a", "-d")
+    lines = [json.loads(line) for line in site.dsttool("status", "-o", "jsonl").stdout.splitlines()]
+    assert [(line["type"], line["name"]) for line in lines] == [("export", "a"), ("daemon", "a")]
+    assert lines[1]["kind"] == "export"
+    site.dsttool("daemon", "stop", "a")

@@ -10,7 +10,7 @@ from dsttool.cli.array_create import described
 from dsttool.cli.serving import check_security, exit_with, exposure_remarks, report_ready, run_foreground
 from dsttool.cli.settings import Settings, shared
 from dsttool.engine.config import paths
-from dsttool.engine.vocabulary.errors import UsageError
+from dsttool.engine.vocabulary.errors import DsttoolError, UsageError
 
 if TYPE_CHECKING:
     from dsttool.engine.host.array_plan import ArrayPlan
@@ -106,19 +106,23 @@ def _bring_up(
     remarks = [remark for plan in plans for remark in exposure_remarks(plan.listens)]
     if foreground:
         exit_with(run_foreground(settings, functools.partial(run_array.run, plans[0]), remarks))
-    reports = []
-    for plan in plans:
-        if all_of_them and _answers(plan.name):
-            render.note(settings, f"{plan.name} is up already.")
-            continue
-        serve = functools.partial(run_array.run, plan)
-        reports.append(daemon.detach(plan.name, serve, settings.verbose))
+    reports: list[daemon.Report] = []
+    try:
+        for plan in plans:
+            if all_of_them and _answers(plan.name):
+                render.note(settings, f"{plan.name} is up already.")
+                continue
+            serve = functools.partial(run_array.run, plan)
+            reports.append(daemon.detach(plan.name, serve, settings.verbose))
+    except DsttoolError:
+        if reports:
+            report_ready(settings, reports, remarks)
+        raise
     report_ready(settings, reports, remarks)
 
 
 def _answers(name: str) -> bool:
     from dsttool.engine.control import client
-    from dsttool.engine.vocabulary.errors import DsttoolError
 
     try:
         with client.Client(paths.control_socket(name)) as running:

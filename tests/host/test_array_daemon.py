@@ -84,6 +84,16 @@ def test_all_configured_arrays_come_up_leaves_first(site: Site) -> None:
     assert not site.processes()
 
 
+def test_what_came_up_before_another_array_failed_is_told(site: Site) -> None:
+    (left,) = files(site, "left")
+    site.dsttool("array", "create", "one", "--layout", "linear", "--raw", left)
+    site.dsttool("array", "create", "two", "--layout", "linear", "--raw", site.path("none.img"))
+    done = site.dsttool("array", "up", code=3)
+    assert "two cannot come up" in done.stderr
+    assert "one serves 4 MiB" in done.stdout
+    site.dsttool("array", "down", "one")
+
+
 def test_arrays_made_of_each_other_are_refused(site: Site) -> None:
     site.dsttool("array", "create", "one", "--layout", "linear", "--raw", "two")
     site.dsttool("array", "create", "two", "--layout", "linear", "--raw", "one")

@@ -167,6 +167,19 @@ def test_a_member_that_missed_writes_is_known_in_another_slot(site: Site) -> Non
     site.dsttool("array", "down", "pool")
 
 
+def test_a_stale_member_does_not_stand_in_for_a_missing_one_that_has_everything(site: Site) -> None:
+    left, right = files(site, "left", "right")
+    hidden = site.path("hidden")
+    up = ("array", "up", "pool", "--layout", "mirror", "--raw", left, right)
+    right.rename(hidden)
+    site.dsttool(*up, "--degraded")
+    site.dsttool("array", "down", "pool")
+    hidden.rename(right)
+    left.rename(hidden)
+    refused = site.dsttool(*up, "--degraded", "--assume-clean", code=6).stderr
+    assert "missed writes that only the missing ones hold" in refused
+
+
 def test_a_relative_state_folder_is_the_same_for_the_daemon_that_changes_its_own(site: Site) -> None:
     left, right = files(site, "left", "right")
     site.env["DSTTOOL_STATE_DIR"] = "state"  # in the site's folder, where commands run

@@ -49,6 +49,13 @@ class History:
             )
         return states
 
+    def vouches_for(self, present: Sequence[bool]) -> bool:
+        """Whether any member that is present had everything when the array last ran."""
+        if self._before is None:
+            return True
+        states = _carried_over(self._before, self._nodes)
+        return any(here and state == "in_sync" for here, state in zip(present, states))
+
     def begin(self, states: Sequence[str]) -> None:
         """The array is about to be written to. Blocks until that is durable."""
         self._store(states, clean=False)

@@ -35,6 +35,11 @@ def run(plan: ArrayPlan, ready: Ready, running: Callable[[Engine], None] | None 
         states = history.states_to_begin_with()
         reactor = Reactor()
         nodes = _open(reactor, plan, states)
+        if plan.assume_clean and not history.vouches_for([node is not None for node in nodes]):
+            raise Unsafe(
+                f"The members of {plan.name} that are here missed writes that only the missing ones hold.",
+                "Bring one of those back first; if they are lost for good, form an array of another name.",
+            )
         algorithm = plan.algorithm(_sizes(nodes))
         members = [
             Member(slot, name, str(address.bare()), node, state)

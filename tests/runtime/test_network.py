@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from dsttool.engine.runtime.network import UNIX_PATH_MAX, Network
+from dsttool.engine.runtime.network import UNIX_PATH_MAX, Network, tune
 from dsttool.engine.vocabulary.endpoint import Endpoint
 from dsttool.engine.vocabulary.errors import Conflict, NotFound, Unreachable, UsageError
 
@@ -146,3 +146,13 @@ def test_a_host_that_nobody_knows_cannot_be_reached(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
     with pytest.raises(Unreachable, match="Name or service not known"):
         NETWORK.resolve(Endpoint("tcp", "somewhere", 7))
+
+
+def test_a_tcp_peer_that_vanished_is_noticed_within_minutes() -> None:
+    """A server never sends unasked, and the system's own keepalive begins after two hours."""
+    with socket.socket(socket.AF_INET) as sock:
+        tune(sock)
+        ask = (socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL, socket.TCP_KEEPCNT)
+        idle, interval, count = (sock.getsockopt(socket.IPPROTO_TCP, option) for option in ask)
+        assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+        assert idle + interval * count <= 180

@@ -15,6 +15,10 @@ from dsttool.engine.vocabulary.errors import Conflict, DsttoolError, Unreachable
 UNIX_PATH_MAX = 107
 # Four requests of 1 MiB: from there on throughput does not grow any more.
 UNIX_SEND_BYTES = 4 * limits.MIB
+# Seconds: a client whose machine lost power holds its place for two minutes, not for the usual two hours.
+KEEPALIVE_IDLE = 60
+KEEPALIVE_INTERVAL = 10
+KEEPALIVE_COUNT = 6
 # asm-generic/socket.h; the socket module does not name it.
 _SO_SNDBUFFORCE = 32
 
@@ -93,6 +97,9 @@ def tune(sock: socket.socket) -> None:
     elif sock.family in (socket.AF_INET, socket.AF_INET6):
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, KEEPALIVE_IDLE)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, KEEPALIVE_INTERVAL)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, KEEPALIVE_COUNT)
 
 
 def _make_socket(endpoint: Endpoint) -> socket.socket:

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from support.site import Site, accepts, wait_until
+from dsttool.engine.control import client
+from support.site import START_SECONDS, Site, accepts
 
 MIB = 1 << 20
 
@@ -23,7 +24,7 @@ def files(site: Site, *names: str, size: int = 4 * MIB) -> list[Path]:
 def kill(site: Site, name: str) -> None:
     pid = next(each["pid"] for each in site.json("daemon", "list")["daemons"] if each["name"] == name)
     os.kill(pid, signal.SIGKILL)
-    wait_until(lambda: pid not in site.processes(), f"{name} is dead")
+    assert client.wait_gone(pid, START_SECONDS)  # its locks are released only then
 
 
 def test_a_configured_array_comes_up_by_its_name_and_goes_down(site: Site) -> None:

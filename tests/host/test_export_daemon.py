@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from support.site import Site, accepts, wait_until
+from dsttool.engine.control import client
+from support.site import START_SECONDS, Site, accepts, wait_until
 
 MIB = 1 << 20
 
@@ -96,7 +97,7 @@ def test_an_export_killed_leaves_a_report_and_starts_again_over_its_dead_sockets
     site.dsttool("export", image, "--name", "a", "-d")
     (daemon,) = site.json("daemon", "list")["daemons"]
     os.kill(daemon["pid"], signal.SIGKILL)
-    wait_until(lambda: not site.processes(), "the daemon is dead")
+    assert client.wait_gone(daemon["pid"], START_SECONDS)
     (dead,) = site.json("status")["daemons"]
     assert (dead["name"], dead["state"], dead["reason"]) == ("a", "unreachable", "connection refused")
     assert site.dsttool("status", "a", code=4).stderr.startswith("error: The daemon a cannot be reached")
@@ -110,7 +111,7 @@ def test_stopping_a_dead_daemon_says_so_and_removes_its_sockets(site: Site) -> N
     site.dsttool("export", "mem:1M", "--name", "a", "-d")
     (daemon,) = site.json("daemon", "list")["daemons"]
     os.kill(daemon["pid"], signal.SIGKILL)
-    wait_until(lambda: not site.processes(), "the daemon is dead")
+    assert client.wait_gone(daemon["pid"], START_SECONDS)
     assert "it had died" in site.dsttool("daemon", "stop", "a", code=3).stderr
     assert site.json("status")["daemons"] == []
 

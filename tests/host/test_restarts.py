@@ -7,11 +7,12 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from dsttool.engine.config.address import parse_address
+from dsttool.engine.control import client
 from dsttool.engine.host.ending import close_all
 from dsttool.engine.host.open_node import Opening, open_one
 from dsttool.engine.host.verified_load import VerifiedLoad
 from dsttool.engine.runtime.reactor import Reactor
-from support.site import Site
+from support.site import START_SECONDS, Site
 
 SECOND = 1_000_000_000
 SIZE = 16 << 20
@@ -53,7 +54,9 @@ def test_an_export_restarted_within_the_budget_is_not_seen_above(
             site.dsttool("daemon", "stop", "left")
         else:
             daemons = site.json("daemon", "list")["daemons"]
-            os.kill(next(each["pid"] for each in daemons if each["name"] == "left"), signal.SIGKILL)
+            pid = next(each["pid"] for each in daemons if each["name"] == "left")
+            os.kill(pid, signal.SIGKILL)
+            assert client.wait_gone(pid, START_SECONDS)
         site.dsttool("export", site.path("left.img"), "--name", "left", "-d")
 
     for _ in range(2):

@@ -13,8 +13,11 @@ _PAGE = mmap.PAGESIZE
 
 REGION_SHIFT = 21
 REGION = 1 << REGION_SHIFT
-# Long enough that asking costs under 1 % at full speed, short enough that memory pressure is noticed.
-TRUST_NS = 100 * limits.MS
+# Long enough that asking costs little at any rate, short enough that memory pressure is noticed.
+TRUST_NS = limits.SECOND
+# A region is asked about after so many small reads since it was last known, or by one large read.
+READS_MIN = 64
+LARGE = 32 * limits.KIB
 # Regions remembered: 32 GiB of file that is read at a time, and about 10 MiB of memory.
 REGIONS_MAX = 1 << 14
 
@@ -42,9 +45,9 @@ class MappedFile:
     medium, or a file that was cut, is SIGBUS.
 
     Sending a page that is not in memory would block the reactor, so the pages are asked for first
-    (mincore(2)), a region at a time: an answer is believed for TRUST_NS, because asking for each
-    small read would cost as much as the copy that the mapping saves. In that time the system may
-    have dropped a page, which costs one wait for the disk, not data.
+    (mincore(2)), a region at a time. Asking costs as much as some 30 small reads that copy instead, so
+    it is done only for regions that are read often, and an answer is believed for TRUST_NS. In that
+    time the system may have dropped a page, which costs one wait for the disk, not data.
     trusted: region -> until when (ns) all of its pages count as resident. The hot path reads it.
     """
 
@@ -52,6 +55,7 @@ class MappedFile:
         self.view = memoryview(mapping)
         self.trusted: dict[int, int] = {}
         self._refused: dict[int, int] = {}
+        self._reads: dict[int, int] = {}
         self._size = size
         self._address = _address_of(mapping)
         self._resident = bytearray(REGION // _PAGE)
@@ -68,18 +72,22 @@ class MappedFile:
             return None
 
     def resident(self, offset: int, length: int, now: int) -> bool:
-        """Whether every page of the extent counts as being in memory at `now` (ns)."""
+        """Whether every page of the extent is known to be in memory at `now` (ns)."""
         for region in range(offset >> REGION_SHIFT, ((offset + length - 1) >> REGION_SHIFT) + 1):
-            if self.trusted.get(region, 0) <= now and not self._ask(region, now):
+            if self.trusted.get(region, 0) <= now and not self._ask(region, length, now):
                 return False
         return True
 
-    def _ask(self, region: int, now: int) -> bool:
+    def _ask(self, region: int, length: int, now: int) -> bool:
         if self._refused.get(region, 0) > now:
             return False
-        if len(self.trusted) + len(self._refused) > REGIONS_MAX:
-            self.trusted.clear()
-            self._refused.clear()
+        reads = self._reads.get(region, 0) + 1
+        if reads < READS_MIN and length < LARGE:
+            self._reads[region] = reads
+            return False
+        if len(self._reads) > REGIONS_MAX:
+            self._forget()
+        self._reads[region] = 0
         start = region << REGION_SHIFT
         length = min(REGION, self._size - start)
         failed = _MINCORE(self._address + start, length, self._vector)
@@ -87,10 +95,15 @@ class MappedFile:
         (self.trusted if resident else self._refused)[region] = now + TRUST_NS
         return resident
 
+    def _forget(self) -> None:
+        self.trusted.clear()
+        self._refused.clear()
+        self._reads.clear()
+
     def close(self) -> None:
         """Drop the mapping as soon as nobody sends from it any more."""
         self.view = memoryview(b"")
-        self.trusted.clear()
+        self._forget()
 
 
 def _address_of(mapping: mmap.mmap) -> int:

@@ -24,6 +24,8 @@ from dsttool.engine.wire.nbd_server import Exports, ServerHandshake
 
 LOG = logging.getLogger(__name__)
 REPLY = SIMPLE_REPLY.size
+# With less than this to send, and nothing unanswered, no bound is near.
+UNSENT_EASY = 16 * limits.KIB
 
 
 class NbdConnection(Session):
@@ -69,7 +71,11 @@ class NbdConnection(Session):
         parser, budget, link = self._parser, self._budget, self.link
         if self._leaving:
             return tail, 0, False
-        head = parser.parse(view, head, tail, budget.room(link.stuck), budget.room_bytes(link.unsent))
+        if budget.requests or link.unsent:
+            room, room_bytes = budget.room(link.stuck), budget.room_bytes(link.unsent)
+        else:
+            room, room_bytes = limits.CLIENT_REQUESTS_MAX, limits.CLIENT_BYTES_MAX
+        head = parser.parse(view, head, tail, room, room_bytes)
         requests = parser.requests
         if parser.refused:
             self._refuse(parser.refused)
@@ -83,7 +89,10 @@ class NbdConnection(Session):
         elif parser.disconnect:
             self._leaving = True
             self._maybe_leave()
-        elif parser.full or budget.room(link.stuck) <= 0 or budget.room_bytes(link.unsent) <= 0:
+        elif parser.full or (
+            (budget.requests or link.unsent > UNSENT_EASY)
+            and (budget.room(link.stuck) <= 0 or budget.room_bytes(link.unsent) <= 0)
+        ):
             link.pause()
         return head, parser.need, parser.pinned
 

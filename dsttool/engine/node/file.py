@@ -42,6 +42,8 @@ class FileDevice(Device):
         self._view = self._mapping.view if self._mapping else memoryview(b"")
         self._trusted: dict[int, int] = self._mapping.trusted if self._mapping else {}
         self._read_flags = os.RWF_NOWAIT if backing.nowait else 0
+        self._shared = memoryview(b"")
+        self._shared_used = 0
         self._gate: OverlapGate[Request] = OverlapGate()
         self._pooled = 0
         self._pooled_reads = 0
@@ -73,6 +75,8 @@ class FileDevice(Device):
         small: list[Request] = []
         fd, pwrite, busy, now = self._fd, os.pwrite, self._pooled, self._reactor.now
         view, mapping, trusted = self._view, self._mapping, self._trusted.get
+        # A single small read is copied sooner than it is decided about.
+        ask = SHARED_MAX if len(batch) == 1 else 0
         for request in batch:
             op = request.op
             if op == READ:
@@ -81,7 +85,12 @@ class FileDevice(Device):
                 region = offset >> REGION_SHIFT
                 known = trusted(region, 0) > now and region == (end - 1) >> REGION_SHIFT
                 if not request.flags & LOOKED_AT and (
-                    known or (mapping is not None and mapping.resident(offset, request.length, now))
+                    known
+                    or (
+                        request.length >= ask
+                        and mapping is not None
+                        and mapping.resident(offset, end - offset, now)
+                    )
                 ):
                     request.data = view[offset:end]
                     finished.append(request)
@@ -121,15 +130,16 @@ class FileDevice(Device):
     # -- reads -----------------------------------------------------------------------------------
 
     def _read_small(self, requests: list[Request], finished: list[Request]) -> None:
-        """Short reads of one batch share a segment."""
-        take, preadv, fd, flags = self._reactor.pool.take, os.preadv, self._fd, self._read_flags
-        segment = take()
-        room, position = len(segment), 0
+        """Short reads share segments, across batches as well."""
+        preadv, fd, flags = os.preadv, self._fd, self._read_flags
+        segment, position = self._shared, self._shared_used
+        room = len(segment)
         for request in requests:
             length = request.length
             end = position + length
             if end > room:
-                segment = take()
+                self._shared = segment = self._reactor.pool.take()
+                room = len(segment)
                 position, end = 0, length
             view = segment[position:end]
             position = end
@@ -146,6 +156,7 @@ class FileDevice(Device):
                 finished.append(request)
             else:
                 self._read_blocking(request, view)
+        self._shared_used = position
 
     def _read_segment(self, request: Request, finished: list[Request]) -> None:
         view = self._reactor.pool.take(request.length)[: request.length]

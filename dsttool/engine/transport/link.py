@@ -51,6 +51,7 @@ class Link:
     unsent: bytes queued and not yet taken by the kernel. received_at: when the peer last sent
     anything (ns, reactor.now). bytes_in, bytes_out: totals. faulted: it ended because the kernel
     could not read a buffer it was to send (a mapping whose medium failed, or whose file was cut).
+    paused: whether reading is.
     """
 
     def __init__(self, reactor: Reactor, sock: socket, receiver: Receiver) -> None:
@@ -60,6 +61,7 @@ class Link:
         self._recv_into = sock.recv_into
         self._sendmsg = sock.sendmsg
         self._segment = reactor.pool.take()
+        self._capacity = len(self._segment)
         self._head = self._tail = self._need = self._hint = 0
         self._pinned = False
         self._out: list[Bytes] = []
@@ -69,7 +71,7 @@ class Link:
         self.received_at = reactor.now
         self.bytes_in = self.bytes_out = 0
         self.open = True
-        self.faulted = False
+        self.paused = self.faulted = False
         reactor.register(sock.fileno(), self._ready, READABLE)
 
     # -- out -------------------------------------------------------------------------------------
@@ -129,11 +131,13 @@ class Link:
 
     def pause(self) -> None:
         """Read no more from the socket until `resume`: back-pressure on the peer."""
+        self.paused = True
         self._wait_for(self._events & ~READABLE)
 
     def resume(self) -> None:
         """Read again, beginning with what had been received but not parsed."""
-        if not self._events & READABLE:
+        if self.paused:
+            self.paused = False
             self._wait_for(self._events | READABLE)
             self._reparse = self._tail > self._head
             self._schedule()
@@ -142,11 +146,6 @@ class Link:
     def stuck(self) -> int:
         """Queued buffers, if the kernel takes no more of them; they cost more than their bytes."""
         return len(self._out) if self._blocked else 0
-
-    @property
-    def paused(self) -> bool:
-        """Whether reading is paused."""
-        return not self._events & READABLE
 
     def _ready(self, events: int) -> None:
         if events & WRITABLE:
@@ -163,7 +162,9 @@ class Link:
         budget = limits.TURN_BYTES_MAX
         while budget > 0 and self._events & READABLE:
             tail = self._tail
-            limit = self._limit()
+            # Nothing large is under way or expected: as much as there is room for.
+            small = self._need <= LARGE and self._hint <= LARGE
+            limit = self._capacity if small else self._limit()
             try:
                 got = self._recv_into(self._segment[tail:limit])
             except BlockingIOError:
@@ -200,17 +201,15 @@ class Link:
 
     def _limit(self) -> int:
         """Where this receive must end at the latest."""
-        segment = len(self._segment)
         if self._need > LARGE:
             return self._head + self._need
         if self._hint > LARGE and self._head == self._tail:
-            return min(segment, self._head + self._hint)
-        return segment
+            return min(self._capacity, self._head + self._hint)
+        return self._capacity
 
     def _make_room(self) -> None:
         """After parsing: make sure that the message at the head can be received whole."""
-        head, tail = self._head, self._tail
-        capacity = len(self._segment)
+        head, tail, capacity = self._head, self._tail, self._capacity
         wanted = max(self._need, self._hint if head == tail else 0)
         if head == tail and not self._pinned and wanted <= capacity:
             self._head = self._tail = 0
@@ -225,6 +224,7 @@ class Link:
                 # If nobody else holds it any more, `take` gives the same memory again, still hot.
                 self._segment = rest = _NOTHING
             self._segment = self._reactor.pool.take(max(wanted, limits.SEGMENT_BYTES))
+            self._capacity = len(self._segment)
             self._pinned = False
         self._segment[: tail - head] = rest
         self._head, self._tail = 0, tail - head

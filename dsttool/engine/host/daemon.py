@@ -21,7 +21,7 @@ from typing import Any, Final, NoReturn
 from dsttool.engine.config import paths
 from dsttool.engine.control import messages
 from dsttool.engine.control.lock import NameLock
-from dsttool.engine.host.logs import Logs
+from dsttool.engine.host.logs import LOG_BYTES_KEPT, Logs
 from dsttool.engine.vocabulary.errors import DsttoolError, from_oserror
 
 Report = dict[str, Any]
@@ -32,8 +32,6 @@ Serve = Callable[[Ready], int]
 
 LOG = logging.getLogger(__name__)
 
-# The log of the last run is kept as NAME.log.1 once it is this long, when the daemon starts.
-LOG_BYTES_KEPT: Final = 8 << 20
 # Some servers' worth of clients (limits.CLIENTS_MAX each), and devices beside them.
 DESCRIPTORS: Final = 16_384
 
@@ -89,7 +87,7 @@ def _live(serve: Serve, writer: int, log_path: Path, verbose: int) -> NoReturn:
     try:
         paths.pin()
         _redirect(log_path)
-        logs = Logs(verbose)
+        logs = Logs(verbose, put_aside=lambda: _redirect(log_path))
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
         code = serve(ready)
     except DsttoolError as error:

@@ -6,13 +6,20 @@ the reactor. What waits for that thread is bounded; past the bound lines are dro
 
 import logging
 import logging.handlers
+import os
 import queue
 import sys
 import time
+from collections.abc import Callable
 from typing import Any, Final, TextIO
+
+from dsttool.engine.vocabulary.limits import MIB
 
 # Lines that may wait; a daemon that logs faster than its log can be written is of no use to read.
 WAITING_MAX: Final = 10_000
+# A log that has grown this long is put aside, and the one put aside before it goes: a daemon may run for
+# years, and its runtime folder is often memory.
+LOG_BYTES_KEPT: Final = 8 * MIB
 _LEVELS: Final = (logging.INFO, logging.DEBUG)
 
 
@@ -36,12 +43,35 @@ class _Queue(logging.handlers.QueueHandler):
             self.dropped += 1
 
 
-class Logs:
-    """Log lines of this process go to `stream` from now until `close`."""
+class _Writer(logging.StreamHandler[TextIO]):
+    """Writes lines, and puts the log aside when it has grown long."""
 
-    def __init__(self, verbose: int, *, quiet: bool = False, stream: TextIO | None = None) -> None:
+    def __init__(self, stream: TextIO, put_aside: Callable[[], None] | None) -> None:
+        super().__init__(stream)
+        self._put_aside = put_aside
+
+    def emit(self, record: logging.LogRecord) -> None:
+        super().emit(record)
+        if self._put_aside is not None and os.fstat(self.stream.fileno()).st_size > LOG_BYTES_KEPT:
+            self._put_aside()
+
+
+class Logs:
+    """Log lines of this process go to `stream` from now until `close`.
+
+    put_aside: called from the writing thread when the file behind the stream has grown long.
+    """
+
+    def __init__(
+        self,
+        verbose: int,
+        *,
+        quiet: bool = False,
+        stream: TextIO | None = None,
+        put_aside: Callable[[], None] | None = None,
+    ) -> None:
         level = logging.WARNING if quiet else _LEVELS[min(verbose, len(_LEVELS) - 1)]
-        writer = logging.StreamHandler(stream or sys.stderr)
+        writer = _Writer(stream or sys.stderr, put_aside)
         writer.setFormatter(_Formatter("%(asctime)s %(levelname)-5s %(module)s: %(message)s"))
         waiting: queue.Queue[Any] = queue.Queue(WAITING_MAX)
         self._handler = _Queue(waiting)

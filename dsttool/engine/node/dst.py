@@ -82,6 +82,7 @@ class DstNode(Device):
         self._ready: Callable[[DsttoolError | None], None] | None = None
         self._welcome: Welcome | None = None
         self._failure: DsttoolError | None = None
+        self._last_reason = ""
         self._closed: Callable[[], None] | None = None
         self.errors = 0
 
@@ -220,6 +221,7 @@ class DstNode(Device):
             self.identity = welcome.export_id
             self.capabilities = _capabilities(welcome)
         else:
+            self._last_reason = ""
             LOG.info("%s: connected again, %d transactions to send", self.name, len(self._table.in_flight))
         self._table.window = min(self.policy.window, welcome.window)
         self._table.window_bytes = welcome.window_bytes
@@ -277,7 +279,9 @@ class DstNode(Device):
             self._disarm()
             self._end(errno.EIO)
             return
-        LOG.warning("%s: %s", self.name, error)
+        if str(error) != self._last_reason:  # once per reason, not once per attempt
+            self._last_reason = str(error)
+            LOG.warning("%s: %s", self.name, error)
         self._fail_fast(self._reactor.now)
 
     def take_replies(self, view: memoryview, count: int, start: int, end: int) -> bool:

@@ -136,6 +136,8 @@ class DstConnection(Session):
     def _full(self) -> bool:
         """Whether the client has as much unanswered as it may."""
         budget, link = self._budget, self.link
+        if budget.requests and self._reactor.pool.bytes_in_use > limits.POOL_BYTES_MAX:
+            return True
         return budget.room(link.stuck) <= 0 or budget.room_bytes(link.unsent) <= 0
 
     def drained(self) -> None:

@@ -44,6 +44,7 @@ class NbdConnection(Session):
     ) -> None:
         self.peer = peer
         self.read_only = True
+        self._pool = reactor.pool
         self._find = find
         self._on_close = on_close
         self._budget = Budget()
@@ -71,7 +72,9 @@ class NbdConnection(Session):
         parser, budget, link = self._parser, self._budget, self.link
         if self._leaving:
             return tail, 0, False
-        if budget.requests or link.unsent:
+        if self._pool.bytes_in_use > limits.POOL_BYTES_MAX:
+            room, room_bytes = int(not budget.requests), limits.CLIENT_BYTES_MAX
+        elif budget.requests or link.unsent:
             room, room_bytes = budget.room(link.stuck), budget.room_bytes(link.unsent)
         else:
             room, room_bytes = limits.CLIENT_REQUESTS_MAX, limits.CLIENT_BYTES_MAX

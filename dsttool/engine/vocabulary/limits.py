@@ -46,6 +46,8 @@ SEGMENT_BYTES: Final = 256 * KIB
 # Sizes of pooled segments: the usual one, one for 1 MiB requests, 4 MiB, and the maximum request,
 # each with room for headers.
 SEGMENT_CLASSES: Final = (SEGMENT_BYTES, MIB + 64 * KIB, 4 * MIB + 64 * KIB, REQUEST_MAX + 64 * KIB)
+# Segments in use, over all clients of a daemon. Beyond it each client may have one request at a time.
+POOL_BYTES_MAX: Final = 512 * MIB
 # Free segments kept for reuse, in bytes; more than that goes back to the system.
 SEGMENTS_FREE_MAX: Final = 64 * MIB
 

@@ -87,7 +87,7 @@ class Array(Device):
     @property
     def state(self) -> str:
         """The array's state, in vocabulary.md's words."""
-        lost = sum(1 for member in self.members if not member.in_sync)
+        lost = sum(1 for m in self.members if not m.in_sync or (m.node is not None and m.node.failure))
         return "online" if not lost else "degraded" if lost <= self.algorithm.spare else "failed"
 
     @property

@@ -43,11 +43,12 @@ class Member:
             "slot": self.slot,
             "name": self.name,
             "address": self.address,
-            "state": self.state,
+            "state": "faulty" if self.node is not None and self.node.failure else self.state,
             "in_flight": node.get("in_flight", 0),
             "resends": node.get("resends", 0),
             "errors": self.errors,
-            "dirty_bytes": 0,
+            # What a stale member missed is not tracked yet.
+            "dirty_bytes": 0 if self.in_sync else None,
             "resynced_bytes": 0,
             "link": node.get("link"),
         }

@@ -35,7 +35,7 @@ class MemberStatus(TypedDict):
     in_flight: int
     resends: int
     errors: int
-    dirty_bytes: int
+    dirty_bytes: int | None
     resynced_bytes: int
     link: LinkStatus | None
 

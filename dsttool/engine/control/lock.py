@@ -6,10 +6,14 @@ nobody serves the name and that its socket files, if any, are dead.
 
 import fcntl
 import os
+import time
 from types import TracebackType
 
 from dsttool.engine.config import paths
 from dsttool.engine.vocabulary.errors import Conflict, from_oserror
+
+LOCK_PATIENCE_S = 1.0
+LOCK_STEP_S = 0.05
 
 
 class NameLock:
@@ -50,6 +54,7 @@ class NameLock:
 
 def _lock(name: str) -> int:
     path = paths.lock_file(name)
+    patience = time.monotonic() + LOCK_PATIENCE_S
     while True:
         try:
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -63,6 +68,10 @@ def _lock(name: str) -> int:
             pass  # Its holder removed it between our open and our lock: make a new one.
         except BlockingIOError:
             os.close(descriptor)
+            # A process killed a moment ago still holds it while the kernel takes it down.
+            if time.monotonic() < patience:
+                time.sleep(LOCK_STEP_S)
+                continue
             raise Conflict(
                 f"{name} is already running.",
                 f"Use another --name, or stop it first: dsttool daemon stop {name}.",

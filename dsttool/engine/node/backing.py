@@ -44,6 +44,9 @@ class Backing:
     nowait: bool
     block_device: bool
     sector: int
+    # Whether the kernel tells us which of its pages are in memory (mincore(2): the owner and who may
+    # write; others are told that all are).
+    tells_residency: bool
     identity: bytes
 
     def read_into(self, view: memoryview, offset: int) -> int:
@@ -225,7 +228,10 @@ def _describe(fd: int, path: str, *, read_only: bool, size: int | None) -> Backi
         trim=trims,
         rotational=queue is not None and _read_int(f"{queue}/rotational") == 1,
     )
-    return Backing(path, fd, capabilities, _reads_nowait(fd), block_device, sector, identity_of(path, found))
+    tells = found.st_uid == os.geteuid() or os.access(path, os.W_OK)
+    return Backing(
+        path, fd, capabilities, _reads_nowait(fd), block_device, sector, tells, identity_of(path, found)
+    )
 
 
 def _reads_nowait(fd: int) -> bool:

@@ -67,7 +67,7 @@ class FileDevice(Device):
         a socket: user code that touches a mapping gets SIGBUS where the kernel gets EFAULT.
         """
         backing = open_backing(path, read_only=read_only, size=size)
-        return cls(reactor, backing, mapped=mapped and backing.nowait)
+        return cls(reactor, backing, mapped=mapped and backing.nowait and backing.tells_residency)
 
     def submit(self, batch: list[Request]) -> None:
         """See Device."""

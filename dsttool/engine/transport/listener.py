@@ -3,6 +3,7 @@
 import os
 import socket
 from collections.abc import Callable
+from contextlib import suppress
 
 from dsttool.engine.runtime.network import tune
 from dsttool.engine.runtime.reactor import READABLE, Reactor
@@ -74,7 +75,8 @@ class Listener:
                 self._reactor.call_later(ACCEPT_PAUSE_NS, self._again)
                 return
             sock.setblocking(False)
-            tune(sock)
+            with suppress(OSError):  # it may be gone again already
+                tune(sock)
             self._on_accept(sock, _peer_name(sock, address))
 
     def _again(self) -> None:

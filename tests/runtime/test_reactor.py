@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 from dsttool.engine.runtime.reactor import READABLE, WRITABLE, Reactor
-from dsttool.engine.vocabulary.limits import MS, SECOND
+from dsttool.engine.vocabulary.limits import IO_THREADS, MS, SECOND
 
 PATIENCE = 10 * SECOND
 
@@ -247,3 +247,17 @@ def test_closing_releases_every_descriptor() -> None:
     made.run_blocking(int, lambda *_: None)
     made.close()
     assert set(os.listdir("/proc/self/fd")) == before
+
+
+def test_host_names_and_state_files_do_not_wait_for_a_device_that_hangs(reactor: Reactor) -> None:
+    hung = threading.Event()
+    answered: list[str] = []
+    for _ in range(IO_THREADS + 1):
+        reactor.run_blocking(hung.wait, lambda *_: None)
+    try:
+        reactor.run_blocking(lambda: "name", lambda result, _: answered.append(result), "names")
+        reactor.run_blocking(lambda: "state", lambda result, _: answered.append(result), "state")
+        assert reactor.run_until(lambda: len(answered) == 2, 10 * SECOND)
+    finally:
+        hung.set()
+    assert set(answered) == {"name", "state"}

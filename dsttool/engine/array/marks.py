@@ -64,6 +64,7 @@ class Marks:
         self._reactor.run_blocking(
             lambda: self._store(states, generation),
             lambda _, error: self._done(generation, error),
+            "state",
         )
 
     def _done(self, generation: int, error: BaseException | None) -> None:

@@ -122,6 +122,7 @@ class DstLink:
             self._reactor.run_blocking(
                 lambda: network.resolve(endpoint),
                 lambda found, error: self._resolved(found, error) if deadline is self._deadline else None,
+                "names",
             )
         else:
             self._connect(self._endpoint)

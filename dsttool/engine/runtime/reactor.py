@@ -16,7 +16,7 @@ import select
 import time
 from collections import deque
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from dsttool.engine.runtime.iopool import Done, IOPool
 from dsttool.engine.runtime.network import Network
@@ -26,6 +26,7 @@ from dsttool.engine.vocabulary import limits
 READABLE = select.EPOLLIN
 WRITABLE = select.EPOLLOUT
 Handler = Callable[[int], None]
+Lane = Literal["device", "names", "state"]
 
 
 class Flushable(Protocol):
@@ -69,7 +70,12 @@ class Reactor:
         self._wake_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._epoll.register(self._wake_fd, READABLE)
         self._handlers[self._wake_fd] = self._woken
-        self._io = IOPool(io_threads, self._wake)
+        # A device that hangs keeps its threads; host names and state files must not wait for them.
+        self._pools: dict[Lane, IOPool] = {
+            "device": IOPool(io_threads, self._wake),
+            "names": IOPool(limits.NAME_THREADS, self._wake),
+            "state": IOPool(1, self._wake),
+        }
         self._running = False
 
     # -- what handlers use -------------------------------------------------------------------
@@ -102,9 +108,12 @@ class Reactor:
         """Have `output.flush()` called when this turn ends. The caller registers once per turn."""
         self._flushes.append(output)
 
-    def run_blocking(self, call: Callable[[], Any], done: Done) -> None:
-        """Run `call` in the I/O pool, then `done(result, error)` here; error is what it raised."""
-        self._io.submit(call, done)
+    def run_blocking(self, call: Callable[[], Any], done: Done, lane: Lane = "device") -> None:
+        """Run `call` in a thread, then `done(result, error)` here; error is what it raised.
+
+        lane: what it waits for. Each has threads of its own.
+        """
+        self._pools[lane].submit(call, done)
 
     # -- what other threads use ----------------------------------------------------------------
 
@@ -171,8 +180,9 @@ class Reactor:
 
     def close(self) -> None:
         """End the threads and release the descriptors. Nothing may run afterwards."""
-        self._io.close()
-        self._io.collect()
+        for pool in self._pools.values():
+            pool.close()
+            pool.collect()
         self._epoll.close()
         os.close(self._wake_fd)
         self._handlers.clear()
@@ -203,4 +213,5 @@ class Reactor:
 
     def _woken(self, _event: int) -> None:
         os.eventfd_read(self._wake_fd)
-        self._io.collect()
+        for pool in self._pools.values():
+            pool.collect()

@@ -30,7 +30,7 @@ class Dial:
         self._reason = ""
         self._deadline = reactor.call_later(timeout, self._too_slow)
         if endpoint.family in ("tcp", "mptcp"):
-            reactor.run_blocking(lambda: reactor.network.resolve(endpoint), self._resolved)
+            reactor.run_blocking(lambda: reactor.network.resolve(endpoint), self._resolved, "names")
         else:
             self._addresses.append(endpoint)
             reactor.call_later(0, self._next)

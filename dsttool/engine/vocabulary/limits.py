@@ -53,3 +53,5 @@ SEGMENTS_FREE_MAX: Final = 64 * MIB
 
 # Threads for what can block: cold reads, flushes, FUA writes, trims, opens, names.
 IO_THREADS: Final = 8
+# Threads for host names: a look-up may take many seconds when name servers are silent.
+NAME_THREADS: Final = 2

@@ -136,9 +136,15 @@ class DstConnection(Session):
     def _full(self) -> bool:
         """Whether the client has as much unanswered as it may."""
         budget, link = self._budget, self.link
-        if budget.requests and self._reactor.pool.bytes_in_use > limits.POOL_BYTES_MAX:
+        # What was announced is always read, and whoever announced it may go on within its window.
+        if self._crowded() and not self._announced:
             return True
         return budget.room(link.stuck) <= 0 or budget.room_bytes(link.unsent) <= 0
+
+    def _crowded(self) -> bool:
+        """Whether all clients together hold so much that this one must wait for what it has asked."""
+        waits = self._budget.requests or self.link.unsent
+        return bool(waits) and self._reactor.pool.bytes_in_use > limits.POOL_BYTES_MAX
 
     def drained(self) -> None:
         """See Receiver."""
@@ -319,10 +325,11 @@ class DstConnection(Session):
         self._maybe_resume()
 
     def _maybe_resume(self) -> None:
+        link = self.link
         if self._leaving:
             self._maybe_leave()
-        elif self.link.paused and self._budget.relaxed(self.link.unsent, self.link.stuck):
-            self.link.resume()
+        elif link.paused and self._budget.relaxed(link.unsent, link.stuck) and not self._crowded():
+            link.resume()
 
     # -- the end -----------------------------------------------------------------------------------------
 

@@ -73,7 +73,7 @@ class NbdConnection(Session):
         if self._leaving:
             return tail, 0, False
         if self._pool.bytes_in_use > limits.POOL_BYTES_MAX:
-            room, room_bytes = int(not budget.requests), limits.CLIENT_BYTES_MAX
+            room, room_bytes = int(not self._crowded()), limits.CLIENT_BYTES_MAX
         elif budget.requests or link.unsent:
             room, room_bytes = budget.room(link.stuck), budget.room_bytes(link.unsent)
         else:
@@ -99,12 +99,18 @@ class NbdConnection(Session):
             link.pause()
         return head, parser.need, parser.pinned
 
+    def _crowded(self) -> bool:
+        """Whether all clients together hold so much that this one must wait for what it has asked."""
+        waits = self._budget.requests or self.link.unsent
+        return bool(waits) and self._pool.bytes_in_use > limits.POOL_BYTES_MAX
+
     def drained(self) -> None:
         """See Receiver."""
+        link = self.link
         if self._leaving:
             self._maybe_leave()
-        elif self.link.paused and self._budget.relaxed(self.link.unsent, self.link.stuck):
-            self.link.resume()
+        elif link.paused and self._budget.relaxed(link.unsent, link.stuck) and not self._crowded():
+            link.resume()
 
     def lost(self, reason: str) -> None:
         """See Receiver."""
@@ -179,7 +185,7 @@ class NbdConnection(Session):
         link.send(out, size)
         if self._leaving:
             self._maybe_leave()
-        elif link.paused and self._budget.relaxed(link.unsent, link.stuck):
+        elif link.paused and self._budget.relaxed(link.unsent, link.stuck) and not self._crowded():
             link.resume()
 
     def _refuse(self, refused: list[tuple[int, int]]) -> None:

@@ -11,8 +11,10 @@ import queue
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, Final, TextIO
 
+from dsttool.engine.vocabulary.errors import DsttoolError
 from dsttool.engine.vocabulary.limits import MIB
 
 # Lines that may wait; a daemon that logs faster than its log can be written is of no use to read.
@@ -52,8 +54,12 @@ class _Writer(logging.StreamHandler[TextIO]):
 
     def emit(self, record: logging.LogRecord) -> None:
         super().emit(record)
-        if self._put_aside is not None and os.fstat(self.stream.fileno()).st_size > LOG_BYTES_KEPT:
-            self._put_aside()
+        if self._put_aside is None:
+            return
+        # If it cannot be (its folder is full, or gone), the log is written on: this thread must not end.
+        with suppress(OSError, DsttoolError):
+            if os.fstat(self.stream.fileno()).st_size > LOG_BYTES_KEPT:
+                self._put_aside()
 
 
 class Logs:

@@ -302,6 +302,38 @@ def test_attempts_follow_the_backoff_for_as_long_as_it_takes(hall: DstHall, serv
     assert not node.up
 
 
+def warnings_of(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [each.getMessage() for each in caplog.records if each.levelname == "WARNING"]
+
+
+def test_an_outage_is_logged_once_for_each_reason(
+    hall: DstHall, server: RawServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    node, talker = connected(hall, server)
+    talker.close()
+    for reason in ("There is no export named 'disk'.",) * 3 + ("The disk is being repaired.",) * 3:
+        talker, _ = server.accept_hello()
+        refuse(talker, dst_hello.REFUSED_EXPORT, reason)
+    talker = server.welcome()
+    hall.until(lambda: node.up)
+    lost, first, second = warnings_of(caplog)
+    assert all(each.startswith("n0: ") for each in (lost, first, second))
+    assert ("no export named" in first, "being repaired" in second) == (True, True)
+
+
+def test_the_next_outage_is_logged_again_though_its_reason_is_the_same(
+    hall: DstHall, server: RawServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    node, talker = connected(hall, server)
+    for _ in range(3):
+        talker.close()
+        hall.until(lambda: not node.up)
+        talker = server.welcome()
+        hall.until(lambda: node.up)
+    found = warnings_of(caplog)
+    assert (len(found), len(set(found))) == (3, 1)
+
+
 def test_a_welcome_starts_the_backoff_anew(hall: DstHall, server: RawServer) -> None:
     hall.reactor.random = lambda: 0.0
     policy = replace(QUICK, backoff_min_ns=2 * MS, backoff_max_ns=10 * SECOND)

@@ -1,11 +1,14 @@
 """One daemon per name, and none that died in the way."""
 
 import os
+import threading
+import time
 from pathlib import Path
 
 import pytest
 
 from dsttool.engine.config import paths
+from dsttool.engine.control import lock as lock_room
 from dsttool.engine.control.lock import NameLock
 from dsttool.engine.vocabulary.errors import Conflict
 
@@ -13,6 +16,7 @@ from dsttool.engine.vocabulary.errors import Conflict
 @pytest.fixture(autouse=True)
 def runtime(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("DSTTOOL_RUNTIME_DIR", str(tmp_path / "r"))
+    monkeypatch.setattr(lock_room, "LOCK_PATIENCE_S", 0.1)
     return tmp_path / "r"
 
 
@@ -54,3 +58,23 @@ def test_a_process_that_dies_lets_go(runtime: Path) -> None:
     os.close(writer)
     assert paths.lock_file("a").exists()
     NameLock(["a"]).release()
+
+
+def test_a_lock_whose_holder_is_just_dying_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lock_room, "LOCK_PATIENCE_S", 20.0)
+    holder = NameLock(["a"])
+    death = threading.Timer(0.2, holder.release)
+    death.start()
+    began = time.monotonic()
+    NameLock(["a"]).release()
+    waited = time.monotonic() - began
+    death.join()
+    assert 0.1 < waited < 20
+
+
+def test_a_lock_whose_holder_lives_is_refused_once_patience_ends() -> None:
+    with NameLock(["a"]):
+        began = time.monotonic()
+        with pytest.raises(Conflict, match="a is already running"):
+            NameLock(["a"])
+        assert time.monotonic() - began >= 0.1

@@ -7,6 +7,7 @@ import pytest
 
 from dsttool.engine.mapping.linear import Linear
 from dsttool.engine.mapping.stripe import Stripe
+from dsttool.engine.vocabulary.errors import Conflict
 from dsttool.engine.vocabulary.operations import CACHE, FAIL_FAST, FLUSH, READ, TRIM, WRITE, WRITE_ZEROES
 from support.array_bench import SIZE, ArrayBench, Store, ask, content, flush, read, write
 
@@ -64,6 +65,15 @@ def test_reads_wait_for_a_link_because_nobody_else_has_the_data(layout: Callable
         assert not bench.nodes[0].flags[-1] & FAIL_FAST
         bench.nodes[0].come_up()
         assert request.error == 0
+
+
+def test_a_node_that_ended_for_good_is_a_faulty_member_of_a_failed_array(layout: Callable) -> None:
+    with ArrayBench(layout, 2) as bench:
+        assert bench.array.status()["state"] == "online"
+        bench.nodes[1].failure = Conflict("The export behind n1 is another device now.", "")
+        status = bench.array.status()
+        assert status["state"] == bench.array.state == "failed"
+        assert [member["state"] for member in status["members"]] == ["in_sync", "faulty"]
 
 
 def test_a_huge_trim_of_a_stripe_is_one_piece_for_each_member() -> None:

@@ -6,14 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from dsttool.engine.device.request import Request
+from dsttool.engine.device.request import Request, Sink
 from dsttool.engine.host import copying
 from dsttool.engine.host.benching import Bench, Workload, figures
 from dsttool.engine.host.verified_load import BLOCK, VerifiedLoad
 from dsttool.engine.node.memory import MemoryDevice
 from dsttool.engine.runtime.reactor import Reactor
 from dsttool.engine.vocabulary.errors import Conflict, DsttoolError, UsageError
-from dsttool.engine.vocabulary.operations import WRITE
+from dsttool.engine.vocabulary.operations import READ, WRITE
+from support.faulty_device import FaultyDevice
 from support.site import Site
 
 MIB = 1 << 20
@@ -119,6 +120,60 @@ def test_a_copy_of_many_blocks_between_devices_that_answer_at_once_does_not_nest
     job = copying.Copy(reactor, source, MemoryDevice(reactor, 1 << 32), fresh=True)
     job.run()
     assert (job.done_bytes, job.zero_bytes) == (1 << 32, 1 << 32)
+
+
+class InPieces(MemoryDevice):
+    """Answers reads in pieces of 1000 bytes, as an array of oddly sized nodes does."""
+
+    def submit(self, batch: list[Request]) -> None:
+        for request in batch:
+            sink = request.sink
+
+            def cut(requests: list[Request], sink: Sink = sink) -> None:
+                for each in requests:
+                    view = memoryview(b"".join(each.data) if isinstance(each.data, list) else each.data)
+                    each.data = [view[at : at + 1000] for at in range(0, len(view), 1000)]
+                sink(requests)
+
+            if request.op == READ:
+                request.sink = cut
+        super().submit(batch)
+
+
+@pytest.mark.parametrize("fresh", [True, False])
+def test_a_copy_only_makes_requests_of_whole_blocks_of_its_target(reactor: Reactor, fresh: bool) -> None:
+    source = InPieces(reactor, MIB + 5 * 512)
+    content = random.Random(1).randbytes(100_000)
+    write = Request(WRITE, 0, 300_001, len(content), memoryview(content), None, lambda _: None)
+    source.submit([write])
+    target = FaultyDevice(reactor, 2 * MIB, block_min=512, payload_max=100_000)  # insists on alignment
+    copying.Copy(reactor, source, target, fresh=fresh).run()
+    assert target.bytes[300_001:400_001] == content
+    assert (any(target.bytes[:300_001]), any(target.bytes[400_001:])) == (False, False)
+    assert max(length for _, _, length in target.got) <= 100_000
+
+
+@pytest.mark.parametrize("strict", ["source", "target"])
+def test_a_source_that_ends_within_a_block_is_refused_before_anything_is_copied(
+    reactor: Reactor, strict: str
+) -> None:
+    source = FaultyDevice(reactor, 1000, "from", block_min=512 if strict == "source" else 1)
+    target = FaultyDevice(reactor, MIB, "to", block_min=512 if strict == "target" else 1)
+    name = "from" if strict == "source" else "to"
+    with pytest.raises(Conflict, match=f"{name} takes whole blocks of 512 bytes .*has 1000") as refused:
+        copying.Copy(reactor, source, target, fresh=False)
+    assert "truncate -s 1024 FILE" in refused.value.advice
+    assert (source.got, target.got) == ([], [])
+
+
+def test_devices_whose_requests_have_no_size_in_common_are_not_copied(reactor: Reactor) -> None:
+    source = FaultyDevice(reactor, MIB, payload_max=4096)
+    for target in (
+        FaultyDevice(reactor, MIB, block_min=8192),
+        FaultyDevice(reactor, MIB, block_min=2 * copying.STEP),
+    ):
+        with pytest.raises(Conflict, match="in common"):
+            copying.Copy(reactor, source, target, fresh=False)
 
 
 @pytest.mark.parametrize("size", [1, 100, copying.STEP, copying.STEP + 1, 5 * copying.STEP - 3])

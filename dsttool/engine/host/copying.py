@@ -56,7 +56,9 @@ class Copy:
         self.total_bytes = source.capabilities.size
         self.done_bytes = 0
         self.zero_bytes = 0
-        self._block = min(BLOCK, source.capabilities.payload_max, target.capabilities.payload_max)
+        self._unit = _unit(source, target)
+        most = min(BLOCK, source.capabilities.payload_max, target.capabilities.payload_max)
+        self._block = most - most % self._unit
 
     def run(self) -> None:
         """Copy and flush. Raises the first failure, once everything in flight has ended."""
@@ -116,6 +118,9 @@ class Copy:
     def _parts(self, block: Request) -> list[Request]:
         """The writes that a block makes; none if all of it can be left out."""
         views = block.data if isinstance(block.data, list) else [block.data]
+        if any(len(view) % self._unit for view in views):
+            # The source cut them where its nodes meet, which need not be where the target's blocks do.
+            views = [memoryview(b"".join(views))]
         parts: list[Request] = []
         offset = block.offset
         for view in views:
@@ -167,7 +172,11 @@ class Copy:
 
 
 def check_sizes(source: Device, target: Device) -> None:
-    """Conflict unless everything of the source fits onto the target and may be written there."""
+    """Conflict unless everything of the source fits onto the target and may be written there.
+
+    Neither device gets a request that its block_min does not admit (the Device contract), so a source
+    that ends within a block is refused.
+    """
     have, room = source.capabilities.size, target.capabilities.size
     if target.capabilities.read_only:
         raise Conflict(f"{target.name} is read-only.", "Copy to something that can be written.")
@@ -176,6 +185,26 @@ def check_sizes(source: Device, target: Device) -> None:
             f"{target.name} has {room} bytes, and {source.name} has {have}: it does not fit.",
             "Copy to something at least as large.",
         )
+    unit = _unit(source, target)
+    if unit > min(STEP, source.capabilities.payload_max, target.capabilities.payload_max):
+        raise Conflict(
+            f"{source.name} and {target.name} have no requests of {unit} bytes in common, "
+            "and one of them takes none smaller.",
+            f"Copy between devices with blocks of at most {STEP} bytes.",
+        )
+    if have % unit:
+        whole = have + unit - have % unit
+        strict = target if have % target.capabilities.block_min else source
+        raise Conflict(
+            f"{strict.name} takes whole blocks of {strict.capabilities.block_min} bytes only, "
+            f"and {source.name} has {have} bytes.",
+            f"Copy from something with {whole} bytes; a file is lengthened by: truncate -s {whole} FILE",
+        )
+
+
+def _unit(source: Device, target: Device) -> int:
+    """Offsets and lengths that both devices take are multiples of this; both are powers of two."""
+    return max(source.capabilities.block_min, target.capabilities.block_min)
 
 
 def runs(view: memoryview) -> list[Run]:

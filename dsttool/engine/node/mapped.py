@@ -81,12 +81,12 @@ class MappedFile:
     def _ask(self, region: int, length: int, now: int) -> bool:
         if self._refused.get(region, 0) > now:
             return False
+        if len(self._reads) > REGIONS_MAX:
+            self._forget()
         reads = self._reads.get(region, 0) + 1
         if reads < READS_MIN and length < LARGE:
             self._reads[region] = reads
             return False
-        if len(self._reads) > REGIONS_MAX:
-            self._forget()
         self._reads[region] = 0
         start = region << REGION_SHIFT
         length = min(REGION, self._size - start)

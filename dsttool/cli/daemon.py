@@ -57,21 +57,23 @@ def list_daemons(settings: Settings) -> None:
 
 
 @click.command()
-@click.argument("name")
+@click.argument("names", nargs=-1, required=True, metavar="NAME...")
 @shared(waits=True)
-def stop(settings: Settings, name: str) -> None:
-    """End the daemon NAME cleanly and wait until it has ended."""
-    path = client.find(paths.runtime_dir(), name)
-    if path.stem != name:
-        raise Conflict(
-            f"{name} is served by the daemon {path.stem}, together with others.",
-            f"Stop all of them: dsttool daemon stop {path.stem}",
-        )
-    pid = end(name, settings.timeout or STOP_TIMEOUT)
-    if settings.json:
-        render.emit_json(settings, {"schema": "dsttool.stopped/1", "daemons": [{"name": name, "pid": pid}]})
-    else:
+def stop(settings: Settings, names: tuple[str, ...]) -> None:
+    """End daemons cleanly and wait until they have ended."""
+    stopped = []
+    for name in names:
+        path = client.find(paths.runtime_dir(), name)
+        if path.stem != name:
+            raise Conflict(
+                f"{name} is served by the daemon {path.stem}, together with others.",
+                f"Stop all of them: dsttool daemon stop {path.stem}",
+            )
+        pid = end(name, settings.timeout or STOP_TIMEOUT)
+        stopped.append({"name": name, "pid": pid})
         render.say(settings, f"{name} has ended.")
+    if settings.json:
+        render.emit_json(settings, {"schema": "dsttool.stopped/1", "daemons": stopped}, stopped)
 
 
 @click.command()

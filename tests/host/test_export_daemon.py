@@ -116,6 +116,18 @@ def test_stopping_a_dead_daemon_says_so_and_removes_its_sockets(site: Site) -> N
     assert site.json("status")["daemons"] == []
 
 
+def test_daemons_are_stopped_in_order_up_to_the_first_that_is_not_there(site: Site) -> None:
+    for name in ("a", "b", "c"):
+        site.dsttool("export", "mem:1M", "--name", name, "-d")
+    failed = site.dsttool("daemon", "stop", "a", "nobody", "b", code=3)
+    assert failed.stdout == "a has ended.\n"
+    assert "Nothing called nobody is running" in failed.stderr
+    answer = site.json("daemon", "stop", "b", "c")
+    assert answer["schema"] == "dsttool.stopped/1"
+    assert [each["name"] for each in answer["daemons"]] == ["b", "c"]
+    assert not site.processes()
+
+
 def test_several_devices_are_served_by_one_daemon_under_their_names(site: Site) -> None:
     site.dsttool("export", "mem:1M", "mem:2M", "--name", "a", "--name", "b", "-d")
     names = {export["name"]: export["size_bytes"] for export in site.json("status")["exports"]}

@@ -1,7 +1,7 @@
-"""Options that work before and after the subcommand, and what they amount to.
+"""Options that work before, between and after the words of a command, and what they amount to.
 
-Click takes a group's options only before the subcommand. So the root and every command declare the
-same options; each writes what was given into one Settings object, the later one winning.
+Click takes a group's options only before the subcommand. So the root, every group and every command
+declare the same options; each writes what was given into one Settings object, the later one winning.
 """
 
 import os
@@ -123,8 +123,7 @@ def shared(
     return decorate
 
 
-def root_options(root: click.Command) -> click.Command:
-    """Let the root take all shared options, before the subcommand."""
+def group_options(group: click.Command) -> None:
+    """Let a group, the root too, take all shared options, before the subcommand."""
     for option in _LOOKS + _ANSWERS + _CONFIRMS + _WAITS:
-        option(root)
-    return root
+        option(group)

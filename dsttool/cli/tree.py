@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 import click
 
-from dsttool.cli.settings import Settings, root_options
+from dsttool.cli.settings import Settings, group_options
 from dsttool.engine.vocabulary.errors import UsageError
 from dsttool.engine.vocabulary.suggest import suggest
 
@@ -16,11 +16,12 @@ Entry = str | click.Command
 
 
 class Tree(click.Group):
-    """A group whose commands are 'module:function' strings, or groups of such."""
+    """A group with the shared options, whose commands are 'module:function' strings, or groups of such."""
 
     def __init__(self, name: str, entries: Mapping[str, Entry], help: str, **more: object) -> None:
         super().__init__(name, help=help, **more)  # type: ignore[arg-type]
         self._entries = entries
+        group_options(self)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Names in the order of the tree, which groups what belongs together."""
@@ -59,8 +60,8 @@ class Tree(click.Group):
 
 
 def build() -> click.Command:
-    """The whole tree, with the options that every command shares on its root."""
-    root = Tree(
+    """The whole tree."""
+    return Tree(
         "dsttool",
         {
             "export": "dsttool.cli.export:export",
@@ -98,4 +99,3 @@ def build() -> click.Command:
             "obj": Settings(),
         },
     )
-    return root_options(root)

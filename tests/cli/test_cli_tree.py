@@ -93,6 +93,14 @@ def test_options_work_before_and_after_the_subcommand(site: Site) -> None:
     assert site.dsttool("-o", "json", "version", "-o", "plain").stdout.count("\n") == 1
 
 
+@pytest.mark.parametrize("group", [("array",), ("daemon",)])
+def test_options_work_between_a_group_and_its_command(site: Site, group: tuple[str, ...]) -> None:
+    between = site.dsttool(*group, "--json", "list").stdout
+    assert json.loads(between) == json.loads(site.dsttool(*group, "list", "--json").stdout)
+    assert site.dsttool("-o", "json", *group, "-o", "plain", "list").stdout == ""
+    assert site.dsttool(*group, "--quiet", code=2).stderr.startswith("error: Missing command.")
+
+
 def test_a_variable_of_the_environment_is_weaker_than_an_option(site: Site) -> None:
     site.env["DSTTOOL_OUTPUT"] = "jsonl"
     assert site.dsttool("version").stdout.startswith('{"schema"')

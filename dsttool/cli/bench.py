@@ -33,11 +33,13 @@ def bench(settings: Settings, address: str, pattern: str, block: str, depth: int
     if not seconds:
         raise UsageError("A measurement of no time measures nothing.", "Write for example --time 5s.")
     load = Workload(pattern, parse_size(block), depth, seconds)
+    place = parse_device(address)
+    if load.writes:
+        # Before it is opened: nobody else could use the device while the question waits for its answer.
+        _confirm(settings, address)
     with reactor() as used:
-        device = open_one(used, Opening(parse_device(address), read_only=not load.writes))
+        device = open_one(used, Opening(place, read_only=not load.writes))
         job = Bench(used, device, load)
-        if load.writes:
-            _confirm(settings, address, device.capabilities.size)
         figures = job.run()
         close_all(used, [device])
     answer = {
@@ -74,9 +76,9 @@ def bench(settings: Settings, address: str, pattern: str, block: str, depth: int
     render.table(settings, columns, [row], right=columns[1:])
 
 
-def _confirm(settings: Settings, address: str, size: int) -> None:
+def _confirm(settings: Settings, address: str) -> None:
     """Unsafe unless somebody says that what is there may be overwritten."""
-    what = f"This overwrites what is at {address} ({format_size(size)})."
+    what = f"This overwrites what is at {address}."
     if settings.yes:
         return
     if not settings.may_ask:

@@ -50,6 +50,27 @@ def test_a_question_answered_with_anything_but_yes_is_declined(site: Site) -> No
     assert image.read_bytes()[:7] != b"keep me"
 
 
+def test_a_device_is_free_for_others_while_a_question_about_it_waits(site: Site) -> None:
+    image = site.file("a.img", 1 << 20, b"keep me")
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "dsttool", "bench", str(image), "--rw", "write"],
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        env=site.env,
+    )
+    os.close(theirs)
+    shown = b""
+    while b"Type yes to go ahead: " not in shown:
+        shown += os.read(ours, 65536)
+    site.dsttool("export", image, "--name", "a", "-d")
+    os.write(ours, b"no\n")
+    assert process.wait() == 6
+    os.close(ours)
+    site.dsttool("daemon", "stop", "a")
+
+
 def test_with_no_input_a_terminal_is_not_asked_either(site: Site) -> None:
     image = site.file("a.img", 1 << 20)
     code, shown = in_terminal(site, "bench", str(image), "--rw", "write", "--no-input")

@@ -10,6 +10,7 @@ from support import leaks, peers
 from support.site import Site
 
 settings.register_profile("deterministic", derandomize=True, deadline=None)
+settings.register_profile("short", derandomize=True, deadline=None, max_examples=20)
 settings.register_profile("explore", deadline=None, max_examples=1000)
 settings.load_profile("deterministic")
 peers.extend_path()

@@ -105,7 +105,8 @@ def _bring_up(
         raise UsageError(f"{option} is for one array, and these are {len(plans)}.", "Name one of them.")
     remarks = [remark for plan in plans for remark in exposure_remarks(plan.listens)]
     if foreground:
-        exit_with(run_foreground(settings, functools.partial(run_array.run, plans[0]), remarks))
+        serve = functools.partial(run_array.run, plans[0])
+        exit_with(run_foreground(settings, [plans[0].name], serve, remarks))
     reports: list[daemon.Report] = []
     try:
         for plan in plans:
@@ -113,7 +114,7 @@ def _bring_up(
                 render.note(settings, f"{plan.name} is up already.")
                 continue
             serve = functools.partial(run_array.run, plan)
-            reports.append(daemon.detach(plan.name, serve, settings.verbose))
+            reports.append(daemon.detach([plan.name], serve, settings.verbose))
     except DsttoolError:
         if reports:
             report_ready(settings, reports, remarks)

@@ -58,8 +58,8 @@ def export(
     )
     remarks = exposure_remarks(chosen.listens) if chosen.listens else [_LOCAL_ONLY]
     if detach:
-        report = daemon.detach(chosen.names[0], lambda ready: run_export.run(chosen, ready), settings.verbose)
+        report = daemon.detach(chosen.names, functools.partial(run_export.run, chosen), settings.verbose)
         report_ready(settings, [report], remarks)
     else:
         run = functools.partial(run_export.run, chosen)
-        exit_with(run_foreground(settings, run, remarks))
+        exit_with(run_foreground(settings, chosen.names, run, remarks))

@@ -16,6 +16,7 @@ from dsttool.engine.vocabulary.errors import UsageError
 
 if TYPE_CHECKING:
     from dsttool.engine.config.listen import Listen
+    from dsttool.engine.control.lock import NameLock
     from dsttool.engine.host.daemon import Ready, Report
     from dsttool.engine.host.engine import Engine
 
@@ -24,7 +25,7 @@ REFRESH_SECONDS: Final = 1.0
 SAMPLE_SECONDS: Final = 1.0
 
 Running = Callable[["Engine"], None]
-Run = Callable[["Ready", Running], int]
+Run = Callable[["NameLock", "Ready", Running], int]
 
 
 def check_security(word: str | None) -> None:
@@ -71,8 +72,9 @@ def _report(settings: Settings, report: "Report") -> None:
         render.say(settings, f"Try: dsttool info '{nbd}'")
 
 
-def run_foreground(settings: Settings, run: Run, remarks: Sequence[str] = ()) -> int:
-    """Run a daemon in this process until it is stopped; its exit code."""
+def run_foreground(settings: Settings, names: list[str], run: Run, remarks: Sequence[str] = ()) -> int:
+    """Run a daemon of these names in this process until it is stopped; its exit code."""
+    from dsttool.engine.control.lock import NameLock
     from dsttool.engine.host.logs import Logs
 
     live = sys.stderr.isatty() and not settings.quiet and not settings.json
@@ -95,7 +97,8 @@ def run_foreground(settings: Settings, run: Run, remarks: Sequence[str] = ()) ->
             line.start()
 
     try:
-        return run(ready, running)
+        with NameLock(names) as lock:
+            return run(lock, ready, running)
     finally:
         if line is not None:
             line.close()

@@ -5,6 +5,9 @@
 
 The fork happens before any thread exists. The command returns when the daemon serves, or raises the
 error that the daemon met; a daemon that dies without a word is an error too.
+
+A daemon holds the lock of its names from before its first to after its last line of log, so that the
+log of a name is only written, and put aside, by the one daemon that has the name.
 """
 
 import json
@@ -27,8 +30,8 @@ from dsttool.engine.vocabulary.errors import DsttoolError, from_oserror
 Report = dict[str, Any]
 Ready = Callable[[Report], None]
 """Called once by a daemon when it serves, with what its starter wants to know."""
-Serve = Callable[[Ready], int]
-"""A daemon's life: prepares, calls its Ready, serves; its exit code once it has ended."""
+Serve = Callable[[NameLock, Ready], int]
+"""A daemon's life under its names: prepares, calls its Ready, serves; its exit code once it has ended."""
 
 LOG = logging.getLogger(__name__)
 
@@ -36,14 +39,12 @@ LOG = logging.getLogger(__name__)
 DESCRIPTORS: Final = 16_384
 
 
-def detach(name: str, serve: Serve, verbose: int = 0) -> Report:
-    """Run `serve` in a daemon called `name`; its report once it is ready, or the error it raised.
+def detach(names: list[str], serve: Serve, verbose: int = 0) -> Report:
+    """Run `serve` in a daemon of these names; its report once it is ready, or the error it raised.
 
-    Its log goes to NAME.log in the runtime folder.
+    Its log goes to NAME.log in the runtime folder, NAME being the first. Conflict if a name is taken.
     """
-    log_path = paths.log_file(name)
-    # Asked here already, so that a start in vain leaves no line in the log of the one that runs.
-    NameLock([name]).release()
+    log_path = paths.log_file(names[0])
     reader, writer = os.pipe()
     sys.stdout.flush()
     sys.stderr.flush()
@@ -53,13 +54,13 @@ def detach(name: str, serve: Serve, verbose: int = 0) -> Report:
         os.setsid()
         if os.fork():
             os._exit(0)
-        _live(serve, writer, log_path, verbose)
+        _live(names, serve, writer, log_path, verbose)
     os.close(writer)
     os.waitpid(middle, 0)
     with open(reader, "rb") as pipe:
         line = pipe.readline()
     if not line:
-        raise DsttoolError(f"The daemon {name} ended before it was ready.", f"Look into {log_path}.")
+        raise DsttoolError(f"The daemon {names[0]} ended before it was ready.", f"Look into {log_path}.")
     message = json.loads(line)
     if "failure" in message:
         raise messages.failure_from_json(message["failure"])
@@ -67,7 +68,7 @@ def detach(name: str, serve: Serve, verbose: int = 0) -> Report:
     return report
 
 
-def _live(serve: Serve, writer: int, log_path: Path, verbose: int) -> NoReturn:
+def _live(names: list[str], serve: Serve, writer: int, log_path: Path, verbose: int) -> NoReturn:
     """The daemon's process, from birth to its end; never returns."""
     told = False
 
@@ -83,25 +84,35 @@ def _live(serve: Serve, writer: int, log_path: Path, verbose: int) -> NoReturn:
         tell({"report": report})
 
     code = 1
-    logs: Logs | None = None
     try:
         paths.pin()
-        _redirect(log_path)
-        logs = Logs(verbose, put_aside=lambda: _redirect(log_path))
-        signal.signal(signal.SIGHUP, signal.SIG_IGN)
-        code = serve(ready)
+        with NameLock(names) as lock:
+            code = _serve_logged(lambda: serve(lock, ready), log_path, verbose)
     except DsttoolError as error:
         code = error.exit_code
-        LOG.error("%s", error)
         tell({"failure": messages.failure_to_json(error)})
-    except BaseException as error:  # nothing above catches it, and the starter waits
-        LOG.exception("the daemon failed")
+    except BaseException as error:  # noqa: BLE001 - nothing above catches it, and the starter waits
         failure = DsttoolError(f"The daemon failed: {error!r}.", f"Look into {log_path}.")
         tell({"failure": messages.failure_to_json(failure)})
     finally:
-        if logs is not None:
-            logs.close()
         os._exit(code)
+
+
+def _serve_logged(serve: Callable[[], int], log_path: Path, verbose: int) -> int:
+    """`serve` with its output, and why it failed if it did, in the log. Its name must be locked."""
+    _redirect(log_path)
+    logs = Logs(verbose, put_aside=lambda: _redirect(log_path))
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        return serve()
+    except DsttoolError as error:
+        LOG.error("%s", error)
+        raise
+    except BaseException:
+        LOG.exception("the daemon failed")
+        raise
+    finally:
+        logs.close()
 
 
 def _redirect(log_path: Path) -> None:

@@ -24,50 +24,51 @@ from dsttool.engine.vocabulary.status import ArrayStatus
 LOG = logging.getLogger(__name__)
 
 
-def run(plan: ArrayPlan, ready: Ready, running: Callable[[Engine], None] | None = None) -> int:
+def run(
+    plan: ArrayPlan, lock: NameLock, ready: Ready, running: Callable[[Engine], None] | None = None
+) -> int:
     """Bring the array up and serve it until stopped; the exit code.
 
-    Raises Unsafe where members are missing or may not hold the same. `running` gets the engine before
-    it serves.
+    Raises Unsafe where members are missing or may not hold the same. `lock` is of the array's name;
+    `running` gets the engine before it serves.
     """
-    with NameLock([plan.name]) as lock:
-        history = History(plan)
-        states = history.states_to_begin_with()
-        reactor = Reactor()
-        nodes = _open(reactor, plan, states)
-        if plan.assume_clean and not history.vouches_for([node is not None for node in nodes]):
-            raise Unsafe(
-                f"The members of {plan.name} that are here missed writes that only the missing ones hold.",
-                "Bring one of those back first; if they are lost for good, form an array of another name.",
-            )
-        algorithm = plan.algorithm(_sizes(nodes))
-        members = [
-            Member(slot, name, str(address.bare()), node, state)
-            for slot, (name, address, node, state) in enumerate(
-                zip(plan.member_names, plan.config.nodes, nodes, states)
-            )
-        ]
-        if not plan.assume_clean:
-            _compare(reactor, plan, algorithm, members)
-        array = Array(
-            reactor,
-            plan.name,
-            algorithm,
-            members,
-            store=history.store,
-            generation=history.generation,
-            read_policy=plan.config.read_policy or "nearest",
+    history = History(plan)
+    states = history.states_to_begin_with()
+    reactor = Reactor()
+    nodes = _open(reactor, plan, states)
+    if plan.assume_clean and not history.vouches_for([node is not None for node in nodes]):
+        raise Unsafe(
+            f"The members of {plan.name} that are here missed writes that only the missing ones hold.",
+            "Bring one of those back first; if they are lost for good, form an array of another name.",
         )
-        offer = Offer(plan.name, array, read_only=plan.read_only)
-        if not offer.read_only:
-            history.begin([member.state for member in members])
-        engine = Engine("array", reactor, lock, [offer], lambda: ([_status(array, offer)], []))
-        if running is not None:
-            running(engine)
-        code = engine.serve(plan.listens, ready)
-        if engine.clean and array.settled and not offer.read_only:
-            history.end([member.state for member in members], array.generation)
-        return code
+    algorithm = plan.algorithm(_sizes(nodes))
+    members = [
+        Member(slot, name, str(address.bare()), node, state)
+        for slot, (name, address, node, state) in enumerate(
+            zip(plan.member_names, plan.config.nodes, nodes, states)
+        )
+    ]
+    if not plan.assume_clean:
+        _compare(reactor, plan, algorithm, members)
+    array = Array(
+        reactor,
+        plan.name,
+        algorithm,
+        members,
+        store=history.store,
+        generation=history.generation,
+        read_policy=plan.config.read_policy or "nearest",
+    )
+    offer = Offer(plan.name, array, read_only=plan.read_only)
+    if not offer.read_only:
+        history.begin([member.state for member in members])
+    engine = Engine("array", reactor, lock, [offer], lambda: ([_status(array, offer)], []))
+    if running is not None:
+        running(engine)
+    code = engine.serve(plan.listens, ready)
+    if engine.clean and array.settled and not offer.read_only:
+        history.end([member.state for member in members], array.generation)
+    return code
 
 
 def _open(reactor: Reactor, plan: ArrayPlan, states: Sequence[str]) -> list[Device | None]:

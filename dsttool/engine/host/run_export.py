@@ -82,15 +82,18 @@ def plan(
     return chosen
 
 
-def run(chosen: ExportPlan, ready: Ready, running: Callable[[Engine], None] | None = None) -> int:
-    """Serve until stopped; the exit code. `running` gets the engine before it serves."""
-    with NameLock(chosen.names) as lock:
-        reactor = Reactor()
-        offers = _offers(reactor, chosen)
-        engine = Engine("export", reactor, lock, offers, lambda: ([], [offer.status() for offer in offers]))
-        if running is not None:
-            running(engine)
-        return engine.serve(chosen.listens, ready)
+def run(
+    chosen: ExportPlan, lock: NameLock, ready: Ready, running: Callable[[Engine], None] | None = None
+) -> int:
+    """Serve until stopped; the exit code. `lock` is of the plan's names; `running` gets the engine before
+    it serves.
+    """
+    reactor = Reactor()
+    offers = _offers(reactor, chosen)
+    engine = Engine("export", reactor, lock, offers, lambda: ([], [offer.status() for offer in offers]))
+    if running is not None:
+        running(engine)
+    return engine.serve(chosen.listens, ready)
 
 
 def _offers(reactor: Reactor, chosen: ExportPlan) -> list[Offer]:

@@ -1,5 +1,7 @@
 """`bench`."""
 
+import sys
+
 import click
 
 from dsttool.cli import render
@@ -84,5 +86,5 @@ def _confirm(settings: Settings, address: str) -> None:
     if not settings.may_ask:
         raise Unsafe(f"{what} Nobody is there to be asked.", "Add --yes to go ahead.")
     click.echo(f"{what} Type yes to go ahead: ", err=True, nl=False)
-    if input().strip() != "yes":
+    if sys.stdin.readline().strip() != "yes":  # the end of input is no yes either
         raise Unsafe("Declined; nothing was written.", "Measure reads with --rw randread.")

@@ -1,6 +1,7 @@
 """`daemon list`, `daemon stop`, `logs`, and stopping a daemon for whoever has to."""
 
 import errno
+import os
 import socket
 import sys
 import time
@@ -87,18 +88,28 @@ def logs(settings: Settings, name: str, follow: bool) -> None:
         running = client.find(paths.runtime_dir(), name)
         path = paths.log_file(running.stem)
     try:
-        with path.open(errors="replace") as log:
-            while True:
-                for line in log:
-                    sys.stdout.write(line)
-                sys.stdout.flush()
-                if not follow:
-                    return
-                time.sleep(_FOLLOW_SECONDS)
+        while _print_log(path, follow):
+            pass
     except FileNotFoundError:
         raise NotFound(
             f"{name} has no log file.", "It runs in the foreground, and logs to where it was started."
         ) from None
+
+
+def _print_log(path: Path, follow: bool) -> bool:
+    """Print a log; with `follow` until the daemon has put it aside, and then True: there is a new one."""
+    with path.open(errors="replace") as log:
+        while True:
+            # Asked first: what was written before it was put aside is still printed.
+            aside = not path.exists() or path.stat().st_ino != os.fstat(log.fileno()).st_ino
+            for line in log:
+                sys.stdout.write(line)
+            sys.stdout.flush()
+            if not follow:
+                return False
+            if aside and path.exists():
+                return True
+            time.sleep(_FOLLOW_SECONDS)
 
 
 def end(name: str, timeout: float, kind: str | None = None) -> int:

@@ -71,6 +71,13 @@ def test_a_device_is_free_for_others_while_a_question_about_it_waits(site: Site)
     site.dsttool("daemon", "stop", "a")
 
 
+def test_the_end_of_input_is_no_yes(site: Site) -> None:
+    image = site.file("a.img", 1 << 20)
+    code, shown = in_terminal(site, "bench", str(image), "--rw", "write", typed="\x04")
+    assert code == 6
+    assert "Declined" in shown
+
+
 def test_with_no_input_a_terminal_is_not_asked_either(site: Site) -> None:
     image = site.file("a.img", 1 << 20)
     code, shown = in_terminal(site, "bench", str(image), "--rw", "write", "--no-input")
@@ -129,6 +136,26 @@ def test_logs_can_be_followed(site: Site) -> None:
     follower.terminate()
     follower.stdout.close()
     follower.wait()
+
+
+def test_following_a_log_goes_on_after_it_was_put_aside(site: Site) -> None:
+    log = Path(site.env["DSTTOOL_RUNTIME_DIR"]) / "a.log"
+    site.dsttool("export", "mem:1M", "--name", "a", "-d")
+    follower = subprocess.Popen(
+        [sys.executable, "-m", "dsttool", "logs", "a", "--follow"],
+        stdout=subprocess.PIPE,
+        env=site.env,
+        text=True,
+    )
+    assert follower.stdout is not None
+    assert "a is ready" in follower.stdout.readline()
+    log.replace(log.with_suffix(".log.1"))
+    log.write_text("from the new log\n")
+    assert follower.stdout.readline() == "from the new log\n"
+    follower.terminate()
+    follower.stdout.close()
+    follower.wait()
+    site.dsttool("daemon", "stop", "a")
 
 
 def test_a_runtime_folder_too_deep_for_sockets_is_a_clear_error(site: Site) -> None:

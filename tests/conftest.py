@@ -1,7 +1,9 @@
 """Rules for every test: it leaves nothing behind; what it needs is there; it runs the same twice."""
 
 import os
+import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
@@ -48,6 +50,25 @@ def site() -> Iterator[Site]:
     """A folder of its own with real dsttool processes; nothing of them survives the test."""
     with Site() as made:
         yield made
+
+
+@pytest.fixture
+def disk_folder(tmp_path: Path) -> Iterator[Path]:
+    """An empty folder whose files answer RWF_NOWAIT, as disks' do; the temporary one may be in memory."""
+    for parent in (tmp_path, Path("/var/tmp"), Path(__file__).parent):
+        with (
+            tempfile.TemporaryDirectory(prefix="dst", dir=parent) as name,
+            tempfile.TemporaryFile(dir=name) as file,
+        ):
+            try:
+                os.preadv(file.fileno(), (bytearray(1),), 0, os.RWF_NOWAIT)
+            except BlockingIOError:
+                pass
+            except OSError:
+                continue
+            yield Path(name)
+            return
+    pytest.fail("No folder here has files that answer RWF_NOWAIT; set TMPDIR to one on a disk.")
 
 
 @pytest.fixture

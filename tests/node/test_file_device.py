@@ -218,10 +218,11 @@ def test_cold_reads_of_every_length_bring_the_same_as_hot_ones(desk: Desk, path:
             assert content(request) == data[request.offset : request.offset + request.length]
 
 
-def test_a_read_that_will_be_looked_at_is_no_slice_of_a_mapping(desk: Desk, path: Path) -> None:
+def test_a_read_that_will_be_looked_at_is_no_slice_of_a_mapping(desk: Desk, disk_folder: Path) -> None:
     """Touching a mapping in user code is SIGBUS where the kernel gets EFAULT."""
-    device = desk.file(path, mapped=True)
+    path = disk_folder / "disk.img"
     path.write_bytes(bytes(SIZE))
+    device = desk.file(path, mapped=True)
     desk.content(device, 0, MIB)
     plain, looked_at = read(0, MIB), read(0, MIB, LOOKED_AT)
     assert desk.run(device, plain, looked_at) == [0, 0]
@@ -491,8 +492,13 @@ def test_a_file_that_is_not_there_is_not_made_without_a_size(desk: Desk, tmp_pat
 
 
 def test_what_could_not_be_created_whole_is_not_left_behind(desk: Desk, tmp_path: Path) -> None:
-    with pytest.raises(DsttoolError, match="Cannot create"):
-        desk.file(tmp_path / "huge.img", size=1 << 62)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (MIB, hard))
+    try:
+        with pytest.raises(DsttoolError, match="Cannot create"):
+            desk.file(tmp_path / "huge.img", size=2 * MIB)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     with pytest.raises(UsageError, match="empty"):
         desk.file(tmp_path / "empty.img", size=0)
     assert list(tmp_path.iterdir()) == []

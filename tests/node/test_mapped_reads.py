@@ -24,8 +24,8 @@ DATA = bytes(i // 512 % 251 for i in range(SIZE))
 
 
 @pytest.fixture
-def path(tmp_path: Path) -> Path:
-    made = tmp_path / "disk.img"
+def path(disk_folder: Path) -> Path:
+    made = disk_folder / "disk.img"
     made.write_bytes(DATA)  # just written: in memory
     return made
 

@@ -83,6 +83,17 @@ class ProtocolError(DsttoolError):
     """A peer's bytes break the protocol. Ends that connection only."""
 
 
+_ADVICE = {
+    errno.ENOSPC: "Make room there, or choose another place.",
+    errno.EDQUOT: "Make room there, or choose another place.",
+    errno.EROFS: "Choose a place that can be written.",
+    errno.EIO: "Check the medium; the kernel's log says more.",
+    errno.EMFILE: "Raise the limit on open files (ulimit -n).",
+    errno.ENOTDIR: "Check the path.",
+    errno.EISDIR: "Give a file, not a folder.",
+}
+
+
 def from_oserror(error: OSError, what: str) -> DsttoolError:
     """The error to show for an OSError met while doing `what` ("open /dev/sdb")."""
     reason = os.strerror(error.errno) if error.errno else str(error)
@@ -91,4 +102,4 @@ def from_oserror(error: OSError, what: str) -> DsttoolError:
         return Forbidden(sentence, "Check the permissions, or run as a user who has them.")
     if error.errno == errno.ENOENT:
         return NotFound(sentence, "Check the path.")
-    return DsttoolError(sentence)
+    return DsttoolError(sentence, _ADVICE.get(error.errno or 0, "The kernel's log may say more."))

@@ -197,7 +197,9 @@ def test_the_policy_of_an_address_is_in_the_policys_own_fields_and_units() -> No
         "connect_timeout_ns": 3_000_000_000,
         "backoff_min_ns": 100_000_000,
         "backoff_max_ns": 60_000_000_000,
+        "on_exhausted": "fail",
         "window": 32,
+        "links": 1,
     }
     assert Policy(**address.policy).budget_ns == 1_500_000_000
 

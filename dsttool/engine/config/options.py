@@ -1,4 +1,7 @@
-"""What the query of a node's address may say: its name, its protection, and its resend policy."""
+"""What the query of a node's address may say: its name, its protection, and its transaction policy.
+
+The policy's keys are also those of an array's `[policy]` table and of `policy set`.
+"""
 
 from collections.abc import Callable, Mapping
 from typing import Any, Final
@@ -24,6 +27,27 @@ def parse_options(query: Mapping[str, str], address: str) -> dict[str, Value]:
     return {key: parse_option(key, text, address) for key, text in query.items()}
 
 
+def parse_policy(words: Mapping[str, str]) -> dict[str, Value]:
+    """Settings of a transaction policy by key; durations become ns, counts int.
+
+    UsageError names the key that is none, or whose value is wrong.
+    """
+    settings: dict[str, Value] = {}
+    for key, text in words.items():
+        parser = _POLICY_PARSERS.get(key)
+        if parser is None:
+            near = suggest(key, _POLICY_PARSERS)
+            raise UsageError(
+                f"A policy has no key '{key}'.",
+                f"Did you mean '{near}'?" if near else f"There are: {', '.join(_POLICY_PARSERS)}.",
+            )
+        try:
+            settings[key] = parser(text)
+        except UsageError as error:
+            raise UsageError(f"{key}={text} is wrong: {error.what}", error.advice) from None
+    return settings
+
+
 def parse_option(key: str, text: str, address: str) -> Value:
     """The value of one option. `address` is for the error."""
     parser = _PARSERS.get(key)
@@ -47,12 +71,13 @@ def format_option(key: str, value: Value) -> str:
 
 
 def policy_overrides(options: Mapping[str, Value]) -> dict[str, Any]:
-    """The transaction policy's fields that an address sets, named as in transaction.policy.Policy."""
-    return {
-        f"{key}_ns" if key in _DURATIONS else key: value
-        for key, value in options.items()
-        if key in _POLICY_PARSERS
-    }
+    """The transaction policy's fields that options set, named as in transaction.policy.Policy."""
+    return {policy_field(key): value for key, value in options.items() if key in _POLICY_PARSERS}
+
+
+def policy_field(key: str) -> str:
+    """The field of transaction.policy.Policy that a policy's key sets."""
+    return f"{key}_ns" if key in _DURATIONS else key
 
 
 def _duration(text: str) -> int:
@@ -97,14 +122,17 @@ _POLICY_PARSERS: Final[Mapping[str, Callable[[str], Value]]] = {
     "backoff_min": _duration,
     "backoff_max": _duration,
     "window": _count(1, _WINDOW_MAX),
+    "on_exhausted": _one_of("fail", "freeze"),
+    "links": _count(1, _LINKS_MAX),
 }
+
+# Keys of the transaction policy (protocol.md, "Transactions"), in the order in which they are shown.
+POLICY_KEYS: Final = tuple(_POLICY_PARSERS)
 
 _PARSERS: Final[Mapping[str, Callable[[str], Value]]] = {
     "name": check_name,
     "security": _one_of(*SECURITIES),
     "key": str,
     "server": str,
-    "links": _count(1, _LINKS_MAX),
-    "on_exhausted": _one_of("fail", "freeze"),
     **_POLICY_PARSERS,
 }

@@ -5,6 +5,7 @@ and it runs while the link is down too.
 """
 
 from dataclasses import dataclass
+from typing import Literal
 
 from dsttool.engine.vocabulary.limits import MS, SECOND
 
@@ -28,6 +29,11 @@ class Policy:
     backoff_max_ns: int = 10 * SECOND
     # Requests in flight, if fewer than the server's window.
     window: int = 1024
+    # What becomes of a transaction whose budget has ended: it fails with EIO, or the node holds
+    # everything until the administrator acts.
+    on_exhausted: Literal["fail", "freeze"] = "fail"
+    # Connections of the one session, for throughput and as many paths.
+    links: int = 1
 
     @property
     def budget_ns(self) -> int:

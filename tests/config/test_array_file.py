@@ -96,6 +96,25 @@ def test_a_written_array_file_reads_like_one_written_by_hand(config_dir: Path) -
     )
 
 
+def test_a_policy_table_is_read_in_the_units_of_addresses(config_dir: Path) -> None:
+    table = "[policy]\nresend_timeout = '500ms'\nbackoff_max = 2\nresends = 2\non_exhausted = 'freeze'\n"
+    _put(config_dir, "arrays/p.toml", 'layout = "linear"\nnodes = ["/a/b"]\n' + table)
+    assert load_array("p").policy == {
+        "resend_timeout": 500_000_000,
+        "backoff_max": 2_000_000_000,
+        "resends": 2,
+        "on_exhausted": "freeze",
+    }
+
+
+def test_a_written_policy_is_read_back_the_same_and_reads_like_one_written_by_hand(config_dir: Path) -> None:
+    policy = {"resend_timeout": 500_000_000, "resends": 2, "on_exhausted": "freeze"}
+    config = ArrayConfig("p", "linear", (parse_address("/a/b"),), policy=policy)
+    written = create_array(config).read_text()
+    assert written.endswith('\n[policy]\nresend_timeout = "500ms"\nresends = 2\non_exhausted = "freeze"\n')
+    assert load_array("p") == config
+
+
 def test_an_array_that_is_configured_is_not_overwritten(config_dir: Path) -> None:
     _put(config_dir, "arrays/pool.toml", WHOLE)
     with pytest.raises(Conflict, match="'pool' is configured already"):
@@ -160,6 +179,19 @@ NODES = 'nodes = ["/a/b",\n  "/a/c"]\n'
         (
             START + "[[nodes]]\naddress = '/a/b'\n[[nodes]]\nname = 'x'\naddress = 7",
             "arrays/p.toml:7: 'address' must be a text",
+        ),
+        (
+            START + NODES + "[policy]\nresends = 1\nreesnds = 2",
+            "arrays/p.toml:7: A policy has no key 'reesnds'.",
+        ),
+        (START + NODES + "[policy]\nname = 'x'", "arrays/p.toml:6: A policy has no key 'name'."),
+        (
+            START + NODES + "[policy]\nresend_timeout = 'soon'",
+            "arrays/p.toml:6: resend_timeout=soon is wrong",
+        ),
+        (
+            START + NODES + "[policy]\nresends = true",
+            "arrays/p.toml:6: 'resends' must be a whole number or a text",
         ),
         (START + "[[nodes]]\naddress = '/a/b'\nname = '-x'", "arrays/p.toml:5: '-x' cannot be a name."),
         (

@@ -6,9 +6,14 @@ chunk = "64K"                           # layouts that have one
 read_policy = "nearest"                 # mirror: nearest, round_robin, first
 nodes = ["dst://a/d0?security=none", {address = "/srv/d1", name = "local"}]
 listen = ["nbd://127.0.0.1"]            # besides the sockets in the runtime folder
+
+[policy]                                # of every node whose address does not say otherwise
+resend_timeout = "500ms"
+resends = 2
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -18,6 +23,7 @@ from dsttool.engine.config import durable, paths, units
 from dsttool.engine.config.address import Address, parse_address
 from dsttool.engine.config.listen import Listen, parse_listen
 from dsttool.engine.config.names import check_name
+from dsttool.engine.config.options import Value, format_option, parse_policy
 from dsttool.engine.config.toml_file import TomlFile, require
 from dsttool.engine.vocabulary.errors import Conflict, UsageError, from_oserror
 
@@ -28,6 +34,7 @@ ReadPolicy = Literal["nearest", "round_robin", "first"]
 class ArrayConfig:
     """An array as configured. `nodes` in slot order; chunk in bytes, None for the layout's default.
 
+    policy: settings by key, durations in ns; a node's own address has the last word.
     Whether a layout of that name exists, and takes these parameters, is the algorithm's to say.
     """
 
@@ -38,6 +45,7 @@ class ArrayConfig:
     chunk: int | None = None
     read_policy: ReadPolicy | None = None
     listen: tuple[Listen, ...] = ()
+    policy: Mapping[str, Value] = field(default_factory=dict, hash=False)
 
 
 class _Node(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -52,6 +60,7 @@ class _ArrayToml(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     chunk: str | int | None = None
     read_policy: ReadPolicy | None = None
     listen: list[str] = []
+    policy: dict[str, object] = {}
 
 
 def load_array(name: str) -> ArrayConfig:
@@ -77,6 +86,7 @@ def load_array(name: str) -> ArrayConfig:
         listen=tuple(
             file.checked(("listen", index), parse_listen, text) for index, text in enumerate(content.listen)
         ),
+        policy=_policy(file, content.policy),
     )
 
 
@@ -116,6 +126,15 @@ def _node(file: TomlFile, index: int, entry: str | _Node) -> Address:
     return address.named(file.checked(("nodes", index, "name"), check_name, entry.name))
 
 
+def _policy(file: TomlFile, table: Mapping[str, object]) -> dict[str, Value]:
+    settings: dict[str, Value] = {}
+    for key, value in table.items():
+        if isinstance(value, bool) or not isinstance(value, int | str):
+            raise file.error(("policy", key), f"'{key}' must be a whole number or a text.")
+        settings.update(file.checked(("policy", key), parse_policy, {key: str(value)}))
+    return settings
+
+
 def _refuse_repetition(file: TomlFile, nodes: tuple[Address, ...]) -> None:
     for index, node in enumerate(nodes):
         # Memory is new each time; every other place is one device, and two members on it are one copy.
@@ -149,4 +168,14 @@ def _format(config: ArrayConfig) -> str:
         listen = tomlkit.array().multiline(True)
         listen.extend(str(place) for place in config.listen)
         document["listen"] = listen
+    if config.policy:
+        policy = tomlkit.table()
+        policy.update({key: _toml_value(key, value) for key, value in config.policy.items()})
+        document["policy"] = policy
     return tomlkit.dumps(document)
+
+
+def _toml_value(key: str, value: Value) -> Value:
+    """Counts as numbers, durations and words as texts."""
+    text = format_option(key, value)
+    return value if text == str(value) else text

@@ -210,6 +210,133 @@ def test_a_busy_reactor_is_a_timeout_and_its_late_answer_is_dropped(
         assert asked.call("echo", late=False) == {"late": False}
 
 
+class PutOff:
+    """Answers that come later, and those of them that nobody waits for any more."""
+
+    def __init__(self) -> None:
+        self.answers: list[server.Answer] = []
+        self.gone: list[server.Answer] = []
+
+    def __call__(self, _arguments: dict[str, Any], answer: server.Answer) -> None:
+        answer.later(lambda: self.gone.append(answer))
+        self.answers.append(answer)
+
+    def ask(self, connection: socket.socket) -> None:
+        """Send a command whose answer comes later, and wait until the server has put it off."""
+        before = len(self.answers)
+        connection.sendall(messages.pack_command("later", {}))
+        while len(self.answers) == before:
+            time.sleep(0.001)
+
+    def wait_gone(self) -> None:
+        deadline = time.monotonic() + 10
+        while self.gone != self.answers:
+            assert time.monotonic() < deadline
+            time.sleep(0.001)
+
+
+@pytest.fixture
+def later(monkeypatch: pytest.MonkeyPatch) -> PutOff:
+    put_off = PutOff()
+    monkeypatch.setitem(HANDLERS, "later", put_off)
+    return put_off
+
+
+def test_an_answer_that_was_put_off_has_no_deadline(
+    path: Path, later: PutOff, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server, "STEP_TIMEOUT", 0.05)
+    with raw(path) as connection:
+        later.ask(connection)
+        time.sleep(0.15)
+        later.answers[0]("at last")
+        assert json.loads(read_line(connection))["result"] == "at last"
+    assert later.gone == []
+
+
+def test_a_client_that_leaves_while_it_waits_is_noticed(path: Path, later: PutOff) -> None:
+    with raw(path) as connection:
+        later.ask(connection)
+    later.wait_gone()
+    later.answers[0]("too late")
+    with client.Client(path) as asked:
+        assert asked.call("echo") == {}
+
+
+def test_a_client_that_left_before_its_command_ran_is_told_of_as_gone(
+    path: Path, post: Post, later: PutOff
+) -> None:
+    post.held = []
+    with raw(path) as connection:
+        connection.sendall(messages.pack_command("later", {}))
+        while not post.held:
+            time.sleep(0.001)
+    held, post.held = post.held, None
+    time.sleep(0.05)
+    held[0]()
+    later.wait_gone()
+
+
+def test_a_client_that_only_has_no_more_to_say_gets_its_answer(path: Path, later: PutOff) -> None:
+    with raw(path) as connection:
+        later.ask(connection)
+        connection.shutdown(socket.SHUT_WR)
+        time.sleep(0.05)
+        later.answers[0]("here")
+        assert json.loads(read_line(connection))["result"] == "here"
+        assert connection.recv(1) == b""
+    assert later.gone == []
+
+
+def test_commands_sent_while_one_is_awaited_are_answered_after_it(path: Path, later: PutOff) -> None:
+    with raw(path) as connection:
+        later.ask(connection)
+        connection.sendall(messages.pack_command("echo", {"n": 2}))
+        time.sleep(0.05)
+        later.answers[0]({"n": 1})
+        answers = connection.makefile("rb")
+        assert [json.loads(answers.readline())["result"]["n"] for _ in range(2)] == [1, 2]
+        answers.close()
+
+
+def test_a_client_that_floods_while_it_waits_is_not_read(path: Path, later: PutOff) -> None:
+    with raw(path) as connection:
+        later.ask(connection)
+        connection.setblocking(False)
+        sent = 0
+        for _ in range(200):
+            try:
+                sent += connection.send(b"\n" * 65536)
+            except BlockingIOError:
+                time.sleep(0.002)
+        assert sent < 100 * 65536
+        with client.Client(path) as asked:
+            assert asked.call("echo") == {}
+
+
+def test_one_that_waits_does_not_give_way_to_a_newcomer(path: Path, later: PutOff) -> None:
+    with raw(path) as waiting:
+        later.ask(waiting)
+        idle = [raw(path) for _ in range(server.CONNECTIONS_MAX)]
+        try:
+            with client.Client(path) as asked:
+                assert asked.call("echo") == {}
+            later.answers[0]("still here")
+            assert json.loads(read_line(waiting))["result"] == "still here"
+        finally:
+            for connection in idle:
+                connection.close()
+
+
+def test_a_command_that_takes_its_time_is_awaited_as_long_as_wanted(path: Path, later: PutOff) -> None:
+    for patience in (None, 10):
+        threading.Timer(0.1, lambda: later.answers[-1]("done")).start()
+        with client.Client(path, timeout=0.02) as asked:
+            assert asked.wait(patience, "later") == "done"
+    with client.Client(path) as asked, pytest.raises(errors.TimedOut, match=r"within 0.02 s"):
+        asked.wait(0.02, "later")
+
+
 def test_connections_are_bounded_and_an_idle_one_gives_way(path: Path) -> None:
     idle = [raw(path) for _ in range(server.CONNECTIONS_MAX)]
     try:

@@ -29,7 +29,7 @@ class Client:
     def __init__(self, path: Path, timeout: float = ANSWER_TIMEOUT) -> None:
         """Connect. Raises Unreachable, Forbidden."""
         self.path = path
-        self._deadline = time.monotonic() + timeout
+        self._deadline: float | None = None
         self._timeout = timeout
         try:
             self._socket = _connect(path, timeout)
@@ -38,13 +38,18 @@ class Client:
 
     def call(self, command: str, **arguments: Any) -> Any:
         """The daemon's answer. Raises the error it answers with, Unreachable, TimedOut."""
-        self._deadline = time.monotonic() + self._timeout
+        return self.wait(self._timeout, command, **arguments)
+
+    def wait(self, timeout: float | None, command: str, **arguments: Any) -> Any:
+        """As `call`, for a command that takes its time: `timeout` seconds, or None for ever."""
+        self._deadline = None if timeout is None else time.monotonic() + timeout
         try:
+            self._socket.settimeout(self._timeout)
             self._socket.sendall(messages.pack_command(command, arguments))
             return messages.parse_answer(self._line())
         except TimeoutError:
             raise errors.TimedOut(
-                f"The daemon {self.path.stem} did not answer within {self._timeout:g} s.",
+                f"The daemon {self.path.stem} did not answer within {timeout or self._timeout:g} s.",
                 f"See `dsttool logs {self.path.stem}`.",
             ) from None
         except OSError as error:
@@ -70,7 +75,8 @@ class Client:
     def _line(self) -> bytes:
         received = bytearray()
         while not received.endswith(b"\n"):
-            self._socket.settimeout(max(0.001, self._deadline - time.monotonic()))
+            deadline = self._deadline
+            self._socket.settimeout(None if deadline is None else max(0.001, deadline - time.monotonic()))
             part = self._socket.recv(1 << 16)
             if not part:
                 raise ConnectionResetError(errno.ECONNRESET, os.strerror(errno.ECONNRESET))

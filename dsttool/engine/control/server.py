@@ -6,10 +6,15 @@ gets one answer before its next line is read, so that its memory is bounded by o
 
     reading -> asked (posted to the reactor) -> answering -> reading
                   | no answer in time: TimedOut goes out, a late answer is dropped
+                  | "later": asked without a deadline, until the answer or until the client leaves
+
+A client that leaves before its answer is noticed by the hang-up of its socket: what was waited for on
+its behalf is told, so that nobody waits for nobody.
 """
 
 import logging
 import os
+import select
 import selectors
 import socket
 import struct
@@ -27,16 +32,14 @@ CONNECTIONS_MAX: Final = 32
 # Seconds the reactor has to answer a command, and a client to finish a line or to read an answer.
 STEP_TIMEOUT: Final = 10.0
 
-Answer = Callable[[Any], None]
-"""Takes the result of a command, or the DsttoolError it failed with; from the reactor, once."""
-Handler = Callable[[dict[str, Any], Answer], None]
-"""Runs on the reactor; calls its Answer, at once or later."""
+Gone = Callable[[], None]
+"""Told on the reactor that nobody waits for an answer any more."""
 
 log = logging.getLogger("dsttool.control")
 
 
 class _Conversation:
-    __slots__ = ("asked", "connection", "deadline", "received", "turn", "unsent")
+    __slots__ = ("asked", "connection", "deadline", "events", "gone", "received", "turn", "unsent")
 
     def __init__(self, connection: socket.socket) -> None:
         self.connection = connection
@@ -45,6 +48,38 @@ class _Conversation:
         self.asked = False
         self.turn = 0
         self.deadline: float | None = None
+        self.gone: Gone | None = None
+        self.events = 0
+
+
+class Answer:
+    """Takes the result of one command, or the DsttoolError it failed with; from the reactor, once."""
+
+    __slots__ = ("_conversation", "_server", "_turn")
+
+    def __init__(self, server: "ControlServer", conversation: _Conversation) -> None:
+        self._server = server
+        self._conversation = conversation
+        self._turn = conversation.turn
+
+    def __call__(self, result: Any) -> None:
+        """Send it, unless the client has left or was told that it took too long."""
+        self._server.answered(self._conversation, self._turn, result)
+
+    def later(self, gone: Gone) -> None:
+        """The answer takes the time it takes. If the client leaves first, `gone` is called instead; once."""
+        self._server.answered(self._conversation, self._turn, _Later(gone))
+
+
+class _Later:
+    __slots__ = ("gone",)
+
+    def __init__(self, gone: Gone) -> None:
+        self.gone = gone
+
+
+Handler = Callable[[dict[str, Any], Answer], None]
+"""Runs on the reactor; calls its Answer, at once or later."""
 
 
 class ControlServer:
@@ -77,6 +112,11 @@ class ControlServer:
             self._thread.join(2)
         self._listener.close()
 
+    def answered(self, conversation: _Conversation, turn: int, result: Any) -> None:
+        """What an Answer was given. From the reactor."""
+        self._answers.append((conversation, turn, result))
+        self._wake()
+
     def _wake(self) -> None:
         try:
             self._wake_in.send(b"\0", socket.MSG_DONTWAIT)
@@ -96,6 +136,7 @@ class ControlServer:
             self._expire(time.monotonic())
         self._deliver()
         for conversation in list(self._conversations.values()):
+            conversation.gone = None  # The reactor has ended, and everything that waited with it.
             self._hang_up(conversation)
         self._selector.close()
         self._wake_in.close()
@@ -127,7 +168,7 @@ class ControlServer:
         connection.setblocking(False)
         conversation = _Conversation(connection)
         self._conversations[connection] = conversation
-        self._selector.register(connection, selectors.EVENT_READ, conversation)
+        self._watch(conversation, selectors.EVENT_READ)
         uid = _peer_uid(connection)
         if uid not in (None, 0, os.geteuid()):
             log.warning("refused user %s on the control socket", uid)
@@ -146,7 +187,7 @@ class ControlServer:
     def _make_room(self, newcomer: _Conversation) -> bool:
         """Hang up on the oldest conversation in which nothing is going on."""
         for conversation in self._conversations.values():
-            if conversation.deadline is None and conversation is not newcomer:
+            if conversation.deadline is None and not conversation.asked and conversation is not newcomer:
                 self._hang_up(conversation)
                 return True
         return False
@@ -158,11 +199,15 @@ class ControlServer:
             return
         except OSError:
             part = b""
-        if not part:
+        if not part and conversation.asked and not _has_hung_up(conversation.connection):
+            self._watch(conversation, 0)  # It has said all it wants to say, and waits.
+        elif not part:
             self._hang_up(conversation)
-            return
-        conversation.received += part
-        self._continue(conversation)
+        else:
+            conversation.received += part
+            if conversation.asked and len(conversation.received) > messages.COMMAND_BYTES_MAX:
+                self._watch(conversation, 0)
+            self._continue(conversation)
 
     def _continue(self, conversation: _Conversation) -> None:
         """Take the next line, and more while they are answered at once."""
@@ -195,17 +240,12 @@ class ControlServer:
         conversation.asked = True
         conversation.turn += 1
         conversation.deadline = time.monotonic() + STEP_TIMEOUT
-        self._selector.unregister(conversation.connection)
         self._post(self._asking(conversation, handler, arguments))
 
     def _asking(
         self, conversation: _Conversation, handler: Handler, arguments: dict[str, Any]
     ) -> Callable[[], None]:
-        turn = conversation.turn
-
-        def answer(result: Any) -> None:
-            self._answers.append((conversation, turn, result))
-            self._wake()
+        answer = Answer(self, conversation)
 
         def ask() -> None:  # On the reactor.
             try:
@@ -221,12 +261,18 @@ class ControlServer:
     def _deliver(self) -> None:
         while self._answers:
             conversation, turn, result = self._answers.popleft()
-            if conversation.asked and conversation.turn == turn:
+            awaited = conversation.asked and conversation.turn == turn
+            if isinstance(result, _Later):
+                if awaited:
+                    conversation.deadline, conversation.gone = None, result.gone
+                else:
+                    self._post(result.gone)
+            elif awaited:
                 self._resume(conversation, result)
 
     def _resume(self, conversation: _Conversation, result: Any) -> None:
         conversation.asked = False
-        self._selector.register(conversation.connection, selectors.EVENT_READ, conversation)
+        conversation.gone = None
         self._answer(conversation, result)
         self._continue(conversation)
 
@@ -248,10 +294,20 @@ class ControlServer:
             return
         conversation.unsent = conversation.unsent[sent:]
         if conversation.unsent:
-            self._selector.modify(conversation.connection, selectors.EVENT_WRITE, conversation)
+            self._watch(conversation, selectors.EVENT_WRITE)
         else:
             conversation.deadline = None
-            self._selector.modify(conversation.connection, selectors.EVENT_READ, conversation)
+            self._watch(conversation, selectors.EVENT_READ)
+
+    def _watch(self, conversation: _Conversation, events: int) -> None:
+        """Wake up for these events of its socket, or for none of them."""
+        before, conversation.events = conversation.events, events
+        if before and not events:
+            self._selector.unregister(conversation.connection)
+        elif events and not before:
+            self._selector.register(conversation.connection, events, conversation)
+        elif events != before:
+            self._selector.modify(conversation.connection, events, conversation)
 
     def _expire(self, now: float) -> None:
         for conversation in list(self._conversations.values()):
@@ -263,12 +319,21 @@ class ControlServer:
                 self._hang_up(conversation)
 
     def _hang_up(self, conversation: _Conversation) -> None:
-        if not conversation.asked:
-            self._selector.unregister(conversation.connection)
+        self._watch(conversation, 0)
+        if conversation.gone is not None:
+            self._post(conversation.gone)
+            conversation.gone = None
         conversation.asked = False
         conversation.unsent = b""
         del self._conversations[conversation.connection]
         conversation.connection.close()
+
+
+def _has_hung_up(connection: socket.socket) -> bool:
+    """Whether the other end is closed; one that will only say no more (`nc -N`) still reads."""
+    poll = select.poll()
+    poll.register(connection, 0)
+    return bool(poll.poll(0))
 
 
 def _peer_uid(connection: socket.socket) -> int | None:

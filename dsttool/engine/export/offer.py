@@ -15,6 +15,7 @@ class Session:
     protocol: str
     in_flight: int
     owner: str | None = None
+    links: int = 1
     offer: "Offer"
     read_only: bool
 
@@ -25,6 +26,7 @@ class Session:
             "owner": self.owner,
             "protocol": self.protocol,
             "access": "read-only" if self.read_only else "read-write",
+            "links": self.links,
             "in_flight": self.in_flight,
         }
 

@@ -8,6 +8,10 @@ meaning within one version. State words are those of the vocabulary:
     member  in_sync, stale, resyncing, rebuilding, suspended, missing, faulty
     link    connecting, handshake, up, down
     export  serving, read_only, waiting (no key authorised yet), failed
+
+A transaction is queued, in_flight, or one of those that have ended without an answer: exhausted (its
+error has gone up, its extent stays locked until the server is known not to run it any more) or frozen
+(on_exhausted=freeze: it is held until the administrator acts).
 """
 
 from typing import Final, TypedDict
@@ -40,6 +44,27 @@ class MemberStatus(TypedDict):
     link: LinkStatus | None
 
 
+class TransactionStatus(TypedDict):
+    """One request's trip over a link. `id` is 0 while the window has not admitted it.
+
+    op, flags: names in capitals. node: "array/member", or the export's device. age_ns: since it began.
+    attempts: times sent. next_resend_ns: until it is sent again; None while the link is down, for then
+    that is when the link is up. budget_left_ns: until it fails; None where no budget runs.
+    """
+
+    id: int
+    op: str
+    flags: list[str]
+    offset: int
+    length: int
+    node: str
+    state: str
+    age_ns: int
+    attempts: int
+    next_resend_ns: int | None
+    budget_left_ns: int | None
+
+
 class JobStatus(TypedDict):
     """Long work in a daemon. `eta_ns` is None until a rate is known."""
 
@@ -52,12 +77,13 @@ class JobStatus(TypedDict):
 
 
 class SessionStatus(TypedDict):
-    """One client of an export."""
+    """One client of an export. `links`: the connections it has now."""
 
     peer: str
     owner: str | None
     protocol: str
     access: str
+    links: int
     in_flight: int
 
 

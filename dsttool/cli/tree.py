@@ -82,6 +82,17 @@ def build() -> click.Command:
             "cp": "dsttool.cli.copy:copy",
             "bench": "dsttool.cli.bench:bench",
             "demo": "dsttool.cli.demo:demo",
+            "key": Tree(
+                "key",
+                {
+                    "generate": "dsttool.cli.key:generate",
+                    "show": "dsttool.cli.key:show",
+                    "authorize": "dsttool.cli.key:authorize",
+                    "revoke": "dsttool.cli.key:revoke",
+                    "list": "dsttool.cli.key:list_keys",
+                },
+                help="Make keys, and say which clients' keys may use this machine's exports.",
+            ),
             "daemon": Tree(
                 "daemon",
                 {"list": "dsttool.cli.daemon:list_daemons", "stop": "dsttool.cli.daemon:stop"},

@@ -42,6 +42,11 @@ def test_every_command_of_this_release_is_there() -> None:
         "cp",
         "bench",
         "demo",
+        "key generate",
+        "key show",
+        "key authorize",
+        "key revoke",
+        "key list",
         "daemon list",
         "daemon stop",
         "logs",
@@ -71,7 +76,8 @@ ENGINE = tuple(
 
 
 @pytest.mark.parametrize(
-    "arguments", [["status", "--json"], ["daemon", "list"], ["version"], ["array", "list"], ["--help"]]
+    "arguments",
+    [["status", "--json"], ["daemon", "list"], ["version"], ["array", "list"], ["key", "list"], ["--help"]],
 )
 def test_commands_that_only_ask_import_nothing_heavy_and_no_engine(arguments: list[str]) -> None:
     code = (

@@ -33,12 +33,12 @@ _MISSING: Final = re.compile(r"Object missing required field `(.*)`")
 
 
 class TomlFile:
-    """The text of one file, for reading it and for errors about it."""
+    """The text of one file, for reading it and for errors about it. `content` if it was read already."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, content: bytes | None = None) -> None:
         self.path = path
         try:
-            self.text = path.read_bytes().decode()
+            self.text = (path.read_bytes() if content is None else content).decode()
         except UnicodeDecodeError as error:
             raise UsageError(f"{_shown(path)} is not UTF-8.", f"Edit {path}.") from error
         except OSError as error:

@@ -1,0 +1,196 @@
+"""`key generate`, `show`, `authorize`, `revoke`, `list`."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from dsttool.cli import render
+from dsttool.cli.settings import Settings, shared
+from dsttool.engine.config import authorized, key_files, keys, paths
+from dsttool.engine.config.authorized import Entry
+from dsttool.engine.control import client
+from dsttool.engine.vocabulary.errors import DsttoolError, NotFound, Unreachable, UsageError
+
+
+@click.command()
+@click.argument("file", required=False)
+@click.option("--shared", "is_shared", is_flag=True, help="One key that both ends have, instead of a pair.")
+@shared()
+def generate(settings: Settings, file: str | None, is_shared: bool) -> None:
+    """Make a key FILE that only its owner can read; without FILE this machine's identity as a client.
+
+    An existing file is never replaced.
+    """
+    if file is None and is_shared:
+        raise UsageError("A shared key needs a file.", "Write: dsttool key generate --shared FILE")
+    path = key_files.client_key_file() if file is None else Path(file)
+    key = keys.generate_shared() if is_shared else keys.generate_private()
+    key_files.create_key(path, key)
+    if settings.json:
+        render.emit_json(settings, {"schema": "dsttool.key/1", **_described(path, key)})
+        return
+    render.say(settings, f"{path} has a new {'shared' if is_shared else 'private'} key.")
+    if isinstance(key, keys.SharedKey):
+        render.say(settings, "Copy it to the other machine by a way that nobody else can read.")
+    else:
+        public = keys.format_public(key.public)
+        render.say(settings, f"Public key: {public}")
+        render.say(settings, f"On the machine with the disks: dsttool key authorize {public}")
+
+
+@click.command()
+@click.argument("file", required=False)
+@shared()
+def show(settings: Settings, file: str | None) -> None:
+    """Show public keys and fingerprints, never a secret: of FILE, or of this machine's identities."""
+    if file is not None:
+        shown = [("file", Path(file))]
+    else:
+        own = (("client", key_files.client_key_file()), ("server", key_files.server_key_file()))
+        shown = [(role, path) for role, path in own if path.exists()]
+    entries = [{"role": role, **_described(path, key_files.load_key(path))} for role, path in shown]
+    if settings.json:
+        render.emit_json(settings, {"schema": "dsttool.keys/1", "keys": entries}, entries)
+        return
+    if not entries and settings.format == "table":
+        render.say(settings, "This machine has no keys yet. Make one with: dsttool key generate")
+        return
+    render.table(
+        settings,
+        ("ROLE", "KIND", "FINGERPRINT", "PUBLIC KEY", "FILE"),
+        [(e["role"], e["kind"], e["fingerprint"], e["public"] or render.UNKNOWN, e["file"]) for e in entries],
+    )
+
+
+@click.command()
+@click.argument("public", metavar="PUBLICKEY")
+@click.option("--export", "exports", multiple=True, metavar="NAME", help="Only this export; may be repeated.")
+@click.option("--read-only", is_flag=True, help="The key may read, and not write.")
+@click.option("--name", default="", help="A name for the key, in lists and for `key revoke`.")
+@shared(waits=True)
+def authorize(settings: Settings, public: str, exports: tuple[str, ...], read_only: bool, name: str) -> None:
+    """Let a client's key use this machine's exports: all of them, or those that are named."""
+    entry = authorized.authorize(keys.parse_public(public), exports=exports, read_only=read_only, name=name)
+    told, failures = _reload(settings)
+    if settings.json:
+        render.emit_json(settings, {"schema": "dsttool.key/1", **_listed(entry), "daemons": told})
+    else:
+        render.say(settings, f"{_called(entry)} may use: {_rights(entry)}.")
+        if not told:
+            render.say(settings, "It holds from the next `dsttool export` on.")
+    _raise_unreachable(failures, "does not know the key yet")
+
+
+@click.command()
+@click.argument("key", metavar="KEY")
+@shared(waits=True)
+def revoke(settings: Settings, key: str) -> None:
+    """Authorise a KEY no more, and cut its links. KEY is a name, a fingerprint or a public key."""
+    entry = authorized.revoke(key)
+    told, failures = _reload(settings)
+    cut = sum(each["cut"] for each in told)
+    if settings.json:
+        answer = {"schema": "dsttool.key/1", **_listed(entry), "cut": cut, "daemons": told}
+        render.emit_json(settings, answer)
+    else:
+        links = (
+            "none of its links was up"
+            if not cut
+            else f"{cut} of its links {'was' if cut == 1 else 'were'} cut"
+        )
+        render.say(settings, f"{_called(entry)} is not authorised any more; {links}.")
+    _raise_unreachable(failures, "may still serve the key")
+
+
+@click.command("list")
+@shared()
+def list_keys(settings: Settings) -> None:
+    """List the keys that may use this machine's exports."""
+    entries = sorted(authorized.load().entries.values(), key=lambda entry: (entry.name, entry.public))
+    listed = [_listed(entry) for entry in entries]
+    if settings.json:
+        render.emit_json(settings, {"schema": "dsttool.keys/1", "keys": listed}, listed)
+        return
+    if not entries and settings.format == "table":
+        render.say(settings, "No key is authorised. Authorise one with: dsttool key authorize PUBLICKEY")
+        return
+    render.table(
+        settings,
+        ("NAME", "FINGERPRINT", "EXPORTS", "PUBLIC KEY"),
+        [
+            (
+                entry.name or render.UNKNOWN,
+                keys.fingerprint(entry.public),
+                _rights(entry),
+                keys.format_public(entry.public),
+            )
+            for entry in entries
+        ],
+    )
+
+
+def _described(path: Path, key: keys.Key) -> dict[str, Any]:
+    """A key file as it may be shown."""
+    if isinstance(key, keys.SharedKey):
+        return {
+            "kind": "shared",
+            "fingerprint": keys.shared_fingerprint(key),
+            "public": None,
+            "file": str(path),
+        }
+    public = key.public
+    return {
+        "kind": "private",
+        "fingerprint": keys.fingerprint(public),
+        "public": keys.format_public(public),
+        "file": str(path),
+    }
+
+
+def _listed(entry: Entry) -> dict[str, Any]:
+    return {
+        "name": entry.name or None,
+        "fingerprint": keys.fingerprint(entry.public),
+        "public": keys.format_public(entry.public),
+        "read_write": sorted(entry.read_write),
+        "read_only": sorted(entry.read_only),
+    }
+
+
+def _called(entry: Entry) -> str:
+    return entry.name or keys.fingerprint(entry.public)
+
+
+def _rights(entry: Entry) -> str:
+    rights = [(name, "read-write") for name in entry.read_write] + [
+        (name, "read-only") for name in entry.read_only
+    ]
+    return ", ".join(
+        f"{'all exports' if name == authorized.EVERY_EXPORT else name} {right}"
+        for name, right in sorted(rights)
+    )
+
+
+def _reload(settings: Settings) -> tuple[list[dict[str, Any]], list[str]]:
+    """Have every daemon of this machine read the keys; what each did, and the names of those that did not."""
+    told: list[dict[str, Any]] = []
+    failures: list[str] = []
+    for path in client.sockets(paths.runtime_dir()):
+        try:
+            with client.Client(path, settings.timeout or client.ANSWER_TIMEOUT) as daemon:
+                told.append({"name": path.stem, "cut": int(daemon.call("keys.reload")["cut"])})
+        except (NotFound, Unreachable):
+            continue  # It has ended, and reads the keys when it starts again.
+        except DsttoolError as error:
+            render.note(settings, str(error))
+            failures.append(path.stem)
+    return told, failures
+
+
+def _raise_unreachable(failures: list[str], meaning: str) -> None:
+    if failures:
+        raise Unreachable(
+            f"The list is changed, but the daemon {failures[0]} {meaning}.",
+            f"Restart it: dsttool daemon stop {failures[0]}",
+        )

@@ -30,7 +30,7 @@ from dsttool.engine.vocabulary.endpoint import Endpoint
 from dsttool.engine.vocabulary.operations import READ, WRITE
 from dsttool.engine.wire import dst_preface, dst_records, nbd
 from dsttool.engine.wire.dst_hello import Hello, Welcome
-from dsttool.engine.wire.dst_messages import REPLY, REQUEST
+from dsttool.engine.wire.dst_messages import FLOOR, REPLY, REQUEST
 
 SIZE = 1 << 30
 ROUNDS = 30
@@ -67,7 +67,7 @@ def timed(work: Callable[[], Any], requests: int) -> float:
     return best / 50 / requests
 
 
-def drop(_buffers: Any, _size: int) -> None:
+def drop(*_output: Any) -> None:
     pass
 
 
@@ -112,17 +112,17 @@ class Bench:
         session = bytes(16)
         hello = Hello(session, 1, "a").pack()
         greeting = dst_preface.client_preface(0, session) + dst_records.header(1, len(hello)) + hello
-        connection.received(memoryview(greeting), 0, len(greeting))
+        connection._channel.received(memoryview(greeting), 0, len(greeting))
         connection.link.send = drop  # type: ignore[method-assign]
         heads = b"".join(
             REQUEST.pack(i + 1, offset, self.size, op, 0, 0) for i, offset in enumerate(self.offsets)
         )
-        body = heads + (self.payload * self.batch if op == WRITE else b"")
-        record = dst_records.header(dst_records.REQUESTS, len(body), self.batch) + body
+        body = FLOOR.pack(1) + heads + (self.payload * self.batch if op == WRITE else b"")
+        record = dst_records.header(dst_records.REQUESTS, 8 + len(body), self.batch) + bytes(8) + body
         view = memoryview(bytearray(record))
 
         def work() -> None:
-            connection.received(view, 0, len(view))
+            connection._channel.received(view, 0, len(view))
             connection.flush()
 
         result = timed(work, self.batch)

@@ -30,7 +30,7 @@ from dsttool.engine.wire import dst_hello, dst_preface, dst_records
 from dsttool.engine.wire.dst_hello import Hello
 from dsttool.engine.wire.dst_records import CROSSOVER
 from support.dst_hall import DstHall
-from support.dst_strangers import SESSION, RawClient, head, record, requests
+from support.dst_strangers import SESSION, RawClient, batch, head, record, requests
 from support.faulty_device import FaultyDevice
 
 SIZE = 1 << 20
@@ -274,7 +274,13 @@ def test_a_batch_is_answered_with_a_status_each(bad: RawClient, house: House) ->
         )
     )
     answers = sorted(bad.answers(5))
-    assert answers == [(10, 0, b""), (11, 0, b"known"), (12, errno.ENOSPC, b""), (13, 0, b""), (14, 0, b"")]
+    assert answers == [
+        (10, 0, b""),
+        (11, 0, b"known"),
+        (12, errno.ENOSPC, b""),
+        (13, 0, bytes(16)),
+        (14, 0, b""),
+    ]
     assert bytes(house.device.bytes[100:104]) == b"data"
     assert house.device.flags[-1] == FUA
 
@@ -365,8 +371,8 @@ BROKEN = {
     "a record too long": struct.pack(">IBBH", 1 << 20, dst_records.REQUESTS, 0, 1),
     "a reserved byte": struct.pack(">IBBH", 8, dst_records.PING, 1, 0) + bytes(8),
     "too many heads": struct.pack(">IBBH", 24, dst_records.REQUESTS, 0, 1025),
-    "no heads": record(dst_records.REQUESTS, b"", 0),
-    "fewer bytes than heads": record(dst_records.REQUESTS, head(READ, 0, 5), 2),
+    "no heads": batch(b"", 0),
+    "fewer bytes than heads": batch(head(READ, 0, 5), 2),
     "a payload too few": requests(head(WRITE, 0, 10), payload=b"123456789"),
     "a payload too many": requests(head(READ, 0, 10), payload=b"1"),
     "a payload nobody announced": record(dst_records.PAYLOAD, bytes(CROSSOVER)),

@@ -124,7 +124,7 @@ def test_a_server_that_answers_only_half_is_an_error_in_time(hall: DstHall, serv
         (dst_preface.server_preface(0, dst_preface.REFUSED_BUSY), "as many connections"),
         (dst_preface.server_preface(1, 0), "another security"),
         (dst_preface.server_preface(0, 0) + b"\xff" * 100, "breaks the DST protocol"),
-        (dst_preface.server_preface(0, 0) + record(dst_records.WELCOME, bytes(76)), "cannot be"),
+        (dst_preface.server_preface(0, 0) + record(dst_records.WELCOME, bytes(84)), "cannot be"),
         (dst_preface.server_preface(0, 0) + record(PONG, bytes(8)), "must not"),
         (dst_preface.server_preface(0, 0) + replies(reply(1)), "must not"),
         (dst_preface.server_preface(0, 0) + record(dst_records.HELLO, bytes(66)), "must not"),

@@ -7,8 +7,8 @@ import pytest
 
 from dsttool.engine.vocabulary import limits
 from dsttool.engine.vocabulary.operations import READ, WRITE
-from dsttool.engine.wire.dst_records import CROSSOVER, PAYLOAD, PING, REQUESTS
-from support.raw_dst import RawDst, head, record
+from dsttool.engine.wire.dst_records import CROSSOVER, PAYLOAD, PING
+from support.raw_dst import RawDst, batch, head, record
 from support.site import Daemon, Site
 
 SIZE = 256 << 20
@@ -27,7 +27,7 @@ def others(site: Site, server: Daemon) -> Iterator[RawDst]:
     with RawDst(site.path("disk.dst")) as client:
         client.connect("disk")
         yield client
-        client.socket.sendall(record(REQUESTS, head(READ, 0, 5, id_=9), 1))
+        client.socket.sendall(batch(head(READ, 0, 5, id_=9), 1))
         assert client.replies() == [(9, 0)]
 
 
@@ -61,7 +61,7 @@ def flood(client: RawDst, message: bytes, at_most: int = 1 << 30) -> str:
 
 def test_a_record_of_reads_beyond_the_window_costs_no_memory(server: Daemon, bad: RawDst) -> None:
     before = memory(server)
-    one = record(REQUESTS, head(READ, 1, 32 * MIB - 1) * 1000, 1000)
+    one = batch(head(READ, 1, 32 * MIB - 1) * 1000, 1000)
 
     assert flood(bad, one) in ("blocked", "closed")
     assert memory(server) - before < limits.CLIENT_BYTES_MAX + limits.REQUEST_MAX + 32 * MIB
@@ -71,7 +71,7 @@ def test_a_record_of_reads_beyond_the_window_costs_no_memory(server: Daemon, bad
 def test_a_client_that_never_reads_its_replies_is_held_back(server: Daemon, bad: RawDst, length: int) -> None:
     before = memory(server)
 
-    assert flood(bad, record(REQUESTS, head(READ, 0, length), 1) * 1000) == "blocked"
+    assert flood(bad, batch(head(READ, 0, length), 1) * 1000) == "blocked"
     assert memory(server) - before < limits.CLIENT_BYTES_MAX + 32 * MIB
 
 
@@ -90,7 +90,7 @@ def test_a_payload_that_nobody_announced_closes_that_connection(bad: RawDst) -> 
 
 def test_announcements_without_payloads_are_bounded(server: Daemon, bad: RawDst) -> None:
     before = memory(server)
-    announced = record(REQUESTS, head(WRITE, 0, CROSSOVER) * 1000, 1000)
+    announced = batch(head(WRITE, 0, CROSSOVER) * 1000, 1000)
 
     assert flood(bad, announced) in ("blocked", "closed")
     assert memory(server) - before < 16 * MIB
@@ -100,7 +100,7 @@ def test_a_whole_window_of_announced_writes_is_taken(bad: RawDst) -> None:
     """Every request the window grants may be one whose payload comes after all the announcements."""
     count = limits.CLIENT_REQUESTS_MAX
     heads = b"".join(head(WRITE, id_ * CROSSOVER, CROSSOVER, id_=id_) for id_ in range(count))
-    bad.socket.sendall(record(REQUESTS, heads, count))
+    bad.socket.sendall(batch(heads, count))
     for _ in range(count):
         bad.socket.sendall(record(PAYLOAD, bytes(CROSSOVER)))
 

@@ -7,7 +7,7 @@ from dsttool.engine.vocabulary import limits
 from dsttool.engine.vocabulary.endpoint import Endpoint
 from dsttool.engine.wire import dst_hello, dst_preface, dst_records
 from dsttool.engine.wire.dst_hello import Hello, Welcome
-from dsttool.engine.wire.dst_messages import REPLY, REQUEST
+from dsttool.engine.wire.dst_messages import FLOOR, REPLY, REQUEST
 from support.dst_hall import DstHall, Export
 
 SESSION = bytes(range(16))
@@ -33,9 +33,14 @@ def record(kind: int, body: bytes, count: int = 0) -> bytes:
     return dst_records.header(kind, len(body), count) + body
 
 
+def batch(body: bytes, count: int, *, floor: int = 0) -> bytes:
+    """A REQUESTS record: what follows the floor, and how many heads it claims."""
+    return record(dst_records.REQUESTS, FLOOR.pack(floor) + body, count)
+
+
 def requests(*heads: bytes, payload: bytes = b"") -> bytes:
     """A batch of requests."""
-    return record(dst_records.REQUESTS, b"".join(heads) + payload, len(heads))
+    return batch(b"".join(heads) + payload, len(heads))
 
 
 def replies(*heads: bytes, payload: bytes = b"") -> bytes:
@@ -244,6 +249,6 @@ def requests_of(talker: Talker, count: int = 1) -> list[tuple[int, int, int, int
         length, kind, _, heads = dst_records.HEADER.unpack(talker.hear(8))
         body = talker.hear(length)
         if kind == dst_records.REQUESTS:
-            for id_, offset, size, op, _, _ in REQUEST.iter_unpack(body[: REQUEST.size * heads]):
+            for id_, offset, size, op, _, _ in REQUEST.iter_unpack(body[FLOOR.size : FLOOR.size + REQUEST.size * heads]):
                 found.append((id_, op, offset, size))
     return found

@@ -7,7 +7,7 @@ from types import TracebackType
 
 from dsttool.engine.wire import dst_preface, dst_records
 from dsttool.engine.wire.dst_hello import Hello, Welcome
-from dsttool.engine.wire.dst_messages import REPLY, REQUEST
+from dsttool.engine.wire.dst_messages import FLOOR, REPLY, REQUEST
 
 
 def head(op: int, offset: int, length: int, *, id_: int = 1) -> bytes:
@@ -18,6 +18,11 @@ def head(op: int, offset: int, length: int, *, id_: int = 1) -> bytes:
 def record(kind: int, body: bytes, count: int = 0) -> bytes:
     """A whole record."""
     return dst_records.header(kind, len(body), count) + body
+
+
+def batch(body: bytes, count: int, *, floor: int = 0) -> bytes:
+    """A REQUESTS record: heads and payloads, and how many heads it claims."""
+    return record(dst_records.REQUESTS, FLOOR.pack(floor) + body, count)
 
 
 class RawDst:

@@ -18,7 +18,7 @@ from dsttool.engine.vocabulary.errors import (
 )
 from dsttool.engine.wire import dst_hello
 from dsttool.engine.wire.dst_hello import Hello, Welcome
-from dsttool.engine.wire.dst_records import GREETING_BYTES_MAX
+from dsttool.engine.wire.dst_records import WELCOME_BYTES_MAX
 
 U16, U32, U64 = st.integers(0, 2**16 - 1), st.integers(0, 2**32 - 1), st.integers(0, 2**64 - 1)
 ID = st.binary(min_size=16, max_size=16)
@@ -35,6 +35,7 @@ HELLOS = st.builds(
     link=U16,
     access=st.sampled_from([dst_hello.READ_WRITE, dst_hello.READ_ONLY]),
     owner=TEXT,
+    takeover=st.booleans(),
 )
 NAMES = ["flush", "fua", "trim", "write_zeroes", "fast_zero", "rotational"]
 WELCOMES = st.builds(
@@ -50,7 +51,8 @@ WELCOMES = st.builds(
     verifier=ID,
     access=st.sampled_from([0, 1]),
     found=st.booleans(),
-    finished=st.lists(st.tuples(U64, U16), max_size=5).map(tuple),
+    term=U64,
+    known=st.lists(st.tuples(U64, U16), max_size=5).map(tuple),
 )
 GOOD = Welcome(bytes(16), 1 << 20, 1, 4096, 1 << 20, frozenset(["flush"]), 64, 1 << 20)
 
@@ -73,8 +75,8 @@ def test_a_hello_is_as_documented() -> None:
 
 
 def test_a_welcome_of_a_whole_window_of_finished_ids_fits_its_record() -> None:
-    full = dataclasses.replace(GOOD, finished=tuple((id_, 0) for id_ in range(limits.CLIENT_REQUESTS_MAX)))
-    assert len(full.pack()) <= GREETING_BYTES_MAX
+    full = dataclasses.replace(GOOD, known=tuple((id_, 0) for id_ in range(limits.ID_WINDOW)))
+    assert len(full.pack()) <= WELCOME_BYTES_MAX
 
 
 @given(HELLOS, st.data())

@@ -14,6 +14,7 @@ from dsttool.engine.wire import dst_records as records
 from dsttool.engine.wire.dst_messages import REPLY, REQUEST
 
 CROSSOVER = records.CROSSOVER
+FLOOR = 77
 
 
 class Asked:
@@ -33,8 +34,10 @@ class Sent:
         self.id, self.request = id_, request
 
 
-def joined(written: tuple[messages.Buffers, int]) -> bytes:
-    buffers, size = written
+def joined(written: list[records.OutRecord]) -> bytes:
+    for _, _, length, body in written:
+        assert sum(len(buffer) for buffer in body) == length
+    buffers, size = records.frame(written)
     data = b"".join(buffers)
     assert len(data) == size
     return data
@@ -54,6 +57,9 @@ def unpacked(data: bytes, kind: int) -> list[tuple[tuple[int, ...], bytes]]:
             taken[index] = (taken[index][0], data[start:end])
             continue
         assert what == kind
+        if kind == records.REQUESTS:
+            assert messages.take_floor(view, start, end) == FLOOR
+            start += messages.FLOOR.size
         heads, position = messages.heads_of(struct, view, count, start, end)
         for fields in heads:
             length = fields[2] if fields[3:4] == (WRITE,) else 0
@@ -83,7 +89,7 @@ def test_requests_come_as_they_were_asked(plan: list[tuple[int, int]]) -> None:
         Sent(id_, Asked(op, id_ * 7, length, memoryview(filled(length, id_)) if op == WRITE else None))
         for id_, (op, length) in enumerate(plan, 1)
     ]
-    taken = unpacked(joined(messages.pack_requests(sent)), records.REQUESTS)
+    taken = unpacked(joined(messages.pack_requests(sent, FLOOR)), records.REQUESTS)
     assert taken == [
         (
             (s.id, s.request.offset, s.request.length, s.request.op, 0, 0),
@@ -122,16 +128,19 @@ def test_a_payload_in_many_views_is_the_same_as_in_one(length: int, cuts: list[i
 
 def test_payloads_are_not_copied() -> None:
     small, large = memoryview(bytearray(100)), memoryview(bytearray(CROSSOVER))
-    buffers, _ = messages.pack_requests(
-        [Sent(1, Asked(WRITE, 0, 100, small)), Sent(2, Asked(WRITE, 0, CROSSOVER, large))]
+    written = messages.pack_requests(
+        [Sent(1, Asked(WRITE, 0, 100, small)), Sent(2, Asked(WRITE, 0, CROSSOVER, large))], FLOOR
     )
+    buffers = [buffer for _, _, _, body in written for buffer in body]
     assert any(buffer is small for buffer in buffers)
     assert any(buffer is large for buffer in buffers)
 
 
 def test_a_batch_is_cut_where_a_body_would_be_too_long() -> None:
     payload = memoryview(bytes(CROSSOVER - 1))
-    data = joined(messages.pack_requests(Sent(n, Asked(WRITE, 0, CROSSOVER - 1, payload)) for n in range(20)))
+    data = joined(
+        messages.pack_requests([Sent(n, Asked(WRITE, 0, CROSSOVER - 1, payload)) for n in range(20)], FLOOR)
+    )
     found, _, _ = records.split(memoryview(data), 0, len(data))
     assert len(found) > 1
     assert len(unpacked(data, records.REQUESTS)) == 20
@@ -139,7 +148,7 @@ def test_a_batch_is_cut_where_a_body_would_be_too_long() -> None:
 
 def test_a_batch_is_cut_where_it_would_have_too_many_heads() -> None:
     count = records.BATCH_COUNT_MAX
-    data = joined(messages.pack_requests(Sent(n, Asked(READ, 0, 1)) for n in range(count + 1)))
+    data = joined(messages.pack_requests([Sent(n, Asked(READ, 0, 1)) for n in range(count + 1)], FLOOR))
     found, _, _ = records.split(memoryview(data), 0, len(data))
     assert [record[1] for record in found] == [count, 1]
 
@@ -147,23 +156,35 @@ def test_a_batch_is_cut_where_it_would_have_too_many_heads() -> None:
 def test_an_announced_payload_comes_before_the_next_batch() -> None:
     large = Sent(1, Asked(WRITE, 0, CROSSOVER, memoryview(bytes(CROSSOVER))))
     rest = [Sent(n, Asked(READ, 0, 1)) for n in range(2, records.BATCH_COUNT_MAX + 2)]
-    data = joined(messages.pack_requests([large, *rest]))
+    data = joined(messages.pack_requests([large, *rest], FLOOR))
     found, _, _ = records.split(memoryview(data), 0, len(data))
     assert [record[0] for record in found] == [records.REQUESTS, records.PAYLOAD, records.REQUESTS]
 
 
 def test_flags_of_our_own_never_leave() -> None:
-    data = joined(messages.pack_requests([Sent(1, Asked(READ, 0, 1, flags=FAIL_FAST | FUA))]))
+    data = joined(messages.pack_requests([Sent(1, Asked(READ, 0, 1, flags=FAIL_FAST | FUA))], FLOOR))
     (fields, _), *_ = unpacked(data, records.REQUESTS)
     assert fields[4] == FUA
 
 
 def test_nothing_to_send_is_nothing() -> None:
-    assert messages.pack_requests([]) == ([], 0)
-    assert messages.pack_replies([]) == ([], 0)
+    assert messages.pack_requests([], FLOOR) == []
+    assert messages.pack_replies([]) == []
 
 
 @pytest.mark.parametrize(("count", "size"), [(0, 0), (0, 24), (1, 23), (2, 47), (1024, 24)])
 def test_a_batch_shorter_than_its_heads_or_without_any_is_a_protocol_error(count: int, size: int) -> None:
     with pytest.raises(ProtocolError, match="shorter"):
         messages.heads_of(REQUEST, memoryview(bytes(100)), count, 8, 8 + size)
+
+
+def test_a_finished_flush_brings_its_verifier_and_a_failed_one_does_not() -> None:
+    done, failed = Asked(FLUSH, 0, 0, b"v" * 16, cookie=1), Asked(FLUSH, 0, 0, cookie=2)
+    failed.error = 5
+    taken = unpacked(joined(messages.pack_replies([done, failed])), records.REPLIES)
+    assert taken == [((1, 0, 0, 16), b"v" * 16), ((2, 5, 0, 0), b"")]
+
+
+def test_a_batch_too_short_for_its_floor_is_a_protocol_error() -> None:
+    with pytest.raises(ProtocolError, match="floor"):
+        messages.take_floor(memoryview(bytes(20)), 8, 15)

@@ -10,7 +10,7 @@ from dsttool.engine.wire import dst_records as records
 
 LONGEST = {
     records.HELLO: records.GREETING_BYTES_MAX,
-    records.WELCOME: records.GREETING_BYTES_MAX,
+    records.WELCOME: records.WELCOME_BYTES_MAX,
     records.REFUSAL: records.GREETING_BYTES_MAX,
     records.NOTICE: records.GREETING_BYTES_MAX,
     records.REQUESTS: records.BATCH_BYTES_MAX,

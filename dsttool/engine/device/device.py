@@ -41,7 +41,8 @@ class Device(ABC):
       sink exactly once, on the reactor's thread, possibly before `submit` returns.
     * The submitter has checked range, alignment, permission and length of each request.
     * Overlapping writes, trims and zeroes take effect in the order of their submission.
-    * A flush covers every write acked before it was submitted.
+    * A flush covers every write acked before it was submitted, if both were answered under the same
+      verifier; it brings that verifier (16 bytes) in its data.
     """
 
     capabilities: Capabilities
@@ -59,6 +60,14 @@ class Device(ABC):
     failure: DsttoolError | None = None
     # Called each time the link has come up.
     on_up: Callable[[], None] | None = None
+    # Called once, when `failure` has been set.
+    on_failure: Callable[[], None] | None = None
+    # 16 bytes that change whenever acked writes that were not flushed may have been lost. Whoever is told
+    # of a write's end reads here under what it was acked.
+    verifier: bytes = bytes(16)
+    # Called when the verifier has changed: after the last answer under the old one, before the first under
+    # the new one, and before `on_up`.
+    on_verifier: Callable[[], None] | None = None
 
     @abstractmethod
     def submit(self, batch: list[Request]) -> None:

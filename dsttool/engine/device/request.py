@@ -20,7 +20,8 @@ class Request:
 
     op, flags: vocabulary.operations; offset, length: bytes on the device it is submitted to.
     data: a write's payload (one view of length bytes) on the way down; on the way up what a read brought, as
-    one view or as a list of views in order. Views keep their pooled segment alive.
+    one view or as a list of views in order, and for a flush the verifier under which it was done (16 bytes).
+    Views keep their pooled segment alive.
     error: 0 or a positive errno, valid once finished.
     cookie: the submitter's own; sink: gets the list of finished requests it is in.
     parent, pending: for layers that split a request.

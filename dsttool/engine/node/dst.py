@@ -30,10 +30,10 @@ from dsttool.engine.transaction.table import InFlightTable, Transaction
 from dsttool.engine.vocabulary import limits
 from dsttool.engine.vocabulary.endpoint import Endpoint
 from dsttool.engine.vocabulary.errors import Conflict, DsttoolError, ProtocolError
-from dsttool.engine.vocabulary.operations import FAIL_FAST, READ, TRIM, WRITE, WRITE_ZEROES
+from dsttool.engine.vocabulary.operations import FAIL_FAST, FLUSH, READ, TRIM, WRITE, WRITE_ZEROES
 from dsttool.engine.wire import dst_hello
 from dsttool.engine.wire.dst_hello import Hello, Welcome
-from dsttool.engine.wire.dst_messages import REPLY, heads_of, pack_requests
+from dsttool.engine.wire.dst_messages import REPLY, VERIFIER_BYTES, heads_of, pack_requests
 from dsttool.engine.wire.dst_records import BATCH_COUNT_MAX, CROSSOVER
 
 LOG = logging.getLogger(__name__)
@@ -196,7 +196,7 @@ class DstNode(Device):
         if self.up:
             for transaction in transactions:
                 transaction.attempts += 1
-            self._link.send(*pack_requests(transactions))
+            self._link.send(pack_requests(transactions, self._table.floor))
 
     # -- LinkOwner -------------------------------------------------------------------------------------
 
@@ -310,6 +310,8 @@ class DstNode(Device):
                     broken = True
                     break
                 request.data = view[position : position + length]
+            elif request.op == FLUSH and length == VERIFIER_BYTES:
+                request.data = bytes(view[position : position + length])
             position += length
             finished.append(request)
         if finished:

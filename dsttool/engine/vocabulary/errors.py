@@ -8,6 +8,7 @@ DsttoolError            1  failed
 +- Unsafe               6  refused as unsafe, or declined
 +- TimedOut             7  timed out
 +- Conflict             8  state conflict
+|  +- Fenced           8  another writer has taken over
 +- ProtocolError        1  a peer broke the protocol
 """
 
@@ -77,6 +78,10 @@ class Conflict(DsttoolError):
     """The object is in a state that does not allow this."""
 
     exit_code = 8
+
+
+class Fenced(Conflict):
+    """Another writer has taken over: what this one still holds is never sent again."""
 
 
 class ProtocolError(DsttoolError):

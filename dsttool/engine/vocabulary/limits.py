@@ -36,6 +36,12 @@ LIST_BYTES_MAX: Final = MIB
 NBD_WINDOW: Final = 128
 NBD_WINDOW_BYTES: Final = 2 * REQUEST_MAX
 
+# Ids of one session that may be between the lowest unanswered one and the highest: what a server remembers
+# of finished changes is bounded by it (DST/2). A slow request among fast ones holds this many at most.
+ID_WINDOW: Final = 1 << 16
+# A writer that is silent so long may be displaced by another owner (protocol.md, owners and terms).
+GRANT_NS: Final = 60 * SECOND
+
 # System calls take at most this many buffers (UIO_MAXIOV); more is EMSGSIZE.
 IOVECS_MAX: Final = 1024
 # Bytes one connection may bring in per turn of the reactor, so that others get their turn.

@@ -10,17 +10,22 @@
      58  u16  link index                         40  u32  window in requests
      60  u8   access wanted: 0 read-write,       44  u64  window in bytes
               1 read-only                        52  16s  durability verifier
-     61  u8   reserved, 0                        68  u8   access granted
-     62  u16  length of the export's name        69  u8   1 if the session was found
-     64  u16  length of the owner                70  u16  reserved, 0
-     66  ..   export name, owner (UTF-8)         72  u32  count of finished ids at or above the floor
-                                                 76  ..   finished: u64 id, u16 status, u16 reserved
+     61  u8   1 to take over from another        68  u8   access granted
+              owner                              69  u8   1 if the session was found
+     62  u16  length of the export's name        70  u16  reserved, 0
+     64  u16  length of the owner                72  u64  writer term, 0 if read-only
+     66  ..   export name, owner (UTF-8)         80  u32  count of known ids
+                                                 84  ..   known: u64 id, u16 status, u16 reserved
 
     refusal, notice
       0  u16  code
       2  ..   reason (UTF-8)
 
-Strings are UTF-8 and as long as their fields say; nothing follows them.
+Known ids are changes (WRITE, TRIM, WRITE_ZEROES) of the session: those that are finished, at or above the
+floor, with their status; and all that still run, with status RUNNING. What a client has sent and does not
+find here was never begun, and will not be unless it sends it again.
+
+A term of 0 asks for one: a new session. Strings are UTF-8 and as long as their fields say; nothing follows.
 """
 
 from dataclasses import dataclass
@@ -31,6 +36,7 @@ from dsttool.engine.vocabulary import limits
 from dsttool.engine.vocabulary.errors import (
     Conflict,
     DsttoolError,
+    Fenced,
     Forbidden,
     NotFound,
     ProtocolError,
@@ -38,12 +44,14 @@ from dsttool.engine.vocabulary.errors import (
 )
 
 _HELLO: Final = Struct(">16sQQQ16sHHBBHH")
-_WELCOME: Final = Struct(">16sQIIIIIQ16sBBHI")
-_FINISHED: Final = Struct(">QHH")
+_WELCOME: Final = Struct(">16sQIIIIIQ16sBBHQI")
+_KNOWN: Final = Struct(">QHH")
 _CODE: Final = Struct(">H")
 
 READ_WRITE: Final = 0
 READ_ONLY: Final = 1
+# The status of a known id that has not finished.
+RUNNING: Final = 0xFFFF
 
 # Bits of the welcome's capabilities.
 _BITS: Final = {"flush": 1, "fua": 2, "trim": 4, "write_zeroes": 8, "fast_zero": 16, "rotational": 32}
@@ -53,12 +61,24 @@ REFUSED_ACCESS: Final = 2
 REFUSED_PROTOCOL: Final = 3
 GOING_AWAY: Final = 4
 REPLACED: Final = 5
+# Another writer has taken over, or a newer session of the same owner has.
+FENCED: Final = 6
+# Another owner writes, or did a moment ago.
+BUSY: Final = 7
+# From a client: its session ends, everything it sent is answered.
+GOODBYE: Final = 8
+# This client may not come in at all: its key or its address is not authorised.
+REFUSED_KEY: Final = 9
 _ERRORS: Final[dict[int, tuple[type[DsttoolError], str]]] = {
     REFUSED_EXPORT: (NotFound, "List the exports with 'dsttool status' on that machine."),
     REFUSED_ACCESS: (Forbidden, "Ask for read-only access, or have the export made writable."),
     REFUSED_PROTOCOL: (ProtocolError, "Use the same dsttool on both sides."),
     GOING_AWAY: (Unreachable, "Wait until it is back."),
     REPLACED: (Conflict, "The session goes on over another link."),
+    FENCED: (Fenced, "Only one may write at a time: stop the other one, then start this one again."),
+    BUSY: (Conflict, "Stop the other one, wait a minute if it has died, or take over with --takeover."),
+    GOODBYE: (Conflict, "The session has ended."),
+    REFUSED_KEY: (Forbidden, "Have this machine's key authorised there: dsttool key show, key authorize."),
 }
 
 
@@ -76,6 +96,7 @@ class Hello:
     link: int = 0
     access: int = READ_WRITE
     owner: str = ""
+    takeover: bool = False
 
     def pack(self) -> bytes:
         """The body of a HELLO record."""
@@ -89,7 +110,7 @@ class Hello:
             self.slot,
             self.link,
             self.access,
-            0,
+            self.takeover,
             len(export),
             len(owner),
         )
@@ -100,14 +121,16 @@ class Hello:
         """Read a HELLO record's body. Raises ProtocolError."""
         if len(body) < _HELLO.size:
             raise ProtocolError("A hello is too short.")
-        session, epoch, floor, term, array, slot, link, access, _, named, owned = _HELLO.unpack_from(body)
+        session, epoch, floor, term, array, slot, link, access, takeover, named, owned = _HELLO.unpack_from(
+            body
+        )
         texts = body[_HELLO.size :]
         if len(texts) != named + owned or max(named, owned) > limits.NAME_BYTES_MAX:
             raise ProtocolError("A hello's strings have the wrong lengths.")
         if access not in (READ_WRITE, READ_ONLY):
             raise ProtocolError("A hello wants an access that is not defined.")
         export, owner = _text(texts[:named]), _text(texts[named:])
-        return cls(session, epoch, export, floor, term, array, slot, link, access, owner)
+        return cls(session, epoch, export, floor, term, array, slot, link, access, owner, bool(takeover))
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +148,8 @@ class Welcome:
     verifier: bytes = bytes(16)
     access: int = READ_WRITE
     found: bool = False
-    finished: tuple[tuple[int, int], ...] = ()
+    term: int = 0
+    known: tuple[tuple[int, int], ...] = ()
 
     def pack(self) -> bytes:
         """The body of a WELCOME record."""
@@ -143,9 +167,10 @@ class Welcome:
             self.access,
             self.found,
             0,
-            len(self.finished),
+            self.term,
+            len(self.known),
         )
-        return fixed + b"".join(_FINISHED.pack(id_, status, 0) for id_, status in self.finished)
+        return fixed + b"".join(_KNOWN.pack(id_, status, 0) for id_, status in self.known)
 
     @classmethod
     def parse(cls, body: bytes) -> "Welcome":
@@ -165,17 +190,18 @@ class Welcome:
             access,
             found,
             _,
+            term,
             count,
         ) = _WELCOME.unpack_from(body)
         rest = body[_WELCOME.size :]
-        if len(rest) != count * _FINISHED.size:
-            raise ProtocolError("A welcome's list of finished ids has the wrong length.")
+        if len(rest) != count * _KNOWN.size:
+            raise ProtocolError("A welcome's list of known ids has the wrong length.")
         if not (0 < size < 1 << 63 and block_min.bit_count() == 1 and window > 0 and window_bytes > 0):
             raise ProtocolError("A welcome has a size, block size or window that cannot be.")
         if not max(block_min, 4096) <= payload_max <= limits.REQUEST_MAX or access not in (0, 1):
             raise ProtocolError("A welcome has a maximum request or an access that cannot be.")
         names = frozenset(name for name, bit in _BITS.items() if bits & bit)
-        finished = tuple((id_, status) for id_, status, _ in iter_unpack(_FINISHED.format, rest))
+        known = tuple((id_, status) for id_, status, _ in iter_unpack(_KNOWN.format, rest))
         return cls(
             export_id,
             size,
@@ -188,7 +214,8 @@ class Welcome:
             verifier,
             access,
             bool(found),
-            finished,
+            term,
+            known,
         )
 
 

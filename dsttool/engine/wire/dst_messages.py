@@ -8,7 +8,9 @@
      21  u8   flags (NBD's bits)
      22  u16  reserved, 0
 
-A WRITE is followed by its payload; a reply to READ by what was read. Sizes in bytes.
+A REQUESTS body begins with a u64: the floor, the lowest id that the client waits for. Ids below it, or
+at or above it plus limits.ID_WINDOW, are never executed. A WRITE is followed by its payload; a reply to
+READ by what was read, a reply to FLUSH by the verifier (16 bytes) if it succeeded. Sizes in bytes.
 """
 
 from collections.abc import Iterable, Iterator
@@ -16,7 +18,7 @@ from struct import Struct
 from typing import Any, Final
 
 from dsttool.engine.vocabulary.errors import ProtocolError
-from dsttool.engine.vocabulary.operations import READ, WIRE_FLAGS, WRITE
+from dsttool.engine.vocabulary.operations import FLUSH, READ, WIRE_FLAGS, WRITE
 from dsttool.engine.wire.dst_records import (
     BATCH_BYTES_MAX,
     BATCH_COUNT_MAX,
@@ -24,73 +26,70 @@ from dsttool.engine.wire.dst_records import (
     PAYLOAD,
     REPLIES,
     REQUESTS,
-    header,
+    Buffers,
+    OutRecord,
 )
 
 REQUEST: Final = Struct(">QQIBBH")
 REPLY: Final = Struct(">QHHI")
-
-Buffers = list[bytes | bytearray | memoryview]
-RECORD_HEADER: Final = 8
+FLOOR: Final = Struct(">Q")
+VERIFIER_BYTES: Final = 16
 
 
 class BatchWriter:
-    """Writes heads and payloads as records, within the bounds of dst_records.
+    """Writes heads and payloads as records, within the bounds of dst_records. Payloads are not copied.
 
-    `finish` gives the buffers to send, in order, and their size together. Payloads are not copied.
+    prefix: what each batch body begins with, before its heads.
     """
 
-    __slots__ = ("_heads", "_inline", "_kind", "_large", "_room", "_size", "buffers")
+    __slots__ = ("_heads", "_inline", "_kind", "_large", "_prefix", "_room", "records")
 
-    def __init__(self, kind: int) -> None:
+    def __init__(self, kind: int, prefix: bytes = b"") -> None:
         self._kind = kind
-        self._size = 0
-        self.buffers: Buffers = []
+        self._prefix = prefix
+        self.records: list[OutRecord] = []
         self._clear()
 
     def _clear(self) -> None:
-        self._heads: list[bytes] = []
+        self._heads: list[bytes] = [self._prefix]
         self._inline: Buffers = []
-        self._large: Buffers = []
-        self._room = BATCH_BYTES_MAX
+        self._large: list[OutRecord] = []
+        self._room = BATCH_BYTES_MAX - len(self._prefix)
 
     def add(self, head: bytes, payload: Any, length: int) -> None:
         """Add one head and its payload: one buffer or a list of them, `length` bytes together."""
         needed = len(head) + length if length < CROSSOVER else len(head)
-        if needed > self._room or len(self._heads) == BATCH_COUNT_MAX:
+        if needed > self._room or len(self._heads) > BATCH_COUNT_MAX:
             self._emit()
         self._room -= needed
         self._heads.append(head)
         if length:
-            target = self._inline
             if length >= CROSSOVER:
-                target = self._large
-                target.append(header(PAYLOAD, length))
-                self._size += RECORD_HEADER + length
-            if type(payload) is list:
-                target += payload
+                buffers = payload if type(payload) is list else [payload]
+                self._large.append((PAYLOAD, 0, length, buffers))
+            elif type(payload) is list:
+                self._inline += payload
             else:
-                target.append(payload)
+                self._inline.append(payload)
 
     def _emit(self) -> None:
-        body = BATCH_BYTES_MAX - self._room
-        self.buffers.append(header(self._kind, body, len(self._heads)))
-        self.buffers.append(b"".join(self._heads))
-        self.buffers += self._inline
-        self.buffers += self._large
-        self._size += RECORD_HEADER + body
+        count = len(self._heads) - 1
+        self.records.append(
+            (self._kind, count, BATCH_BYTES_MAX - self._room, [b"".join(self._heads), *self._inline])
+        )
+        self.records += self._large
         self._clear()
 
-    def finish(self) -> tuple[Buffers, int]:
-        """All of it."""
-        if self._heads:
+    def finish(self) -> list[OutRecord]:
+        """All records, in the order in which they must be sent."""
+        if len(self._heads) > 1:
             self._emit()
-        return self.buffers, self._size
+        return self.records
 
 
-def pack_requests(transactions: Iterable[Any]) -> tuple[Buffers, int]:
-    """Records for transactions (`.id`, `.request`), and their size."""
-    batch = BatchWriter(REQUESTS)
+def pack_requests(transactions: Iterable[Any], floor: int) -> list[OutRecord]:
+    """Records for transactions (`.id`, `.request`)."""
+    batch = BatchWriter(REQUESTS, FLOOR.pack(floor))
     pack, add = REQUEST.pack, batch.add
     for transaction in transactions:
         request = transaction.request
@@ -103,16 +102,32 @@ def pack_requests(transactions: Iterable[Any]) -> tuple[Buffers, int]:
     return batch.finish()
 
 
-def pack_replies(requests: Iterable[Any]) -> tuple[Buffers, int]:
-    """Records for finished requests (`.cookie` is the id), and their size."""
+def pack_replies(requests: Iterable[Any]) -> list[OutRecord]:
+    """Records for finished requests (`.cookie` is the id)."""
     batch = BatchWriter(REPLIES)
     pack, add = REPLY.pack, batch.add
     for request in requests:
-        if request.op == READ and not request.error:
-            add(pack(request.cookie, 0, 0, request.length), request.data, request.length)
-        else:
+        if request.error:
             add(pack(request.cookie, request.error, 0, 0), None, 0)
+        elif request.op == READ:
+            add(pack(request.cookie, 0, 0, request.length), request.data, request.length)
+        elif request.op == FLUSH:
+            add(
+                pack(request.cookie, 0, 0, VERIFIER_BYTES),
+                request.data or bytes(VERIFIER_BYTES),
+                VERIFIER_BYTES,
+            )
+        else:
+            add(pack(request.cookie, 0, 0, 0), None, 0)
     return batch.finish()
+
+
+def take_floor(view: memoryview, start: int, end: int) -> int:
+    """The floor that a REQUESTS body begins with; its heads begin FLOOR.size later. Raises ProtocolError."""
+    if end - start < FLOOR.size:
+        raise ProtocolError("A batch of requests is too short for its floor.")
+    floor: int = FLOOR.unpack_from(view, start)[0]
+    return floor
 
 
 def heads_of(

@@ -12,7 +12,7 @@ from dsttool.engine.vocabulary.errors import DsttoolError, Forbidden, NotFound, 
 from dsttool.engine.wire.nbd_client import ClientHandshake, Mode
 
 GREETING = b"NBDMAGICIHAVEOPT\0\3"
-ABORT, EXPORT_NAME, LIST, INFO, GO = 2, 1, 3, 6, 7
+ABORT, EXPORT_NAME, LIST, INFO, GO, STRUCTURED_REPLY = 2, 1, 3, 6, 7, 8
 ACK, SERVER, REP_INFO = 1, 2, 3
 ERROR = 0x80000000
 ABORTED = b"IHAVEOPT" + struct.pack(">II", ABORT, 0)
@@ -39,14 +39,35 @@ def asked(number: int, name: bytes) -> bytes:
 def greeted(mode: Mode = "go", name: str = "disk") -> ClientHandshake:
     handshake = ClientHandshake(name, mode)
     assert handshake.receive(GREETING)
+    if mode == "go":
+        assert handshake.receive(reply(STRUCTURED_REPLY, ERROR + 1))
     return handshake
 
 
 # -- go
 
 
-def test_go_asks_for_the_export_with_name_description_and_block_sizes() -> None:
-    assert ClientHandshake("disk").receive(GREETING) == b"\0\0\0\3" + asked(GO, b"disk")
+OFFERED = b"IHAVEOPT" + struct.pack(">II", STRUCTURED_REPLY, 0)
+
+
+def test_go_asks_for_structured_replies_first() -> None:
+    assert ClientHandshake("disk").receive(GREETING) == b"\0\0\0\3" + OFFERED
+
+
+@pytest.mark.parametrize("answer", [ACK, ERROR + 1, ERROR + 2, ERROR + 3, ERROR + 77])
+def test_go_asks_for_the_export_with_name_description_and_block_sizes(answer: int) -> None:
+    handshake = ClientHandshake("disk")
+    handshake.receive(GREETING)
+    assert handshake.receive(reply(STRUCTURED_REPLY, answer)) == asked(GO, b"disk")
+    assert handshake.structured == (answer == ACK)
+
+
+@pytest.mark.parametrize(("answer", "data"), [(ACK, b"x"), (SERVER, b""), (REP_INFO, b""), (77, b"")])
+def test_another_answer_to_the_offer_of_structured_replies_is_an_error(answer: int, data: bytes) -> None:
+    handshake = ClientHandshake("disk")
+    handshake.receive(GREETING)
+    assert handshake.receive(reply(STRUCTURED_REPLY, answer, data)) == b""
+    assert isinstance(handshake.error, ProtocolError)
 
 
 def test_go_learns_everything_the_server_tells() -> None:
@@ -305,6 +326,7 @@ def test_a_connection_closed_after_an_error_keeps_that_error() -> None:
 
 SESSION = (
     GREETING
+    + reply(STRUCTURED_REPLY, ACK)
     + reply(GO, REP_INFO, b"\0\2about")
     + reply(GO, REP_INFO, export())
     + reply(GO, REP_INFO, blocks(1, 4096, 1 << 20))

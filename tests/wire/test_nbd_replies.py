@@ -1,4 +1,4 @@
-"""Packing of requests and parsing of simple replies, with bytes as the NBD specification has them."""
+"""Packing of requests and parsing of replies, with bytes as the NBD specification has them."""
 
 import struct
 from dataclasses import dataclass
@@ -9,13 +9,16 @@ from hypothesis import strategies as st
 
 from dsttool.engine.vocabulary.errors import ProtocolError
 from dsttool.engine.vocabulary.operations import FLUSH, FUA, READ, WRITE
-from dsttool.engine.wire.nbd_client import pack_request, parse_replies
+from dsttool.engine.wire.nbd_client import pack_request
+from dsttool.engine.wire.nbd_replies import ReplyParser
 
 
 @dataclass
 class Asked:
     op: int
     length: int
+    offset: int = 0
+    attempts: int = 1
 
     @property
     def request(self) -> "Asked":
@@ -26,8 +29,15 @@ def reply(cookie: int, error: int = 0, payload: bytes = b"") -> bytes:
     return struct.pack(">IIQ", 0x67446698, error, cookie) + payload
 
 
+def simple(in_flight: dict[int, Asked]) -> ReplyParser[Asked]:
+    return ReplyParser(in_flight, structured=False, allocate=lambda size: memoryview(bytearray(size)))
+
+
 def parse(data: bytes, in_flight: dict[int, Asked]) -> tuple[list[tuple[Asked, int, bytes | None]], int, int]:
-    answered, at, need = parse_replies(memoryview(data), 0, len(data), in_flight)
+    parser = simple(in_flight)
+    answered, at, need = parser.parse(memoryview(data), 0, len(data))
+    if parser.error is not None:
+        raise parser.error
     return (
         [(asked, error, None if view is None else bytes(view)) for asked, error, view in answered],
         at,
@@ -72,7 +82,7 @@ def test_an_incomplete_header_stays() -> None:
 def test_parsing_starts_and_ends_where_it_is_told() -> None:
     data = memoryview(b"junk" + reply(1, 0, b"ab") + reply(2))
     in_flight = {1: Asked(READ, 2), 2: Asked(WRITE, 1)}
-    answered, at, _ = parse_replies(data, 4, 22, in_flight)
+    answered, at, _ = simple(in_flight).parse(data, 4, 22)
     assert len(answered) == 1
     assert at == 22
     payload = answered[0][2]
@@ -108,10 +118,11 @@ def test_replies_in_pieces_are_the_replies_in_one(
         for cookie, (op, length, fine) in enumerate(asked)
     )
     found = []
+    parser = simple(in_flight)
     start = end = 0
     while end < len(stream):
         end = data.draw(st.integers(end + 1, len(stream)))
-        answered, start, need = parse_replies(memoryview(stream), start, end, in_flight)
+        answered, start, need = parser.parse(memoryview(stream), start, end)
         assert end - start < need
         found += [(error == 0, None if view is None else len(view)) for _, error, view in answered]
     assert start == len(stream)
@@ -122,10 +133,36 @@ def test_replies_in_pieces_are_the_replies_in_one(
 @given(st.binary(max_size=200))
 def test_garbage_is_a_protocol_error_or_nothing(data: bytes) -> None:
     in_flight = {1: Asked(READ, 1 << 20)}
-    try:
-        answered, at, need = parse_replies(memoryview(data), 0, len(data), in_flight)
-    except ProtocolError:
-        return
+    answered, at, need = simple(in_flight).parse(memoryview(data), 0, len(data))
     assert len(answered) <= 1
     assert at <= len(data)
     assert need <= 16 + (1 << 20)
+
+
+def test_what_was_answered_before_the_server_broke_the_protocol_counts() -> None:
+    one = Asked(WRITE, 1)
+    parser = simple({1: one})
+    answered, _, _ = parser.parse(memoryview(reply(1) + reply(9)), 0, 32)
+    assert answered == [(one, 0, None)]
+    assert "was not asked" in str(parser.error)
+
+
+def test_an_answer_to_what_was_not_sent_yet_breaks_the_protocol() -> None:
+    with pytest.raises(ProtocolError, match="was not asked"):
+        parse(reply(1), {1: Asked(WRITE, 1, attempts=0)})
+
+
+def test_an_answer_that_comes_late_is_told_apart() -> None:
+    late, awaited = Asked(READ, 4), Asked(WRITE, 1)
+    parser = simple({2: awaited})
+    parser.late[1] = late
+    answered, at, _ = parser.parse(memoryview(reply(1, 0, b"late") + reply(2)), 0, 36)
+    assert answered == [(awaited, 0, None)]
+    assert at == 36
+    assert parser.ended == [late]
+    assert parser.late == {}
+
+
+def test_structured_replies_that_were_not_agreed_on_break_the_protocol() -> None:
+    with pytest.raises(ProtocolError, match="magic"):
+        parse(bytes.fromhex("668e33ef 0001 0000 0000000000000001 00000000"), {1: Asked(WRITE, 1)})

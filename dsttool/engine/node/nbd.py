@@ -25,11 +25,12 @@ from dsttool.engine.transaction.policy import SINGLE_COPY, Policy
 from dsttool.engine.transaction.table import InFlightTable, Transaction
 from dsttool.engine.transport.link import Bytes, Link
 from dsttool.engine.vocabulary.endpoint import Endpoint
-from dsttool.engine.vocabulary.errors import DsttoolError, ProtocolError, Unreachable
+from dsttool.engine.vocabulary.errors import DsttoolError, Unreachable
 from dsttool.engine.vocabulary.limits import NBD_WINDOW, NBD_WINDOW_BYTES
 from dsttool.engine.vocabulary.operations import DISCONNECT, FAIL_FAST, FLUSH, READ, TRIM, WRITE, WRITE_ZEROES
 from dsttool.engine.wire.nbd import REQUEST, REQUEST_MAGIC, ExportInfo
-from dsttool.engine.wire.nbd_client import ClientHandshake, pack_request, parse_replies
+from dsttool.engine.wire.nbd_client import ClientHandshake, pack_request
+from dsttool.engine.wire.nbd_replies import ReplyParser
 
 LOG = logging.getLogger(__name__)
 
@@ -103,6 +104,11 @@ class NbdNode(Device):
             self._dialect = Dialect(info)
             self.identity = _identity(self._endpoint, info)
             self._link = introduction.link
+            self._parser = ReplyParser(
+                self._table.in_flight,
+                structured=introduction.handshake.structured,
+                allocate=self._reactor.pool.take,
+            )
             self.up = True
             self.rtt_ns = introduction.rtt_ns
             self._connects += 1
@@ -172,25 +178,23 @@ class NbdNode(Device):
         """See Receiver."""
         if self._introduction is not None:
             return self._introduction.received(view, head, tail)
-        table = self._table
-        try:
-            answers, head, need = parse_replies(view, head, tail, table.in_flight)
-        except ProtocolError as error:
-            self._lose(error.what.rstrip("."))
-            return tail, 0, False
+        answers, head, need = self._parser.parse(view, head, tail)
         pinned = False
         finished: list[Request] = []
-        for request, failure, payload in answers:
+        for transaction, failure, payload in answers:
+            request = transaction.request
             request.error = failure
             if payload is not None:
                 request.data = payload
                 pinned = True
             finished.append(request)
-        self._send(table.settle(finished))
+        self._send(self._table.settle(finished))
         if self._split:
             finished = self._gather(finished)
         if finished:
             self._complete(finished)
+        if self._parser.error is not None:
+            self._lose(self._parser.error.what.rstrip("."))
         return head, need, pinned
 
     def _gather(self, answered: list[Request]) -> list[Request]:

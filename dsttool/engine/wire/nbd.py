@@ -82,13 +82,28 @@ BLOCK_PREFERRED_MIN: Final = 512
 PAYLOAD_UNLIMITED: Final = 0xFFFFFFFF
 SIZE_MAX: Final = (1 << 63) - 1  # offsets are signed in every operating system
 
-# -- Transmission ("Request message", "Simple reply message")
+# -- Transmission ("Request message", "Simple reply message", "Structured reply message")
 
 REQUEST_MAGIC: Final = 0x25609513
 SIMPLE_REPLY_MAGIC: Final = 0x67446698
+STRUCTURED_REPLY_MAGIC: Final = 0x668E33EF
 
 REQUEST: Final = Struct(">IHHQQI")  # magic, command flags, type, cookie, offset, length
 SIMPLE_REPLY: Final = Struct(">IIQ")  # magic, error, cookie
+STRUCTURED_REPLY: Final = Struct(">IHHQI")  # magic, flags, type, cookie, length of the chunk's payload
+
+# "Structured reply flags" and "Structured reply types"
+REPLY_FLAG_DONE: Final = 1 << 0
+REPLY_NONE: Final = 0
+REPLY_OFFSET_DATA: Final = 1
+REPLY_OFFSET_HOLE: Final = 2
+REPLY_IS_ERROR: Final = 1 << 15
+REPLY_ERROR: Final = REPLY_IS_ERROR + 1
+REPLY_ERROR_OFFSET: Final = REPLY_IS_ERROR + 2
+
+CHUNK_OFFSET: Final = Struct(">Q")  # OFFSET_DATA: offset, then the data
+CHUNK_HOLE: Final = Struct(">QI")  # OFFSET_HOLE: offset, length of the hole
+CHUNK_ERROR: Final = Struct(">IH")  # ERROR, ERROR_OFFSET: error, length of the message; then it
 
 # "Error values": the only numbers allowed in a reply. They are Linux's.
 _ERRORS: Final = frozenset(

@@ -1,4 +1,4 @@
-"""The client's side of NBD without I/O: the handshake, packing requests, parsing simple replies.
+"""The client's side of NBD without I/O: the handshake, and packing requests.
 
 The server speaks first: feed every byte it sends to `ClientHandshake.receive`, which returns what
 to send back, until `done` or `error`. Modes:
@@ -13,13 +13,16 @@ polite goodbye), then close the connection.
 State        waits for             event                              answer            next
 -----------  --------------------  ---------------------------------  ----------------  -----------
 greeting     18 bytes              not NBD, or oldstyle               -                 error
-                                   FIXED_NEWSTYLE                     flags, option     reply
+                                   FIXED_NEWSTYLE, mode go            flags,            reply
+                                                                      STRUCTURED_REPLY
+                                   FIXED_NEWSTYLE, else               flags, option     reply
                                    not fixed, mode list               -                 error
                                    not fixed, else                    flags, EXPORT_-   size
                                                                       NAME
 reply        20 bytes              wrong magic, option or length      -                 error
                                    otherwise                          -                 reply data
-reply data   the reply's data      SERVER, INFO                       -                 reply
+reply data   the reply's data      to STRUCTURED_REPLY: ACK, error    option            reply
+                                   SERVER, INFO                       -                 reply
                                    ACK, mode go                       -                 done
                                    ACK, else                          ABORT             done
                                    ERR_UNSUP, mode go or info         EXPORT_NAME       size
@@ -31,12 +34,13 @@ any          (the peer closes)     `peer_closed`                      -         
 
 Rules:
 * The mode's option asks for everything at once: name, description and block sizes.
+* Whether the server has structured replies does not matter to the export: any error means that not.
 * A server sends nothing here that is kept beyond one reply of OPTION_BYTES_MAX, and a list of
   LIST_BYTES_MAX; nothing it sends raises. The caller bounds the time.
 """
 
 from collections.abc import Callable
-from typing import Any, Final, Literal, Protocol, TypeVar
+from typing import Final, Literal
 
 from dsttool.engine.vocabulary import limits, operations
 from dsttool.engine.vocabulary.errors import DsttoolError, Forbidden, NotFound, ProtocolError, Unreachable
@@ -57,7 +61,8 @@ class ClientHandshake:
     """One connection's handshake. See the head of this file for its states and rules.
 
     done: it succeeded; info or listed hold the answer. error: it failed, and why.
-    leftover: bytes that belong to transmission, once done in mode go.
+    leftover: bytes that belong to transmission, once done in mode go. structured: whether the server
+    will send structured replies.
     """
 
     def __init__(self, export: str, mode: Mode = "go") -> None:
@@ -66,6 +71,7 @@ class ClientHandshake:
         self.info: ExportInfo | None = None
         self.listed: list[tuple[str, str]] = []
         self.leftover = b""
+        self.structured = False
         self._export = export
         self._mode = mode
         self._option = _OPTIONS[mode]
@@ -135,13 +141,26 @@ class ClientHandshake:
         self._zeroes = not flags & nbd.FLAG_NO_ZEROES
         out = nbd.CLIENT_FLAGS.pack(answer)
         if flags & nbd.FLAG_FIXED_NEWSTYLE:
-            return out + self._ask()
+            return out + (self._offer() if self._mode == "go" else self._ask())
         if self._mode == "list":
             raise ProtocolError("The server is too old to list its exports.")
         return out + self._ask_by_export_name()
 
+    def _offer(self) -> bytes:
+        self._await_reply()
+        self._option = nbd.OPT_STRUCTURED_REPLY
+        return _pack_option(nbd.OPT_STRUCTURED_REPLY)
+
+    def _offered(self, data: bytes) -> bytes:
+        """The answer to the offer of structured replies."""
+        self.structured = self._reply_type == nbd.REP_ACK
+        if (data and self.structured) or not (self.structured or self._reply_type & nbd.REP_IS_ERROR):
+            raise ProtocolError(f"The server answered with reply type {self._reply_type}.")
+        return self._ask()
+
     def _ask(self) -> bytes:
         self._await_reply()
+        self._option = _OPTIONS[self._mode]
         if self._mode == "list":
             return _pack_option(nbd.OPT_LIST)
         name = self._export.encode()
@@ -174,6 +193,8 @@ class ClientHandshake:
 
     def _reply_data(self, data: bytes) -> bytes:
         self._await_reply()
+        if self._option == nbd.OPT_STRUCTURED_REPLY:
+            return self._offered(data)
         if self._reply_type & nbd.REP_IS_ERROR:
             return self._refused(data)
         if self._reply_type == nbd.REP_ACK:
@@ -305,48 +326,3 @@ def _decode(data: bytes) -> str:
 def pack_request(op: int, flags: int, cookie: int, offset: int, length: int) -> bytes:
     """The header of a request; a WRITE's payload follows it."""
     return nbd.REQUEST.pack(nbd.REQUEST_MAGIC, flags, op, cookie, offset, length)
-
-
-class Awaited(Protocol):
-    """A transaction in flight: its `request` has `op` and `length` (bytes)."""
-
-    request: Any
-
-
-T = TypeVar("T", bound=Awaited)
-
-
-def parse_replies(
-    view: memoryview, start: int, end: int, in_flight: dict[int, T]
-) -> tuple[list[tuple[Any, int, memoryview | None]], int, int]:
-    """All complete simple replies in view[start:end].
-
-    Each answered transaction is taken out of `in_flight`, which is keyed by cookie. Returns the
-    answers as (request, errno, payload of a READ or None), where parsing stopped, and the bytes
-    wanted from there on for the next reply to be complete (so that a buffer can be made for it).
-    Payloads are slices of `view`. Raises ProtocolError.
-    """
-    answers: list[tuple[Any, int, memoryview | None]] = []
-    unpack = nbd.SIMPLE_REPLY.unpack_from
-    header = nbd.SIMPLE_REPLY.size
-    need = header
-    while end - start >= header:
-        magic, error, cookie = unpack(view, start)
-        if magic != nbd.SIMPLE_REPLY_MAGIC:
-            raise ProtocolError(f"The server broke the NBD protocol: a reply has the magic {magic:#010x}.")
-        transaction = in_flight.get(cookie)
-        if transaction is None:
-            raise ProtocolError("The server broke the NBD protocol: it answered what it was not asked.")
-        request = transaction.request
-        if error or request.op != operations.READ:
-            start += header
-            answers.append((request, nbd.error_from_wire(error), None))
-        else:
-            stop = start + header + request.length
-            if stop > end:
-                need = stop - start
-                break
-            answers.append((request, 0, view[start + header : stop]))
-            start = stop
-        del in_flight[cookie]
-    return answers, start, need

@@ -274,9 +274,9 @@ def test_a_server_that_never_reads_costs_no_more_than_the_window(stage: Stage) -
     asked = [write(at * LARGE % (1 << 20), b"x" * LARGE) for at in range(200)]
     node.submit(asked)
     stage.hall.pass_time(5 * MS)
-    link = node._link._link
-    assert link is not None
-    assert link.unsent <= 64 * (LARGE + 64)
+    channel = node._link._channel
+    assert channel is not None
+    assert channel.link.unsent <= 64 * (LARGE + 64)
     node.abandon()
     assert is_done(*asked)
 

@@ -1,6 +1,6 @@
-"""One DST client: preface, hello, then batches of requests answered by batches of replies.
+"""One DST client: handshake, hello, then batches of requests answered by batches of replies.
 
-    preface -> hello -> (the session's older link is cut and drained) -> serving
+    handshake -> hello -> (the session's older link is cut and drained) -> serving
 
 * Nothing changes on the server before a whole, valid hello has come.
 * A hello of a session that has a link already replaces it: the old link is read no more, and the
@@ -20,7 +20,7 @@ from dsttool.engine.device.request import Request
 from dsttool.engine.export.budget import WINDOW, WINDOW_BYTES, Budget
 from dsttool.engine.export.offer import Offer, Session
 from dsttool.engine.runtime.reactor import Reactor, Timer
-from dsttool.engine.transport.link import Link
+from dsttool.engine.transport.channel import Channel
 from dsttool.engine.vocabulary import limits
 from dsttool.engine.vocabulary.errors import ProtocolError
 from dsttool.engine.vocabulary.operations import (
@@ -33,10 +33,11 @@ from dsttool.engine.vocabulary.operations import (
     WRITE,
     WRITE_ZEROES,
 )
-from dsttool.engine.wire import dst_hello, dst_preface, dst_records
+from dsttool.engine.wire import dst_hello, dst_records
+from dsttool.engine.wire.dst_handshake import ServerHandshake
 from dsttool.engine.wire.dst_hello import Hello, Welcome
-from dsttool.engine.wire.dst_messages import REQUEST, heads_of, pack_replies
-from dsttool.engine.wire.dst_records import CROSSOVER, PAYLOAD, PING, PONG, REQUESTS
+from dsttool.engine.wire.dst_messages import FLOOR, REQUEST, heads_of, pack_replies, take_floor
+from dsttool.engine.wire.dst_records import CROSSOVER, PAYLOAD, PING, PONG, REQUESTS, Record
 
 LOG = logging.getLogger(__name__)
 _OPERATIONS = (READ, WRITE, FLUSH, TRIM, CACHE, WRITE_ZEROES)
@@ -79,7 +80,9 @@ class DstConnection(Session):
         self._scheduled = False
         self._announced: deque[Request] = deque()
         self._deadline: Timer | None = reactor.call_later(limits.HANDSHAKE_TIMEOUT_NS, self._too_slow)
-        self.link = Link(reactor, sock, self)
+        self._channel = Channel(reactor, sock, self, ServerHandshake(server.security))
+        self.link = self._channel.link
+        self._channel.start()
 
     @property
     def in_flight(self) -> int:  # type: ignore[override]
@@ -88,50 +91,45 @@ class DstConnection(Session):
 
     # -- what the link tells -------------------------------------------------------------------------
 
-    def received(self, view: memoryview, head: int, tail: int) -> tuple[int, int, bool]:
-        """See Receiver."""
-        try:
-            if not self.session:
-                if tail - head < dst_preface.CLIENT.size:
-                    return head, dst_preface.CLIENT.size, False
-                end = head + dst_preface.CLIENT.size
-                self._take_preface(bytes(view[head:end]))
-                head = end
-            return self._take_records(view, head, tail)
-        except ProtocolError as error:
-            self._refuse(dst_hello.REFUSED_PROTOCOL, error.what)
-            return tail, 0, False
+    def opened(self) -> None:
+        """See RecordReceiver."""
+        self.session = self._channel.handshake.session
 
-    def _take_records(self, view: memoryview, head: int, tail: int) -> tuple[int, int, bool]:
-        records, after, need = dst_records.split(view, head, tail)
-        pinned = False
-        for kind, count, start, end in records:
+    def broken(self, error: ProtocolError) -> None:
+        """See RecordReceiver."""
+        self._refuse(dst_hello.REFUSED_PROTOCOL, error.what)
+
+    def take(self, view: memoryview, records: list[Record]) -> tuple[int, bool]:
+        """See RecordReceiver."""
+        kept = False
+        for index, (kind, count, start, end) in enumerate(records):
             if not self.link.open:
-                return tail, 0, False
+                break
             if kind == REQUESTS and self._serving:
                 if self._full():
                     if self._announced:
                         raise ProtocolError("More requests came than the window grants.")
-                    self.link.pause()
-                    return start - dst_records.HEADER.size, end - start + dst_records.HEADER.size, pinned
-                pinned |= self._take_requests(view, count, start, end)
+                    self._channel.pause()
+                    return index, kept
+                kept |= self._take_requests(view, count, start, end)
             elif kind == PAYLOAD and self._serving:
                 self._take_payload(view[start:end])
-                pinned = True
+                kept = True
             elif kind == PING and self._serving:
                 if self._announced and self._full():
                     raise ProtocolError("Pings came whose answers are not taken.")
-                self.link.send(
-                    [dst_records.header(PONG, end - start), bytes(view[start:end])], 8 + end - start
-                )
+                self._send_one(PONG, bytes(view[start:end]))
             elif kind == dst_records.HELLO and self.hello is None:
                 self._take_hello(bytes(view[start:end]))
             else:
                 raise ProtocolError(f"A record of type {kind} came when it must not.")
         # What was announced is always read: its request could not end without it.
         if self.link.open and self._full() and not self._announced:
-            self.link.pause()
-        return after, need, pinned
+            self._channel.pause()
+        return len(records), kept
+
+    def _send_one(self, kind: int, body: bytes) -> None:
+        self._channel.send([(kind, 0, len(body), [body])])
 
     def _full(self) -> bool:
         """Whether the client has as much unanswered as it may."""
@@ -147,28 +145,18 @@ class DstConnection(Session):
         return bool(waits) and self._reactor.pool.bytes_in_use > limits.POOL_BYTES_MAX
 
     def drained(self) -> None:
-        """See Receiver."""
+        """See RecordReceiver."""
         self._maybe_resume()
 
     def lost(self, reason: str) -> None:
-        """See Receiver."""
+        """See RecordReceiver."""
         if self.link.faulted:
             self.offer.device.distrust()
         if reason:
             LOG.warning("dst client %s: connection lost: %s", self.peer, reason)
         self._down()
 
-    # -- preface and hello ---------------------------------------------------------------------------
-
-    def _take_preface(self, data: bytes) -> None:
-        preface = dst_preface.parse_client(data)
-        answer, refusal = dst_preface.answer(preface, self._server.security)
-        self.link.send([answer], len(answer))
-        if refusal:
-            LOG.warning("dst client %s refused: wrong version or security", self.peer)
-            self.link.flush()
-            self.close()
-        self.session = preface.session
+    # -- hello ---------------------------------------------------------------------------------------
 
     def _take_hello(self, body: bytes) -> None:
         hello = Hello.parse(body)
@@ -206,7 +194,7 @@ class DstConnection(Session):
         self._serving = True
         self._cancel_deadline()
         self.offer.sessions.append(self)
-        self.link.send([dst_records.header(dst_records.WELCOME, len(body)), body], 8 + len(body))
+        self._send_one(dst_records.WELCOME, body)
 
     def _too_slow(self) -> None:
         LOG.warning("dst client %s: no hello in time; closed", self.peer)
@@ -222,6 +210,8 @@ class DstConnection(Session):
         batch: list[Request] = []
         refused: list[Request] = []
         total = 0
+        take_floor(view, start, end)
+        start += FLOOR.size
         heads, position = heads_of(REQUEST, view, count, start, end)
         for id_, offset, length, op, flags, _ in heads:
             request = Request(op, flags, offset, length, None, id_, sink)
@@ -321,7 +311,7 @@ class DstConnection(Session):
         for request in replies:
             if request.op <= WRITE:
                 budget.bytes -= request.length
-        self.link.send(*pack_replies(replies))
+        self._channel.send(pack_replies(replies))
         self._maybe_resume()
 
     def _maybe_resume(self) -> None:
@@ -329,7 +319,7 @@ class DstConnection(Session):
         if self._leaving:
             self._maybe_leave()
         elif link.paused and self._budget.relaxed(link.unsent, link.stuck) and not self._crowded():
-            link.resume()
+            self._channel.resume()
 
     # -- the end -----------------------------------------------------------------------------------------
 
@@ -338,22 +328,22 @@ class DstConnection(Session):
         LOG.warning("dst client %s refused: %s", self.peer, reason)
         if self.link.open:
             body = dst_hello.pack_reason(code, reason)
-            self.link.send([dst_records.header(dst_records.REFUSAL, len(body)), body], 8 + len(body))
-            self.link.flush()
+            self._send_one(dst_records.REFUSAL, body)
+            self._channel.flush()
         self.close()
 
     def retire(self) -> None:
         """A newer link of the session takes over: read no more; `ended` follows."""
         body = dst_hello.pack_reason(dst_hello.REPLACED, "A newer connection of this session replaced this.")
         if self.link.open:
-            self.link.send([dst_records.header(dst_records.NOTICE, len(body)), body], 8 + len(body))
-            self.link.flush()
+            self._send_one(dst_records.NOTICE, body)
+            self._channel.flush()
         self.close()
 
     def leave(self) -> None:
         """Take nothing more; close once everything begun is answered and sent."""
         self._leaving = True
-        self.link.pause()
+        self._channel.pause()
         self._maybe_leave()
 
     def _maybe_leave(self) -> None:
@@ -361,13 +351,13 @@ class DstConnection(Session):
         if self._running or self._replies:
             return
         if link.unsent:
-            link.flush()
+            self._channel.flush()
         if link.open and not link.unsent:
             self.close()
 
     def close(self) -> None:
         """Close the connection now. What runs on the device goes on; `ended` follows it."""
-        self.link.close()
+        self._channel.close()
         self._down()
 
     def _down(self) -> None:

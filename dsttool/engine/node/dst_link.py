@@ -21,12 +21,14 @@ from typing import Protocol
 
 from dsttool.engine.runtime.reactor import WRITABLE, Reactor, Timer
 from dsttool.engine.transaction.policy import Policy, backoff
-from dsttool.engine.transport.link import Bytes, Link
+from dsttool.engine.transport.channel import Channel
 from dsttool.engine.vocabulary.endpoint import Endpoint
 from dsttool.engine.vocabulary.errors import DsttoolError, ProtocolError, Unreachable
 from dsttool.engine.vocabulary.status import LinkStatus
 from dsttool.engine.wire import dst_hello, dst_preface, dst_records
+from dsttool.engine.wire.dst_handshake import ClientHandshake
 from dsttool.engine.wire.dst_hello import Hello, Welcome
+from dsttool.engine.wire.dst_records import OutRecord, Record
 
 LOG = logging.getLogger(__name__)
 
@@ -70,14 +72,13 @@ class DstLink:
         self._endpoint = endpoint
         self._session = session
         self._owner = owner
-        self._link: Link | None = None
+        self._channel: Channel | None = None
         self._sock: socket | None = None
         self._timer: Timer | None = None
         self._deadline: Timer | None = None
         self._attempt = self._epoch = 0
         self._missed = 0
         self._pinged_at = self._hello_at = 0
-        self._prefaced = False
         self._closed = False
         self.policy = policy
         self.state = "down"
@@ -95,10 +96,10 @@ class DstLink:
             "since_ns": self._reactor.now - self.since,
         }
 
-    def send(self, buffers: list[Bytes], size: int) -> None:
+    def send(self, records: list[OutRecord]) -> None:
         """Queue records; only while up."""
-        assert self._link is not None
-        self._link.send(buffers, size)
+        assert self._channel is not None
+        self._channel.send(records)
 
     def close(self) -> None:
         """End for good; the owner is not told."""
@@ -159,47 +160,41 @@ class DstLink:
             self._fail(_unreachable(self._endpoint, os.strerror(code)))
             return
         self._enter("handshake")
-        self._prefaced = False
-        self._hello_at = self._reactor.now
-        self._link = Link(self._reactor, sock, self)
         self._epoch += 1
-        body = self._owner.hello(self._epoch).pack()
-        preface = dst_preface.client_preface(dst_preface.NONE, self._session)
-        hello = preface + dst_records.header(dst_records.HELLO, len(body)) + body
-        self._link.send([hello], len(hello))
+        handshake = ClientHandshake(dst_preface.NONE, self._session)
+        self._channel = Channel(self._reactor, sock, self, handshake)
+        self._channel.start()
 
     # -- what comes in ---------------------------------------------------------------------------------
 
-    def received(self, view: memoryview, head: int, tail: int) -> tuple[int, int, bool]:
-        """See Receiver."""
-        try:
-            if not self._prefaced:
-                if tail - head < dst_preface.SERVER.size:
-                    return head, dst_preface.SERVER.size, False
-                end = head + dst_preface.SERVER.size
-                dst_preface.check_server(bytes(view[head:end]), dst_preface.NONE)
-                self._prefaced = True
-                head = end
-            return self._take_records(view, head, tail)
-        except ProtocolError as error:
-            self._fail(error)
-            return tail, 0, False
+    def opened(self) -> None:
+        """See RecordReceiver."""
+        self._hello_at = self._reactor.now
+        self._send_one(dst_records.HELLO, self._owner.hello(self._epoch).pack())
 
-    def _take_records(self, view: memoryview, head: int, tail: int) -> tuple[int, int, bool]:
-        records, after, need = dst_records.split(view, head, tail)
+    def _send_one(self, kind: int, body: bytes) -> None:
+        assert self._channel is not None
+        self._channel.send([(kind, 0, len(body), [body])])
+
+    def take(self, view: memoryview, records: list[Record]) -> tuple[int, bool]:
+        """See RecordReceiver."""
         self._missed = 0
-        pinned = False
+        kept = False
         for kind, count, start, end in records:
-            if self._link is None:  # closed by what the last record brought
-                return tail, 0, False
+            if self._channel is None:  # closed by what the last record brought
+                break
             if kind == dst_records.REPLIES and self.state == "up":
-                pinned |= self._owner.take_replies(view, count, start, end)
+                kept |= self._owner.take_replies(view, count, start, end)
             elif kind == dst_records.PAYLOAD and self.state == "up":
                 self._owner.take_payload(view[start:end])
-                pinned = True
+                kept = True
             elif not self._take_other(kind, bytes(view[start:end])):
-                return tail, 0, False
-        return after, need, pinned
+                break
+        return len(records), kept
+
+    def broken(self, error: ProtocolError) -> None:
+        """See RecordReceiver."""
+        self._fail(error)
 
     def _take_other(self, kind: int, body: bytes) -> bool:
         """Everything but the hot path. False when the link has ended."""
@@ -234,21 +229,20 @@ class DstLink:
         return True
 
     def drained(self) -> None:
-        """See Receiver: nothing to do, the window bounds what is queued."""
+        """See RecordReceiver: nothing to do, the window bounds what is queued."""
 
     def lost(self, reason: str) -> None:
-        """See Receiver."""
-        self._link = None
+        """See RecordReceiver."""
+        self._channel = None
         self._fail(_unreachable(self._endpoint, reason or "the connection was closed"))
 
     # -- liveness --------------------------------------------------------------------------------------
 
     def _beat(self) -> None:
         """While up, once per ping interval: ping an idle link, give up a dead one."""
-        link = self._link
-        assert link is not None
+        assert self._channel is not None
         interval = self.policy.ping_interval_ns
-        quiet = self._reactor.now - link.received_at
+        quiet = self._reactor.now - self._channel.link.received_at
         if quiet < interval:
             self._missed = 0
             self._timer = self._reactor.call_later(interval - quiet, self._beat)
@@ -258,8 +252,7 @@ class DstLink:
             return
         self._missed += 1
         self._pinged_at = self._reactor.now
-        token = self._pinged_at.to_bytes(8, "big")
-        link.send([dst_records.header(dst_records.PING, 8) + token], 16)
+        self._send_one(dst_records.PING, self._pinged_at.to_bytes(dst_records.PING_BYTES, "big"))
         self._timer = self._reactor.call_later(interval, self._beat)
 
     # -- the end of a connection -----------------------------------------------------------------------
@@ -284,9 +277,9 @@ class DstLink:
             self._reactor.unregister(self._sock.fileno())
             self._sock.close()
             self._sock = None
-        if self._link is not None:
-            self._link.close()
-            self._link = None
+        if self._channel is not None:
+            self._channel.close()
+            self._channel = None
 
     def _cancel_timers(self) -> None:
         for timer in (self._timer, self._deadline):

@@ -1,0 +1,144 @@
+"""Channel: whole records over a link, after the handshake that begins every connection.
+
+    Link (bytes)  ->  Channel (handshake, then records)  ->  what understands the records
+
+Records come in order, all that one receive brought as one list. Whoever takes them may stop in between:
+what it leaves comes again, beginning with the same record, after `resume`.
+"""
+
+from socket import socket
+from typing import Protocol
+
+from dsttool.engine.runtime.reactor import Reactor
+from dsttool.engine.transport.link import Link
+from dsttool.engine.vocabulary.errors import ProtocolError
+from dsttool.engine.wire import dst_records
+from dsttool.engine.wire.dst_handshake import ClientHandshake, ServerHandshake
+from dsttool.engine.wire.dst_records import OutRecord, Record
+
+_HEADER = dst_records.HEADER.size
+
+
+class RecordReceiver(Protocol):
+    """What is above a channel."""
+
+    def opened(self) -> None:
+        """Records may be sent from now on. Called once; what the handshake learnt is in `handshake`."""
+
+    def take(self, view: memoryview, records: list[Record]) -> tuple[int, bool]:
+        """Take records, whose bodies lie in `view`, in their order.
+
+        Returns (how many were taken, whether a part of the view was kept). Those not taken come again
+        after `resume`: leave some only when paused. May close the channel. ProtocolErrors that it raises
+        come back as `broken`.
+        """
+
+    def broken(self, error: ProtocolError) -> None:
+        """The peer broke the protocol or was refused in the handshake: close the channel."""
+
+    def drained(self) -> None:
+        """All output has left, after some of it had to wait or while reading was paused."""
+
+    def lost(self, reason: str) -> None:
+        """The link is down (see Receiver of a link)."""
+
+
+class Channel:
+    """Records on one connected socket. Call `start` once.
+
+    link: for what it counts (unsent, stuck, paused, received_at, faulted, open). Sending, pausing and
+    closing are the channel's.
+    """
+
+    def __init__(
+        self,
+        reactor: Reactor,
+        sock: socket,
+        receiver: RecordReceiver,
+        handshake: ClientHandshake | ServerHandshake,
+    ) -> None:
+        self.handshake = handshake
+        self._receiver = receiver
+        self._shaken = self._told = False
+        self.link = Link(reactor, sock, self)
+
+    def start(self) -> None:
+        """Begin the handshake."""
+        self._say(self.handshake.begin())
+        self._tell()
+
+    def send(self, records: list[OutRecord]) -> None:
+        """Queue records for the end of this turn. What is sent before `opened` goes nowhere."""
+        if self._told:
+            self.link.send(*dst_records.frame(records))
+
+    def flush(self) -> None:
+        """Give the kernel what is queued, now."""
+        self.link.flush()
+
+    def pause(self) -> None:
+        """Take no more records until `resume`: back-pressure on the peer."""
+        self.link.pause()
+
+    def resume(self) -> None:
+        """Take records again, beginning with those that were left."""
+        self.link.resume()
+
+    def close(self) -> None:
+        """Close at once; what is unsent is dropped. The receiver is not told."""
+        self.link.close()
+
+    # -- what the link tells ---------------------------------------------------------------------------
+
+    def received(self, view: memoryview, head: int, tail: int) -> tuple[int, int, bool]:
+        """See Receiver of a link."""
+        try:
+            if not self._shaken:
+                head = self._shake(view, head, tail)
+                if not self._shaken:
+                    return head, self.handshake.need, False
+            records, after, need = dst_records.split(view, head, tail)
+            if not records:
+                return after, need, False
+            taken, kept = self._receiver.take(view, records)
+        except ProtocolError as error:
+            if self.link.open:
+                self._receiver.broken(error)
+            return tail, 0, False
+        if taken < len(records):
+            _, _, start, end = records[taken]
+            return start - _HEADER, end - start + _HEADER, kept
+        return after, need, kept
+
+    def drained(self) -> None:
+        """See Receiver of a link."""
+        self._receiver.drained()
+
+    def lost(self, reason: str) -> None:
+        """See Receiver of a link."""
+        self._receiver.lost(reason)
+
+    # -- the handshake ---------------------------------------------------------------------------------
+
+    def _shake(self, view: memoryview, head: int, tail: int) -> int:
+        """Go on with the handshake; returns where what follows it begins."""
+        handshake = self.handshake
+        while not handshake.done and tail - head >= handshake.need:
+            end = head + handshake.need
+            self._say(handshake.take(bytes(view[head:end])))
+            head = end
+            if handshake.error is not None:
+                self.link.flush()
+                raise handshake.error
+        self._shaken = handshake.done
+        self._tell()
+        return head
+
+    def _say(self, message: bytes) -> None:
+        if message:
+            self.link.send([message], len(message))
+
+    def _tell(self) -> None:
+        if self.handshake.open and not self._told:
+            self._told = True
+            self._receiver.opened()

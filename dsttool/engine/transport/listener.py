@@ -85,12 +85,14 @@ class Listener:
 
 
 def _peer_name(sock: socket.socket, address: object) -> str:
-    """Who is there: host:port, or the process and user of a local peer."""
+    """Who is there: host:port, the context and port of a virtual machine, or a local process and its user."""
     if sock.family == socket.AF_UNIX:
         credentials = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
         pid = int.from_bytes(credentials[0:4], "little")
         uid = int.from_bytes(credentials[4:8], "little")
         return f"unix pid {pid} uid {uid}"
     if isinstance(address, tuple) and len(address) >= 2:
+        if sock.family == socket.AF_VSOCK:
+            return f"vsock {address[0]}:{address[1]}"
         return f"[{address[0]}]:{address[1]}" if ":" in str(address[0]) else f"{address[0]}:{address[1]}"
     return str(address)

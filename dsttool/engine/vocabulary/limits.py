@@ -22,6 +22,15 @@ CLIENT_BYTES_MAX: Final = 2 * REQUEST_MAX
 CLIENTS_MAX: Final = 1024
 # A client must finish its handshake in this time, or its connection is closed.
 HANDSHAKE_TIMEOUT_NS: Final = 10 * SECOND
+# Connections that have not finished their handshake, of all sources and of one (an address or a user): an
+# honest one takes milliseconds, so that this many at once only come from somebody who means no good.
+HALF_OPEN_MAX: Final = 256
+SOURCE_HALF_OPEN_MAX: Final = 128
+# Clients of one address: half of what a server takes, so that nobody can use up all of it alone.
+SOURCE_CLIENTS_MAX: Final = CLIENTS_MAX // 2
+# Lines of log about refusals of one kind in one period; enough to see who it is, in a flood too.
+LOG_LINES_PER_PERIOD: Final = 10
+LOG_PERIOD_NS: Final = 10 * SECOND
 # Options a client may send in an NBD handshake; real clients send fewer than ten.
 HANDSHAKE_OPTIONS_MAX: Final = 64
 # Payload of one NBD option: an export name is at most 4096 bytes (NBD protocol), plus framing.

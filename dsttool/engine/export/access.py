@@ -1,0 +1,200 @@
+"""Gate: who may come in, and how many, over all servers of a daemon; every refusal is counted and said.
+
+    accepted socket -- turned away: its address is not admitted, or there are too many
+          |
+      half open, until a valid hello (DST) or transmission (NBD) -- pushed out by newer ones
+          |
+      admitted, with what its key may do
+
+Whoever opens connections and says nothing must not keep others out. So a newcomer is let in, and the
+oldest half-open connection of the source that has the most of them goes: an honest handshake takes
+milliseconds, and a flood only pushes out itself. A source is an IPv4 address, an IPv6 network of 64 bits
+(one machine may use all of it), or a user of this machine.
+
+A flood must not fill the log either: of each kind of refusal a few lines per period are written, then
+one that says how many more there were. The counters have all of them.
+"""
+
+import ipaddress
+import logging
+from collections.abc import Collection, Mapping
+from typing import Final, Literal, Protocol
+
+from dsttool.engine.config.address_rules import AddressRules, parse_ip
+from dsttool.engine.config.authorized import AuthorizedKeys, Permission
+from dsttool.engine.runtime.reactor import Reactor, Timer
+from dsttool.engine.vocabulary import limits
+
+LOG = logging.getLogger(__name__)
+
+Reason = Literal["address", "busy", "source", "half_open", "slow", "protocol", "key", "access", "export"]
+"""Why a client was refused: its address; too many clients, or from its source; pushed out half open; no
+handshake in time; the protocol broken (a wrong shared key, too); key, access or export refused."""
+
+
+class Guest(Protocol):
+    """A connection."""
+
+    peer: str
+
+    def close(self) -> None:
+        """End it now."""
+
+
+class Gate:
+    """Access to the exports of a daemon. `keys` may be replaced while it runs; see `permission`."""
+
+    def __init__(
+        self,
+        reactor: Reactor,
+        *,
+        rules: Mapping[str, AddressRules] | None = None,
+        keys: AuthorizedKeys | None = None,
+    ) -> None:
+        self.keys = keys or AuthorizedKeys()
+        self.refusals: dict[str, int] = {}
+        self._rules = rules or {}
+        self._half_open: dict[str, dict[Guest, None]] = {}
+        self._half_open_count = 0
+        self._sources: dict[str, int] = {}
+        self._guests: dict[Guest, str] = {}
+        self._log = _QuietLog(reactor)
+
+    # -- at accept -------------------------------------------------------------------------------------
+
+    def turns_away(self, protocol: str, peer: str, exports: Collection[str], connected: int) -> Reason | None:
+        """Why a new connection to these exports is refused; None if it may come in.
+
+        connected: how many the server has already.
+        """
+        if not any(self.admits(peer, export) for export in exports):
+            return self.refused("address", protocol, peer, "its address is not admitted")
+        if connected >= limits.CLIENTS_MAX:
+            return self.refused("busy", protocol, peer, f"{connected} clients are connected")
+        if not _is_local(peer) and self._sources.get(source_of(peer), 0) >= limits.SOURCE_CLIENTS_MAX:
+            text = f"{limits.SOURCE_CLIENTS_MAX} clients of that address are connected"
+            return self.refused("source", protocol, peer, text)
+        return None
+
+    def enter(self, guest: Guest, protocol: str) -> None:
+        """A connection is here, half open. Another one may have to go for it."""
+        source = source_of(guest.peer)
+        own = self._half_open.get(source, ())
+        if len(own) >= limits.SOURCE_HALF_OPEN_MAX:
+            self._push_out(source, protocol)
+        elif self._half_open_count >= limits.HALF_OPEN_MAX:
+            self._push_out(max(self._half_open, key=lambda each: len(self._half_open[each])), protocol)
+        self._guests[guest] = source
+        self._sources[source] = self._sources.get(source, 0) + 1
+        self._half_open.setdefault(source, {})[guest] = None
+        self._half_open_count += 1
+
+    def admit(self, guest: Guest) -> None:
+        """The connection is not half open any more."""
+        source = self._guests.get(guest)
+        half_open = self._half_open.get(source, {}) if source is not None else {}
+        if source is not None and guest in half_open:
+            del half_open[guest]
+            self._half_open_count -= 1
+            if not half_open:
+                del self._half_open[source]
+
+    def leave(self, guest: Guest) -> None:
+        """The connection has ended; more than once does no harm."""
+        self.admit(guest)
+        source = self._guests.pop(guest, None)
+        if source is not None:
+            self._sources[source] -= 1
+            if not self._sources[source]:
+                del self._sources[source]
+
+    # -- at hello ----------------------------------------------------------------------------------------
+
+    def admits(self, peer: str, export: str) -> bool:
+        """Whether the rules of an export admit a peer's address."""
+        rules = self._rules.get(export)
+        if rules is None or _is_local(peer):
+            return True
+        return rules.admit(parse_ip(_host(peer)))
+
+    def permission(self, peer: str, key: bytes | None, export: str) -> Permission:
+        """What a client may do with an export. key: its public key, None where the security has none."""
+        if not self.admits(peer, export):
+            return Permission.NONE
+        return Permission.READ_WRITE if key is None else self.keys.permission(key, export)
+
+    # -- refusals ----------------------------------------------------------------------------------------
+
+    def refused(self, reason: Reason, protocol: str, peer: str, text: str) -> Reason:
+        """Count a refusal and say it in the log."""
+        self.refusals[reason] = self.refusals.get(reason, 0) + 1
+        self._log.say(reason, f"{protocol} client {peer} refused: {text}")
+        return reason
+
+    def close(self) -> None:
+        """Say what was not said yet."""
+        self._log.close()
+
+    def _push_out(self, source: str, protocol: str) -> None:
+        victim = next(iter(self._half_open[source]))
+        self.leave(victim)
+        text = "it has not finished its handshake, and others want to come in"
+        self.refused("half_open", protocol, victim.peer, text)
+        victim.close()
+
+
+class _QuietLog:
+    """A few lines of each kind per period; at its end how many more there were."""
+
+    def __init__(self, reactor: Reactor) -> None:
+        self._reactor = reactor
+        self._said: dict[str, int] = {}
+        self._period: Timer | None = None
+
+    def say(self, kind: str, text: str) -> None:
+        said = self._said[kind] = self._said.get(kind, 0) + 1
+        if said <= limits.LOG_LINES_PER_PERIOD:
+            LOG.warning("%s", printable(text))
+        if self._period is None:
+            self._period = self._reactor.call_later(limits.LOG_PERIOD_NS, self._end_period)
+
+    def close(self) -> None:
+        if self._period is not None:
+            self._period.cancel()
+            self._end_period()
+
+    def _end_period(self) -> None:
+        self._period = None
+        for kind, said in self._said.items():
+            if said > limits.LOG_LINES_PER_PERIOD:
+                more = said - limits.LOG_LINES_PER_PERIOD
+                LOG.warning("%d more clients were refused (%s)", more, kind)
+        self._said.clear()
+
+
+def source_of(peer: str) -> str:
+    """Who is behind a peer's name, as far as limits are concerned."""
+    if _is_local(peer):
+        return peer.partition("uid ")[2] or peer
+    host = _host(peer)
+    address = parse_ip(host)
+    if isinstance(address, ipaddress.IPv6Address):
+        return str(ipaddress.IPv6Network((int(address) >> 64 << 64, 64)))
+    return (host or peer) if address is None else str(address)
+
+
+def printable(text: str) -> str:
+    """The text without control characters: what a peer said must not steer a terminal."""
+    return "".join(c if c.isprintable() else "?" for c in text)
+
+
+def _is_local(peer: str) -> bool:
+    """Peers are named 'unix pid P uid U', 'vsock CID:PORT', 'IP:PORT' or '[IP]:PORT' (transport.listener)."""
+    return peer.startswith(_UNIX)
+
+
+def _host(peer: str) -> str:
+    return peer.rpartition(":")[0].strip("[]")
+
+
+_UNIX: Final = "unix "

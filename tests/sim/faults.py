@@ -1,0 +1,135 @@
+"""Faults: what is done to a world while it works. Each is counted when it really strikes."""
+
+from dsttool.engine.vocabulary.limits import MS, SECOND
+from sim.parties import Host, Leaf
+from sim.topology import Topology
+from sim.world import SimWorld
+
+# How likely each is, relative to the others.
+WEIGHTS = {
+    "kill_export": 3,
+    "kill_top": 3,
+    "kill_middle": 3,
+    "cut": 8,
+    "cut_at_byte": 10,
+    "partition": 4,
+    "partition_one_way": 4,
+    "slow_disk": 3,
+    "stall_disk": 2,
+    "disk_error": 2,
+    "pause": 3,
+}
+
+
+class Faults:
+    """Strikes at random moments. `weights` may favour some kinds."""
+
+    def __init__(self, world: SimWorld, topology: Topology, weights: dict[str, int] = WEIGHTS) -> None:
+        self._world = world
+        self._rng = world.random
+        self._topology = topology
+        self._kinds = list(weights)
+        self._weights = list(weights.values())
+
+    def strike(self) -> None:
+        """One fault of some kind, if it can strike now."""
+        (kind,) = self._rng.choices(self._kinds, self._weights)
+        getattr(self, f"_{kind}")()
+
+    def heal(self) -> None:
+        """Everything works again; processes are started by who looks after them."""
+        self._world.wire.heal()
+        for leaf in self._topology.leaves:
+            platter = leaf.platter
+            platter.slow_until = platter.stalled_until = platter.failing_until = 0
+            platter.fail_flushes = 0
+
+    def _leaf(self) -> Leaf:
+        return self._rng.choice(self._topology.leaves)
+
+    def _kill_export(self) -> None:
+        leaf = self._leaf()
+        if leaf.process is not None:
+            self._world.strike("export killed", leaf.name)
+            leaf.kill()
+
+    def _power_loss(self) -> None:
+        leaf = self._leaf()
+        if leaf.machine.on:
+            self._world.strike("power lost", leaf.name)
+            leaf.lose_power()
+
+    def _kill_top(self) -> None:
+        self._kill_host(self._topology.top, "array killed")
+
+    def _kill_middle(self) -> None:
+        middle = [host for host in self._topology.hosts if host is not self._topology.top]
+        if middle:
+            self._kill_host(self._rng.choice(middle), "middle array killed")
+
+    def _kill_host(self, host: Host, kind: str) -> None:
+        # A mirror that was killed does not come up again by itself: there is no resync yet.
+        if host.serving and host.layout != "mirror":
+            self._world.strike(kind, host.name)
+            host.kill()
+
+    def _cut(self) -> None:
+        whole = [c for c in self._world.wire.connections if c.whole]
+        if whole:
+            connection = self._rng.choice(whole)
+            both = self._rng.random() < 0.6
+            self._world.strike(
+                "link cut" if both else "link cut, one end unaware", connection.client.machine.name
+            )
+            pipe = self._rng.choice((connection.client.out, connection.server.out))
+            assert pipe is not None
+            ends = (connection.client, connection.server)
+            connection.lose(pipe, both=both, noticed_by=self._rng.choice(ends))
+
+    def _cut_at_byte(self) -> None:
+        whole = [c for c in self._world.wire.connections if c.whole]
+        if whole:
+            connection = self._rng.choice(whole)
+            connection.cut_after(
+                self._rng.choice((1, 7, 30, 200, 2000, 9000)) + self._rng.randrange(1000),
+                both=self._rng.random() < 0.6,
+                forth=self._rng.random() < 0.5,
+            )
+
+    def _partition(self) -> None:
+        self._separate(both=True)
+
+    def _partition_one_way(self) -> None:
+        self._separate(both=False)
+
+    def _separate(self, *, both: bool) -> None:
+        host = self._rng.choice(self._topology.hosts)
+        names = [host.name, self._rng.choice(host.children).name]
+        self._rng.shuffle(names)
+        wire = self._world.wire
+        wire.cut(names[0], names[1])
+        if both:
+            wire.cut(names[1], names[0])
+        self._world.strike("partition" if both else "partition one way", names)
+        self._world.after(int(self._rng.random() ** 2 * 5 * SECOND), lambda _: wire.heal())
+
+    def _slow_disk(self) -> None:
+        leaf = self._leaf()
+        leaf.platter.slow_until = self._world.now + self._rng.randrange(2000) * MS
+
+    def _stall_disk(self) -> None:
+        leaf = self._leaf()
+        leaf.platter.stalled_until = self._world.now + self._rng.randrange(4000) * MS
+
+    def _disk_error(self) -> None:
+        leaf = self._leaf()
+        leaf.platter.failing_until = self._world.now + self._rng.randrange(500) * MS
+
+    def _flush_failure(self) -> None:
+        self._leaf().platter.fail_flushes = 1
+
+    def _pause(self) -> None:
+        party = self._rng.choice(self._topology.parties)
+        if party.process is not None:
+            self._world.strike("process paused", party.name)
+            party.process.pause(int(self._rng.random() ** 2 * 4 * SECOND))

@@ -1,0 +1,113 @@
+"""A client's load: random requests, many in flight, that the model follows."""
+
+import random
+
+from dsttool.engine.device.device import Device
+from dsttool.engine.device.request import Request
+from dsttool.engine.vocabulary.operations import FLUSH, FUA, READ, TRIM, WRITE, WRITE_ZEROES
+from sim.disk import BLOCK
+from sim.model import Model, Op, content
+from sim.world import Process, SimWorld
+
+OPS = (READ,) * 8 + (WRITE,) * 9 + (TRIM, WRITE_ZEROES, FLUSH, FLUSH)
+# Lengths in blocks; the longest payloads are beyond the crossover, so that they are announced.
+LENGTHS = (1, 1, 1, 2, 2, 3, 5, 8, 16, 70)
+IN_FLIGHT_MAX = 24
+
+
+class Load:
+    """Keeps one device busy. The device may be replaced when its process was started again."""
+
+    def __init__(self, world: SimWorld, model: Model, blocks: int) -> None:
+        self._world = world
+        self._rng = random.Random(world.random.getrandbits(64))
+        self._blocks = blocks
+        self._stamp = 0
+        self._sink = self._finished
+        self._device: Device | None = None
+        self._process: Process | None = None
+        self.model = model
+        self.asked = self.answered = self.failed = 0
+
+    def attach(self, process: Process, device: Device) -> None:
+        """From now on ask this device, on this process."""
+        self._process, self._device = process, device
+        if self._rng.random() < 0.6:
+            self.read_all()
+
+    def detach(self) -> None:
+        """The process has died."""
+        if self._device is not None:
+            self._process = self._device = None
+            self.model.die()
+
+    @property
+    def attached(self) -> bool:
+        return self._device is not None
+
+    def submit_some(self) -> None:
+        """A batch, if there is a device and not too much is under way."""
+        if len(self.model.waiting) < IN_FLIGHT_MAX:
+            self._submit([self._random_op() for _ in range(self._rng.randint(1, 6))])
+
+    def read_all(self) -> None:
+        """Check every block."""
+        step = 40
+        self._submit(
+            [self._op(READ, first, min(step, self._blocks - first)) for first in range(0, self._blocks, step)]
+        )
+
+    def flush(self) -> None:
+        self._submit([self._op(FLUSH, 0, 0)])
+
+    def write_all(self) -> None:
+        """Give every block a known content."""
+        step = 40
+        self._submit(
+            [
+                self._op(WRITE, first, min(step, self._blocks - first))
+                for first in range(0, self._blocks, step)
+            ]
+        )
+
+    def _submit(self, ops: list[Op]) -> None:
+        if self._process is not None:
+            process, device = self._process, self._device
+            process.reactor.post(lambda: self._submit_now(device, ops))
+
+    def _submit_now(self, device: Device | None, ops: list[Op]) -> None:
+        if device is self._device and device is not None:
+            for op in ops:
+                self.model.begin(op)
+                self._world.note("ask    %r", op)
+            self.asked += len(ops)
+            device.submit([op.request for op in ops if op.request is not None])
+
+    def _finished(self, requests: list[Request]) -> None:
+        for request in requests:
+            self._world.note("answer %r error %d", request.cookie, request.error)
+            self.model.end(request.cookie)
+            self.answered += 1
+            self.failed += request.error != 0
+
+    def _random_op(self) -> Op:
+        rng = self._rng
+        op = rng.choice(OPS)
+        if op == FLUSH:
+            return self._op(FLUSH, 0, 0)
+        length = min(rng.choice(LENGTHS), self._blocks)
+        # Half of them meet in a few places.
+        first = rng.randrange(8) if rng.random() < 0.5 else rng.randrange(self._blocks)
+        length = min(length, self._blocks - first)
+        return self._op(op, first, length, FUA if op != READ and rng.random() < 0.15 else 0)
+
+    def _op(self, op: int, first: int, count: int, flags: int = 0) -> Op:
+        data = None
+        stamp = 0
+        if op == WRITE:
+            self._stamp += 1
+            stamp = self._stamp
+            data = memoryview(b"".join(content(stamp, block) for block in range(first, first + count)))
+        made = Op(stamp)
+        made.request = Request(op, flags, first * BLOCK, count * BLOCK, data, made, self._sink)
+        return made

@@ -1,0 +1,326 @@
+"""The model: what each read may bring, given everything that was asked and answered before.
+
+A block has versions, in the order in which its changes were submitted. Each was acked, failed, is still
+under way, or was so when its process died. Rules (protocol.md, "Durability verifier" and the end of it):
+
+* An acked change puts an end to all versions before it: no read that begins later may bring them.
+* A change that is under way, or that failed, may be seen or not.
+* After the process that asked has died, what it had under way may be there or not; the first read that
+  shows a block settles it.
+* What was acked and not flushed may be lost only if storage lost something since, and either the process
+  that held it for rewriting has died, or a failed flush has said so. Such a loss must be reported by a
+  flush that fails, where the topology promises that (`reports`).
+* What a flush covered, or was written with FUA, is never lost.
+"""
+
+from collections.abc import Callable
+from struct import Struct
+
+from dsttool.engine.device.request import Request
+from dsttool.engine.vocabulary.operations import FLUSH, FUA, NAMES, READ
+from sim.disk import BLOCK
+
+_UNIT = Struct(">QQ")
+_REPEATED = BLOCK // _UNIT.size
+_ZEROES = bytes(BLOCK)
+
+
+class Violation(AssertionError):
+    """The engine broke a promise."""
+
+
+def content(stamp: int, block: int) -> bytes:
+    """What a block holds once the change of that stamp has happened; stamp 0 is zeroes."""
+    return _UNIT.pack(stamp, block) * _REPEATED if stamp else _ZEROES
+
+
+class Version:
+    """One change of one block. Times are the model's counter.
+
+    ended: when it was acked; over: since when no new read may bring it; stable: flushed; reopened: a loss
+    may have brought it back; settled: a read, not an ack, said that it happened.
+    """
+
+    __slots__ = (
+        "begun",
+        "ended",
+        "exposed",
+        "life",
+        "open",
+        "over",
+        "reopened",
+        "settled",
+        "stable",
+        "stamp",
+    )
+
+    def __init__(self, stamp: int, begun: int, life: int) -> None:
+        self.stamp = stamp
+        self.life = life
+        self.begun = begun
+        self.ended: int | None = None
+        self.over: int | None = None
+        self.open = True
+        self.stable = self.exposed = self.reopened = self.settled = False
+
+    def __repr__(self) -> str:
+        words = [f"#{self.stamp}", f"begun {self.begun}"]
+        if self.ended is not None:
+            words.append(f"acked {self.ended}")
+        if self.over is not None:
+            words.append(f"over {self.over}")
+        words += [w for w in ("open", "stable", "exposed", "reopened", "settled") if getattr(self, w)]
+        return f"<{' '.join(words)}>"
+
+
+class Op:
+    """One request as the model follows it; a request's cookie."""
+
+    __slots__ = ("begun", "ends", "life", "request", "stamp", "versions")
+
+    def __init__(self, stamp: int) -> None:
+        self.stamp = stamp
+        self.begun = 0
+        self.life = 0
+        self.ends = 0
+        self.request: Request | None = None
+        self.versions: list[tuple[int, Version]] = []
+
+    def __repr__(self) -> str:
+        request = self.request
+        assert request is not None
+        first, count = request.offset // BLOCK, request.length // BLOCK
+        flags = " FUA" if request.flags & FUA else ""
+        return f"{NAMES[request.op]}{flags} #{self.stamp} blocks {first}+{count}"
+
+
+class Model:
+    """`last_loss()`: when storage last lost something acked that no flush covered, by the model's counter.
+
+    reports: whether a loss that a dead process could not repair must make a flush fail.
+    """
+
+    def __init__(self, blocks: int, last_loss: Callable[[], int], *, reports: bool) -> None:
+        self._blocks = [[_first()] for _ in range(blocks)]
+        self._last_loss = last_loss
+        self._reports = reports
+        # Blocks with versions that are acked and not stable.
+        self._dirty: set[int] = set()
+        self._reads: dict[Op, None] = {}
+        self._open: dict[Op, None] = {}
+        # Blocks that a loss may have thrown back, and whether that has been said.
+        self._doubtful: dict[int, bool] = {}
+        self._unreported = ""
+        self.clock = 0
+        self.life = 0
+        self.checked = 0
+
+    # -- what happens ----------------------------------------------------------------------------
+
+    def tick(self) -> int:
+        self.clock += 1
+        return self.clock
+
+    def begin(self, op: Op) -> None:
+        """The request is being submitted."""
+        request = op.request
+        assert request is not None
+        op.begun = self.tick()
+        op.life = self.life
+        self._open[op] = None
+        if request.op == READ:
+            self._reads[op] = None
+        elif request.op != FLUSH:
+            for block in _blocks_of(request):
+                version = Version(op.stamp, op.begun, self.life)
+                self._blocks[block].append(version)
+                op.versions.append((block, version))
+
+    def end(self, op: Op) -> None:
+        """The request has come back."""
+        request = op.request
+        assert request is not None
+        op.ends += 1
+        if op.ends > 1:
+            raise Violation(f"answered twice: {op}")
+        self._open.pop(op, None)
+        now = self.tick()
+        if request.op == READ:
+            self._reads.pop(op, None)
+            if not request.error:
+                self._check_read(op, now)
+        elif request.op == FLUSH:
+            self._flushed(op, now)
+        else:
+            self._changed(op, now)
+
+    def die(self) -> None:
+        """The process that asked is gone, with all that it held."""
+        self.life += 1
+        self._reads.clear()
+        for op in self._open:
+            for _, version in op.versions:
+                version.open = False
+        self._open.clear()
+        for block in self._dirty:
+            for version in self._blocks[block]:
+                if version.ended is not None and not version.stable:
+                    version.exposed = True
+        self.lost()
+
+    def lost(self) -> None:
+        """Storage may have lost something: what nobody can write again may be gone."""
+        loss = self._last_loss()
+        for block in self._dirty:
+            for version in self._blocks[block]:
+                if version.exposed and version.begun < loss:
+                    self._reopen(block)
+                    break
+
+    @property
+    def waiting(self) -> list[Op]:
+        """What has no answer."""
+        return list(self._open)
+
+    # -- changes and flushes ---------------------------------------------------------------------------
+
+    def _changed(self, op: Op, now: int) -> None:
+        request = op.request
+        assert request is not None
+        for block, version in op.versions:
+            version.open = False
+            if request.error:
+                continue
+            versions = self._blocks[block]
+            if version not in versions or version.over is not None:
+                raise Violation(
+                    f"acked, but it never happened, or another came after it: {op}, block {block}"
+                )
+            version.ended = now
+            for earlier in versions[: versions.index(version)]:
+                if earlier.over is None:
+                    earlier.over = now
+                earlier.reopened = False
+            self._doubtful.pop(block, None)
+            self._dirty.add(block)
+            if request.flags & FUA:
+                self._make_stable(block, version)
+
+    def _flushed(self, op: Op, now: int) -> None:
+        request = op.request
+        assert request is not None
+        if request.error:
+            # Whoever asked knows now that what was not covered may be gone, if anything is.
+            self._unreported = ""
+            loss = self._last_loss()
+            for block in self._dirty:
+                if any(v.ended is not None and not v.stable and v.begun < loss for v in self._blocks[block]):
+                    self._reopen(block)
+            self._doubtful = dict.fromkeys(self._doubtful, True)
+            return
+        if self._unreported:
+            raise Violation(
+                f"a flush succeeded, and nobody has said that a write was lost: {self._unreported}"
+            )
+        for block in list(self._dirty):
+            if self._doubtful.get(block):
+                continue  # it was said that this may be lost: what is there now only a read can tell
+            covered = [v for v in self._blocks[block] if v.ended is not None and v.ended < op.begun]
+            if covered:
+                self._doubtful.pop(block, None)
+                self._make_stable(block, covered[-1])
+
+    def _make_stable(self, block: int, version: Version) -> None:
+        """No loss goes behind this version any more."""
+        version.stable = True
+        version.exposed = version.reopened = False
+        versions = self._blocks[block]
+        oldest = min((read.begun for read in self._reads), default=self.clock)
+        index = versions.index(version)
+        for earlier in versions[:index]:
+            earlier.exposed = earlier.reopened = False
+            if earlier.over is None:
+                earlier.over = self.clock
+        kept = [v for v in versions[:index] if v.over is not None and v.over > oldest]
+        versions[:index] = kept
+        if not any(v.ended is not None and not v.stable for v in versions[len(kept) :]):
+            self._dirty.discard(block)
+
+    def _reopen(self, block: int) -> None:
+        """Any version since the last stable one may be back."""
+        versions = self._blocks[block]
+        stable = max((i for i, v in enumerate(versions) if v.stable), default=0)
+        newest = max((i for i, v in enumerate(versions) if v.ended is not None), default=0)
+        for version in versions[stable:newest]:
+            if version.over is not None:
+                version.over = None
+                version.reopened = True
+                self._doubtful.setdefault(block, not self._reports)
+
+    # -- reads ---------------------------------------------------------------------------------------
+
+    def _check_read(self, op: Op, now: int) -> None:
+        request = op.request
+        assert request is not None
+        data = request.data
+        got = b"".join(data) if type(data) is list else bytes(data)
+        if len(got) != request.length:
+            raise Violation(f"{len(got)} bytes came: {op}")
+        for index, block in enumerate(_blocks_of(request)):
+            piece = got[index * BLOCK : (index + 1) * BLOCK]
+            stamp = int.from_bytes(piece[:8], "big")
+            if piece != content(stamp, block):
+                raise Violation(f"block {block} holds what nobody wrote there: {piece[:32].hex()}: {op}")
+            self._check_block(op, block, stamp, now)
+        self.checked += request.length // BLOCK
+
+    def _check_block(self, op: Op, block: int, stamp: int, now: int) -> None:
+        versions = self._blocks[block]
+        if len(versions) == 1 and versions[0].stamp == stamp:
+            return
+        matching = [v for v in versions if v.stamp == stamp and (v.over is None or v.over > op.begun)]
+        if not matching:
+            raise Violation(f"block {block} holds #{stamp}; its versions are {versions}: {op}")
+        seen = matching[-1]
+        if seen.reopened and self._doubtful.get(block) is False:
+            later = versions[versions.index(seen) + 1 :]
+            if any(v.ended is not None and not v.settled and v.ended < op.begun for v in later):
+                self._unreported = f"block {block} holds #{stamp} of {versions}"
+        if not self._reads:
+            self._maybe_settle(block, seen, now)
+
+    def _maybe_settle(self, block: int, seen: Version, now: int) -> None:
+        """The first sight of what a dead process left, or a loss after its death, decides what is there."""
+        versions = self._blocks[block]
+        possible = [v for v in versions if v.over is None]
+        ours = any(v.life == self.life and (v.ended is None or v.reopened) for v in possible)
+        if len(possible) < 2 or ours or seen.over is not None:
+            return
+        index = versions.index(seen)
+        for earlier in versions[:index]:
+            earlier.over = earlier.over or now
+            earlier.reopened = False
+        if seen.ended is None:
+            seen.ended = now
+            seen.settled = True
+        if not seen.stable:
+            seen.begun = now
+            seen.exposed = True
+            self._dirty.add(block)
+        else:
+            self._dirty.discard(block)
+        seen.reopened = False
+        del versions[index + 1 :]
+        self._doubtful.pop(block, None)
+
+
+def _first() -> Version:
+    version = Version(0, 0, 0)
+    version.open = False
+    version.ended = 0
+    version.stable = True
+    return version
+
+
+def _blocks_of(request: Request) -> range:
+    return range(request.offset // BLOCK, (request.offset + request.length) // BLOCK)

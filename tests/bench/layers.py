@@ -118,7 +118,7 @@ class Bench:
             REQUEST.pack(i + 1, offset, self.size, op, 0, 0) for i, offset in enumerate(self.offsets)
         )
         body = FLOOR.pack(1) + heads + (self.payload * self.batch if op == WRITE else b"")
-        record = dst_records.header(dst_records.REQUESTS, 8 + len(body), self.batch) + bytes(8) + body
+        record = dst_records.header(dst_records.REQUESTS, len(body), self.batch) + body
         view = memoryview(bytearray(record))
 
         def work() -> None:
@@ -143,7 +143,7 @@ class Bench:
         length = self.size if op == READ else 0
         heads = b"".join(REPLY.pack(id_, 0, 0, length) for id_ in ids)
         body = memoryview(heads + bytes(length * len(ids)))
-        node.take_replies(body, len(ids), 0, len(body))
+        node._replies.take(body, len(ids), 0, len(body))
 
     def over_node(self, device: Device, nodes: list[DstNode], op: int) -> float:
         """Processor time of submit, flush and answer, without making requests and replies."""
@@ -162,7 +162,7 @@ class Bench:
                 body = memoryview(heads + bytes(length * len(ids)))
                 begin = time.process_time_ns()
                 if ids:
-                    node.take_replies(body, len(ids), 0, len(body))
+                    node._replies.take(body, len(ids), 0, len(body))
                 spent += time.process_time_ns() - begin
             best = min(best, spent)
         self.reactor._flushes.clear()

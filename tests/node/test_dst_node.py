@@ -93,7 +93,7 @@ def test_after_a_reconnect_nothing_of_the_old_link_runs_beside_what_the_new_one_
         hall.wait(newer)
         assert newer.error == 0
         assert bytes(device.bytes[:4096]) == NEW
-        assert (node._gate is None) == ordered_above, "below an array it orders nothing without need"
+        assert (node._extents.gate is None) == ordered_above, "below an array it orders nothing without need"
 
 
 def test_a_write_held_behind_an_unanswered_one_fails_when_its_own_budget_ends() -> None:
@@ -121,12 +121,12 @@ def test_with_its_extents_free_again_a_node_below_an_array_orders_nothing_itself
         stalled = write(0, OLD)
         node.submit([stalled])
         hall.wait(stalled)
-        assert node._gate is not None
+        assert node._extents.gate is not None
         running = write(4096, NEW)
         node.submit([running])
         hall.until(lambda: len(device.waiting) == 2)
         device.answer(device.waiting[0])
-        hall.until(lambda: node._gate is None)
+        hall.until(lambda: node._extents.gate is None)
         device.answer()
         hall.wait(running)
         assert running.error == 0
@@ -190,7 +190,7 @@ def test_requests_that_fail_and_come_back_at_once_do_not_multiply_timers() -> No
         node.submit([patient])
         hall.until(lambda: len(failed) == 30)
         assert set(failed) == {errno.ENOLINK}
-        checks = [timer for timer in hall.reactor._timers if timer.call == node._check]
+        checks = [timer for timer in hall.reactor._timers if timer.call == node._budgets._check]
         assert len(checks) <= 1
         device.answer()
         hall.wait(patient)

@@ -180,7 +180,7 @@ def test_announcements_without_payloads_are_bounded(stage: Stage) -> None:
     batch = replies(*[reply(7, length=LARGE)] * 1000)
     talker.says_until_held_back(batch, 1000 * len(batch))
     assert talker.is_closed()
-    assert len(node._announced) < 10_000
+    assert len(node._replies._announced) < 10_000
 
 
 def test_a_late_answer_to_a_read_that_failed_fast_is_ignored(stage: Stage) -> None:
@@ -206,9 +206,9 @@ def test_a_budget_that_ends_is_an_error_in_time_and_a_late_answer_is_ignored(sta
     stage.hall.wait(*asked)
     assert {request.error for request in asked} == {errno.EIO}
     assert stage.hall.reactor.now - since >= BRIEF.budget_ns
-    assert list(node._unanswered) == [2]
+    assert list(node._extents.locked) == [2]
     talker.say(answers_of(*before))
-    stage.hall.until(lambda: not node._unanswered)
+    stage.hall.until(lambda: not node._extents.locked)
     assert node.up
     assert {request.error for request in asked} == {errno.EIO}
 
@@ -295,7 +295,7 @@ def test_what_is_abandoned_in_the_turn_that_would_send_it_is_not_sent_even_if_it
     talker.say(answers_of((id_, op, 0, 4)))
     stage.hall.wait(check, *given_up)
     assert talker.is_silent()
-    assert not node._gate.busy  # type: ignore[union-attr]
+    assert not node._extents.gate.busy  # type: ignore[union-attr]
 
 
 def test_what_waits_behind_a_write_without_an_answer_costs_nothing_once_it_gave_up(stage: Stage) -> None:
@@ -310,12 +310,12 @@ def test_what_waits_behind_a_write_without_an_answer_costs_nothing_once_it_gave_
         node.submit(again)
         stage.hall.wait(*again)
         assert {request.error for request in again} == {errno.EIO}
-    assert node._held == {}
-    assert node._gate is not None
-    assert node._gate._waiting == {}
+    assert node._extents.held == {}
+    assert node._extents.gate is not None
+    assert node._extents.gate._waiting == {}
     talker.say(replies(reply(1)))
-    stage.hall.until(lambda: not node._unanswered)
-    assert not node._gate.busy
+    stage.hall.until(lambda: not node._extents.locked)
+    assert not node._extents.gate.busy
 
 
 def test_what_expires_in_the_turn_that_sends_it_is_not_sent(stage: Stage) -> None:
@@ -327,7 +327,7 @@ def test_what_expires_in_the_turn_that_sends_it_is_not_sent(stage: Stage) -> Non
     node.submit([first, second])
     node._to_send += node._table.in_flight.values()
     expired = node._table.expire(stage.hall.reactor.now)
-    node._exhaust(expired)
+    node.exhausted(expired)
     assert node._to_send == []
     assert is_done(first, second)
 

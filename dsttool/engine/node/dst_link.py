@@ -19,6 +19,7 @@ import os
 from socket import SO_ERROR, SOL_SOCKET, socket
 from typing import Protocol
 
+from dsttool.engine.node.dst_replies import Replies
 from dsttool.engine.runtime.reactor import WRITABLE, Reactor, Timer
 from dsttool.engine.transaction.policy import Policy, backoff
 from dsttool.engine.transport.channel import Channel
@@ -48,12 +49,6 @@ class LinkOwner(Protocol):
     def link_down(self, error: DsttoolError, final: bool) -> None:
         """The link is not up (any more), or an attempt failed. Final: there will be no other."""
 
-    def take_replies(self, view: memoryview, count: int, start: int, end: int) -> bool:
-        """A REPLIES body; True if views of it are kept. May raise ProtocolError."""
-
-    def take_payload(self, payload: memoryview) -> None:
-        """A PAYLOAD body, to keep. May raise ProtocolError."""
-
 
 class DstLink:
     """One link of a session. `state`: down, connecting, handshake, up (vocabulary.md)."""
@@ -66,12 +61,14 @@ class DstLink:
         session: bytes,
         policy: Policy,
         owner: LinkOwner,
+        replies: Replies,
     ) -> None:
         self._reactor = reactor
         self._name = name
         self._endpoint = endpoint
         self._session = session
         self._owner = owner
+        self._replies = replies
         self._channel: Channel | None = None
         self._sock: socket | None = None
         self._timer: Timer | None = None
@@ -161,6 +158,7 @@ class DstLink:
             return
         self._enter("handshake")
         self._epoch += 1
+        self._replies.begin()
         handshake = ClientHandshake(dst_preface.NONE, self._session)
         self._channel = Channel(self._reactor, sock, self, handshake)
         self._channel.start()
@@ -184,9 +182,9 @@ class DstLink:
             if self._channel is None:  # closed by what the last record brought
                 break
             if kind == dst_records.REPLIES and self.state == "up":
-                kept |= self._owner.take_replies(view, count, start, end)
+                kept |= self._replies.take(view, count, start, end)
             elif kind == dst_records.PAYLOAD and self.state == "up":
-                self._owner.take_payload(view[start:end])
+                self._replies.take_payload(view[start:end])
                 kept = True
             elif not self._take_other(kind, bytes(view[start:end])):
                 break

@@ -1,0 +1,116 @@
+"""The extents of a DST node's changes: which may be in flight, which wait, and which are locked.
+
+* Overlapping changes are never in flight together: the later one is held until the earlier is answered.
+* A change whose budget ended unanswered keeps its extent until it is answered, or a later welcome proves
+  that it cannot run any more. Else it could land after a newer one.
+"""
+
+from collections.abc import Iterable
+
+from dsttool.engine.device.request import Request
+from dsttool.engine.extents.overlap import OverlapGate
+from dsttool.engine.transaction.table import Transaction
+from dsttool.engine.vocabulary.operations import TRIM, WRITE, WRITE_ZEROES
+
+CHANGES = (WRITE, TRIM, WRITE_ZEROES)
+
+
+class Extents:
+    """ordered_above: whoever submits orders overlapping changes already. Then there is a gate only while
+    changes that ended unanswered keep their extents.
+
+    gate: None while there is nothing to ask. held: changes whose extent is not free yet, and their
+    transactions once the window admitted them. locked: those that were sent and gave up, by id.
+    """
+
+    def __init__(self, *, ordered_above: bool) -> None:
+        self._ordered_above = ordered_above
+        self.gate: OverlapGate[Request] | None = None if ordered_above else OverlapGate()
+        self.held: dict[Request, Transaction | None] = {}
+        self.locked: dict[int, Request] = {}
+
+    def admit(self, batch: Iterable[Request]) -> None:
+        """Requests in the order of their submission; only while there is a gate."""
+        assert self.gate is not None
+        admit, held = self.gate.admit, self.held
+        for request in batch:
+            if request.op in CHANGES and not admit(request):
+                held[request] = None
+
+    def without_held(self, transactions: list[Transaction]) -> list[Transaction]:
+        """Those whose extent is free; the others are remembered until it is."""
+        free, held = [], self.held
+        for transaction in transactions:
+            if transaction.request in held:
+                held[transaction.request] = transaction
+            else:
+                free.append(transaction)
+        return free
+
+    def release(self, finished: Iterable[Request]) -> list[Transaction]:
+        """The answered changes' extents are free; what waited for them may be sent."""
+        freed: list[Transaction] = []
+        if self.gate is not None:
+            for request in finished:
+                if request.op in CHANGES:
+                    self._free(request, freed)
+        return freed
+
+    def give_up(self, expired: list[Transaction], running: Iterable[Request]) -> list[Transaction]:
+        """What was sent and has ended keeps its extent; all else that has ended lets go of it.
+
+        running: all other requests that have begun, in the order of their submission. Returns what may
+        be sent.
+        """
+        self._raise_gate(expired, running)
+        freed: list[Transaction] = []
+        if self.gate is None:
+            return freed
+        changes = [t for t in expired if t.request.op in CHANGES]
+        began = [t for t in changes if t.request not in self.held]
+        # First those that still wait, or the others' end would let them begin; the last of them first,
+        # for nobody waits for it.
+        for transaction in reversed(changes):
+            if transaction.request in self.held:
+                del self.held[transaction.request]
+                self.gate.withdraw(transaction.request)
+        for transaction in began:
+            if transaction.attempts:
+                self.locked[transaction.id] = transaction.request
+            else:
+                self._free(transaction.request, freed)
+        return freed
+
+    def unlock(self, ids: Iterable[int]) -> list[Transaction]:
+        """What had been given up cannot run any more, or was answered late; what may be sent now."""
+        freed: list[Transaction] = []
+        for id_ in ids:
+            request = self.locked.pop(id_, None)
+            if request is not None:
+                self._free(request, freed)
+        if self._ordered_above and not self.locked and not self.held:
+            self.gate = None  # with all extents free again the order above is enough
+        return freed
+
+    def clear(self) -> None:
+        """Nothing will be sent any more."""
+        self.held.clear()
+        self.locked.clear()
+        if self.gate is not None:
+            self.gate = OverlapGate()
+
+    def _free(self, request: Request, freed: list[Transaction]) -> None:
+        assert self.gate is not None
+        for admitted in self.gate.release(request):
+            transaction = self.held.pop(admitted, None)
+            if transaction is not None:
+                freed.append(transaction)
+
+    def _raise_gate(self, expired: list[Transaction], running: Iterable[Request]) -> None:
+        """What ended unanswered keeps its extent, so from now on others have to ask for theirs."""
+        if self.gate is None and any(t.attempts and t.request.op in CHANGES for t in expired):
+            self.gate = OverlapGate()
+            for request in (*(t.request for t in expired), *running):
+                if request.op in CHANGES:
+                    admitted = self.gate.admit(request)
+                    assert admitted, "what is above has let overlapping writes run together"

@@ -1,0 +1,90 @@
+"""What a DST server answers, taken from the records of one link. The hot path of a node."""
+
+from collections import deque
+from collections.abc import Callable
+
+from dsttool.engine.device.request import Request
+from dsttool.engine.transaction.table import InFlightTable
+from dsttool.engine.vocabulary.errors import ProtocolError
+from dsttool.engine.vocabulary.operations import FLUSH, READ
+from dsttool.engine.wire.dst_messages import REPLY, VERIFIER_BYTES, heads_of
+from dsttool.engine.wire.dst_records import BATCH_COUNT_MAX, CROSSOVER
+
+
+class Replies:
+    """settle: gets the requests that a batch answered, popped from the table already.
+    late: gets the id of an answer to what had been given up.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        table: InFlightTable,
+        settle: Callable[[list[Request]], None],
+        late: Callable[[int], None],
+    ) -> None:
+        self._name = name
+        self._table = table
+        self._settle = settle
+        self._late = late
+        self._announced: deque[tuple[int, int]] = deque()
+        self.errors = 0
+
+    def begin(self) -> None:
+        """A new connection: what an older one announced will not come."""
+        self._announced.clear()
+
+    def take(self, view: memoryview, count: int, start: int, end: int) -> bool:
+        """A REPLIES body; True if views of it are kept. Raises ProtocolError.
+
+        One look-up per reply, everything else per batch.
+        """
+        pop = self._table.in_flight.pop
+        finished: list[Request] = []
+        heads, position = heads_of(REPLY, view, count, start, end)
+        first = position
+        broken = False
+        for id_, status, _, length in heads:
+            if length >= CROSSOVER:
+                self._announced.append((id_, length))
+                continue
+            transaction = pop(id_, None)
+            if transaction is None:
+                self._late(id_)
+                position += length
+                continue
+            request = transaction.request
+            if status:
+                request.error = status
+                self.errors += 1
+            elif request.op == READ:
+                if length != request.length or position + length > end:
+                    self._table.put_back(transaction)
+                    broken = True
+                    break
+                request.data = view[position : position + length]
+            elif request.op == FLUSH and length == VERIFIER_BYTES:
+                request.data = bytes(view[position : position + length])
+            position += length
+            finished.append(request)
+        if finished:
+            self._settle(finished)
+        if broken or position != end:
+            raise ProtocolError(f"The server of {self._name} sent payloads of the wrong length.")
+        # Every request of a window may be announced at once, and as many that were given up.
+        if len(self._announced) > 2 * max(self._table.window, BATCH_COUNT_MAX):
+            raise ProtocolError(f"The server of {self._name} announced payloads that do not come.")
+        return position != first
+
+    def take_payload(self, payload: memoryview) -> None:
+        """A PAYLOAD body, to keep. Raises ProtocolError."""
+        id_, length = self._announced.popleft() if self._announced else (0, -1)
+        transaction = self._table.in_flight.get(id_)
+        request = None if transaction is None else transaction.request
+        wrong = request is not None and (request.op != READ or request.length != length)
+        if length != len(payload) or wrong:
+            raise ProtocolError(f"The server of {self._name} sent a payload of the wrong length.")
+        if request is not None:
+            del self._table.in_flight[id_]
+            request.data = payload
+            self._settle([request])

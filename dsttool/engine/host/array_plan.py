@@ -13,8 +13,10 @@ from dsttool.engine.config.names import check_name
 from dsttool.engine.config.supported import check_supported
 from dsttool.engine.host.listening import check_listens
 from dsttool.engine.host.open_node import parse_device, resolved
+from dsttool.engine.host.policies import MemberPolicy
 from dsttool.engine.mapping import registry
 from dsttool.engine.mapping.algorithm import Algorithm
+from dsttool.engine.transaction.policy import REDUNDANT, SINGLE_COPY
 from dsttool.engine.vocabulary.errors import Conflict, NotFound, UsageError
 
 _SUPERBLOCKS: Final = "Arrays with superblocks come with a later release of dsttool."
@@ -55,6 +57,14 @@ class ArrayPlan:
         """The layout's parameters with their values. UsageError if these members make no array."""
         return self._shape().parameters()
 
+    def policies(self) -> list[MemberPolicy]:
+        """Each member's policy, in slot order. UsageError if what is configured contradicts itself."""
+        default = REDUNDANT if self.spare else SINGLE_COPY
+        return [
+            MemberPolicy(f"{self.name}/{name}", default, self.config.policy, node.options)
+            for name, node in zip(self.member_names, self.config.nodes)
+        ]
+
     def algorithm(self, sizes: Sequence[int]) -> Algorithm:
         """The layout over members of these sizes, in bytes. UsageError if they make no array."""
         parameters: dict[str, Any] = {}
@@ -78,6 +88,7 @@ class ArrayPlan:
         self._check_nodes()
         check_listens(self.listens, [self.name])
         self._shape()
+        self.policies()
 
     def _check_nodes(self) -> None:
         earlier: list[Address] = []

@@ -1,15 +1,15 @@
 """From addresses to the Devices behind them, connected and ready."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
 
 from dsttool.engine.config import paths
 from dsttool.engine.config.address import Address, parse_address
 from dsttool.engine.config.names import is_name
 from dsttool.engine.config.supported import check_supported
 from dsttool.engine.device.device import Device
+from dsttool.engine.host.policies import MemberPolicy
 from dsttool.engine.node.dst import DstNode
 from dsttool.engine.node.file import FileDevice
 from dsttool.engine.node.memory import MemoryDevice
@@ -19,16 +19,14 @@ from dsttool.engine.transaction.policy import SINGLE_COPY, Policy
 from dsttool.engine.vocabulary.endpoint import Endpoint
 from dsttool.engine.vocabulary.errors import DsttoolError, NotFound
 
-_POLICY_FIELDS: Final = frozenset(field.name for field in fields(Policy))
-
 
 @dataclass(frozen=True, slots=True)
 class Opening:
     """How to open one device.
 
     name: in messages and the status; the address if empty. size: create a file that does not exist,
-    in bytes. mapped: as in FileDevice.open. base: the policy that the address's options change.
-    owner, ordered_above: as in DstNode.
+    in bytes. mapped: as in FileDevice.open. policy: the whole of it; None for what the address's options
+    make of the default. owner, ordered_above: as in DstNode.
     """
 
     address: Address
@@ -36,7 +34,7 @@ class Opening:
     read_only: bool = False
     size: int | None = None
     mapped: bool = False
-    base: Policy = SINGLE_COPY
+    policy: Policy | None = None
     owner: str = ""
     ordered_above: bool = False
 
@@ -107,9 +105,9 @@ def open_one(reactor: Reactor, opening: Opening) -> Device:
     return result
 
 
-def policy_of(address: Address, base: Policy) -> Policy:
-    """The base policy with what the address's options change."""
-    return replace(base, **{key: value for key, value in address.policy.items() if key in _POLICY_FIELDS})
+def policy_of(address: Address) -> Policy:
+    """The default policy of a lone device with what its address's options change."""
+    return MemberPolicy(str(address.bare()), SINGLE_COPY, {}, address.options).policy
 
 
 def _make(reactor: Reactor, opening: Opening) -> Device:
@@ -122,7 +120,7 @@ def _make(reactor: Reactor, opening: Opening) -> Device:
     if address.kind == "mem":
         return MemoryDevice(reactor, address.size, name)
     assert address.endpoint is not None
-    policy = policy_of(address, opening.base)
+    policy = opening.policy or policy_of(address)
     if address.kind == "nbd":
         return NbdNode(
             reactor,

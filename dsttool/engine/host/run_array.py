@@ -15,9 +15,9 @@ from dsttool.engine.host.array_state import History
 from dsttool.engine.host.daemon import Ready
 from dsttool.engine.host.engine import Engine
 from dsttool.engine.host.open_node import Opening, open_all
+from dsttool.engine.host.policies import MemberPolicy
 from dsttool.engine.mapping.algorithm import Algorithm
 from dsttool.engine.runtime.reactor import Reactor
-from dsttool.engine.transaction.policy import REDUNDANT, SINGLE_COPY
 from dsttool.engine.vocabulary.errors import DsttoolError, NotFound, TimedOut, Unreachable, Unsafe
 from dsttool.engine.vocabulary.status import ArrayStatus
 
@@ -35,7 +35,8 @@ def run(
     history = History(plan)
     states = history.states_to_begin_with()
     reactor = Reactor()
-    nodes = _open(reactor, plan, states)
+    policies = plan.policies()
+    nodes = _open(reactor, plan, states, policies)
     if plan.assume_clean and not history.vouches_for([node is not None for node in nodes]):
         raise Unsafe(
             f"The members of {plan.name} that are here missed writes that only the missing ones hold.",
@@ -71,9 +72,10 @@ def run(
     return code
 
 
-def _open(reactor: Reactor, plan: ArrayPlan, states: Sequence[str]) -> list[Device | None]:
+def _open(
+    reactor: Reactor, plan: ArrayPlan, states: Sequence[str], policies: Sequence[MemberPolicy]
+) -> list[Device | None]:
     """The members' devices; None for one that is missing and that --degraded goes without."""
-    redundant = plan.spare > 0
     results = open_all(
         reactor,
         [
@@ -82,11 +84,11 @@ def _open(reactor: Reactor, plan: ArrayPlan, states: Sequence[str]) -> list[Devi
                 name=f"{plan.name}/{name}",
                 read_only=plan.read_only,
                 mapped=True,
-                base=REDUNDANT if redundant else SINGLE_COPY,
+                policy=each.policy,
                 owner=f"{plan.name}/{slot}",
                 ordered_above=True,
             )
-            for slot, (name, address) in enumerate(zip(plan.member_names, plan.config.nodes))
+            for slot, (name, address, each) in enumerate(zip(plan.member_names, plan.config.nodes, policies))
         ],
     )
     nodes: list[Device | None] = []

@@ -1,0 +1,89 @@
+"""Which transaction policy holds for each member of an array, and where each of its values comes from.
+
+    default  <  array ([policy] in arrays/NAME.toml)  <  address (a node's query)  <  live (`policy set`)
+
+A live change holds until the array goes down; the last one wins, whether it was for all members or one.
+Changes are checked for every member they touch before the first of them is made.
+"""
+
+import logging
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any, Final, Literal
+
+from dsttool.engine.config.options import POLICY_KEYS, Value, format_option, policy_field, policy_overrides
+from dsttool.engine.transaction.policy import Policy
+from dsttool.engine.vocabulary.errors import Conflict, UsageError
+
+LOG = logging.getLogger(__name__)
+
+Source = Literal["default", "array", "address", "live"]
+
+# What a connection is made with once: a change means other connections, not other timers.
+_NOT_LIVE: Final = ("links",)
+
+
+class MemberPolicy:
+    """One member's policy. `label`: "array/member", for messages.
+
+    Raises UsageError if what is configured contradicts itself.
+    """
+
+    def __init__(
+        self, label: str, default: Policy, array: Mapping[str, Value], address: Mapping[str, Value]
+    ) -> None:
+        self.label = label
+        self._default = default
+        self._configured: dict[Source, Mapping[str, Value]] = {"array": array, "address": address}
+        self._live: dict[str, Value] = {}
+        self.policy = self._merged(self._live)
+
+    def changed(self, settings: Mapping[str, Value]) -> Policy:
+        """The policy with these settings made live; nothing is changed yet. Raises UsageError, Conflict."""
+        policy = self._merged({**self._live, **settings})
+        for key in _NOT_LIVE:
+            if getattr(policy, key) != getattr(self.policy, key):
+                raise Conflict(
+                    f"{key} of {self.label} cannot be changed while it is connected.",
+                    f"Take the array down, and bring it up with {key}={settings[key]} in the node's address.",
+                )
+        return policy
+
+    def change(self, settings: Mapping[str, Value]) -> list[tuple[str, str, str]]:
+        """Make settings live: for each key whose value is another now, the key, the old value and the new."""
+        before, self.policy = self.policy, self.changed(settings)
+        self._live.update(settings)
+        values = [(key, _spoken(key, before), _spoken(key, self.policy)) for key in settings]
+        changes = [each for each in values if each[1] != each[2]]
+        if changes:
+            LOG.info("%s: policy set: %s", self.label, ", ".join(f"{k} {b} -> {a}" for k, b, a in changes))
+        return changes
+
+    def source(self, key: str) -> Source:
+        """Where the value that holds for a key comes from."""
+        if key in self._live:
+            return "live"
+        return next((s for s in ("address", "array") if key in self._configured[s]), "default")
+
+    def status(self) -> dict[str, dict[str, Any]]:
+        """Each field of the policy with its value (durations in ns) and its source."""
+        return {
+            policy_field(key): {"value": getattr(self.policy, policy_field(key)), "source": self.source(key)}
+            for key in POLICY_KEYS
+        }
+
+    def _merged(self, live: Mapping[str, Value]) -> Policy:
+        options = {**self._configured["array"], **self._configured["address"], **live}
+        policy = replace(self._default, **policy_overrides(options))
+        if policy.backoff_min_ns > policy.backoff_max_ns:
+            raise UsageError(
+                f"backoff_min of {self.label} ({_spoken('backoff_min', policy)}) would be longer than its "
+                f"backoff_max ({_spoken('backoff_max', policy)}).",
+                "Set both.",
+            )
+        return policy
+
+
+def _spoken(key: str, policy: Policy) -> str:
+    """The value of a key as people write it."""
+    return format_option(key, getattr(policy, policy_field(key)))

@@ -11,18 +11,19 @@ import gc
 import logging
 import os
 import signal
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import dsttool
 from dsttool.engine.config import paths
 from dsttool.engine.config.listen import Listen
 from dsttool.engine.control.lock import NameLock
-from dsttool.engine.control.server import Answer, ControlServer
+from dsttool.engine.control.server import Answer, ControlServer, Handler
 from dsttool.engine.export.offer import Offer
 from dsttool.engine.host import daemon
 from dsttool.engine.host.ending import close_all, flush_all
 from dsttool.engine.host.listening import Listening
+from dsttool.engine.host.waiting import Statuses, Waits
 from dsttool.engine.runtime.reactor import Reactor
 from dsttool.engine.vocabulary import limits, status
 from dsttool.engine.vocabulary.endpoint import Endpoint
@@ -32,13 +33,12 @@ LOG = logging.getLogger(__name__)
 # What clients wait for at most once the daemon is told to stop; afterwards they see a lost connection.
 DRAIN_NS: Final = 10 * limits.SECOND
 
-Statuses = Callable[[], tuple[list[Any], list[Any]]]
-"""Arrays and exports of this daemon, as vocabulary.status has them. Called on the reactor."""
-
 
 class Engine:
     """A daemon that serves `offers`; their devices are flushed and closed at the end.
 
+    commands: what its control socket takes besides what every daemon takes. waits: who waits for a state;
+    whoever changes one says so there.
     clean: once it has ended, whether everything acked is on stable storage.
     """
 
@@ -49,12 +49,15 @@ class Engine:
         lock: NameLock,
         offers: Sequence[Offer],
         statuses: Statuses,
+        commands: Mapping[str, Handler] | None = None,
     ) -> None:
         self.reactor = reactor
         self.offers = offers
         self.name = offers[0].name
         self.state = "starting"
         self.clean = False
+        self.waits = Waits(reactor, statuses)
+        self._commands = commands or {}
         self._kind = kind
         self._lock = lock
         self._statuses = statuses
@@ -71,8 +74,7 @@ class Engine:
             self._lock.note_pid()
             self._listening.bind(listens)
             control = self.reactor.network.listen(Endpoint("unix", path=str(paths.control_socket(self.name))))
-            handlers = {"hello": self._hello, "status": self._status, "stop": self._stop}
-            self._control = ControlServer(control, self.reactor.post, handlers)
+            self._control = ControlServer(control, self.reactor.post, self._handlers())
             self._listening.start()
             self._control.start()
             self._become_ready(ready)
@@ -117,6 +119,7 @@ class Engine:
     def _end(self) -> bool:
         """Drain, flush, close; False if something acked may not be on stable storage."""
         self.state = "stopping"
+        self.waits.end()
         LOG.info("%s is stopping", self.name)
         daemon.notify_service_manager("STOPPING=1")
         self._listening.close()
@@ -126,29 +129,39 @@ class Engine:
             LOG.warning("requests did not finish in time; their clients see a lost connection")
         for server in self._listening.servers:
             server.close()
-        clean = self._finish_devices()
+        clean, closed = self._finish_devices()
         if self._control is not None:
             self._control.close()
             paths.control_socket(self.name).unlink(missing_ok=True)
+        if closed:
+            self.reactor.close()  # after the control thread, which posts to it
         LOG.info("%s has ended", self.name)
         return clean
 
-    def _finish_devices(self) -> bool:
-        """Flush and close; False if something acked may not be on stable storage."""
+    def _finish_devices(self) -> tuple[bool, bool]:
+        """Flush and close. Whether everything acked is on stable storage, and whether every device closed."""
         devices = [offer.device for offer in self.offers]
         failures = flush_all(self.reactor, devices)
-        if close_all(self.reactor, devices):
-            self.reactor.close()
-        else:
+        closed = close_all(self.reactor, devices)
+        if not closed:
             failures.append("a device did not close in time")
         for failure in failures:
             LOG.error("%s", failure)
-        return not failures
+        return not failures, closed
 
     def _idle(self) -> bool:
         return not any(offer.sessions for offer in self.offers)
 
     # -- control commands, on the reactor --------------------------------------------------------------
+
+    def _handlers(self) -> dict[str, Handler]:
+        own: dict[str, Handler] = {
+            "hello": self._hello,
+            "status": self._status,
+            "stop": self._stop,
+            "wait": self.waits.ask,
+        }
+        return own | dict(self._commands)
 
     def _hello(self, _arguments: dict[str, Any], answer: Answer) -> None:
         answer(self._about())

@@ -90,7 +90,9 @@ class Bench:
         ours, theirs = socket.socketpair()
         ours.setblocking(False)
         server = NbdServer(self.reactor, [Offer("a", NullDevice())])
-        connection = NbdConnection(self.reactor, ours, "x", server, server._offers.__getitem__, discard)  # type: ignore[arg-type]
+        connection = NbdConnection(
+            *(self.reactor, ours, "x", server, server._offers.__getitem__, discard, server.gate)  # type: ignore[arg-type]
+        )
         go = nbd.CLIENT_FLAGS.pack(3) + nbd.OPTION.pack(nbd.OPTION_MAGIC, nbd.OPT_EXPORT_NAME, 1) + b"a"
         connection.received(memoryview(go), 0, len(go))
         connection.link.send = drop  # type: ignore[method-assign]

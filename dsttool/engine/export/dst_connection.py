@@ -16,7 +16,9 @@ from collections.abc import Callable
 from socket import socket
 from typing import Protocol
 
+from dsttool.engine.config.authorized import Permission
 from dsttool.engine.device.request import Request
+from dsttool.engine.export.access import Gate, Reason
 from dsttool.engine.export.budget import WINDOW, WINDOW_BYTES, Budget
 from dsttool.engine.export.offer import Offer, Session
 from dsttool.engine.runtime.reactor import Reactor, Timer
@@ -42,12 +44,19 @@ from dsttool.engine.wire.dst_records import CROSSOVER, PAYLOAD, PING, PONG, REQU
 LOG = logging.getLogger(__name__)
 _OPERATIONS = (READ, WRITE, FLUSH, TRIM, CACHE, WRITE_ZEROES)
 _CHANGES = (WRITE, TRIM, WRITE_ZEROES)
+_REASONS: dict[int, Reason] = {
+    dst_hello.REFUSED_EXPORT: "export",
+    dst_hello.REFUSED_ACCESS: "access",
+    dst_hello.REFUSED_PROTOCOL: "protocol",
+    dst_hello.REFUSED_KEY: "key",
+}
 
 
 class Sessions(Protocol):
     """What a connection needs of its server."""
 
     security: int
+    gate: Gate
 
     def find(self, name: str) -> Offer | None:
         """The offer of that name; the empty name is the only one."""
@@ -67,6 +76,7 @@ class DstConnection(Session):
     def __init__(self, reactor: Reactor, sock: socket, peer: str, server: Sessions) -> None:
         self.peer = peer
         self.read_only = True
+        self.key: bytes | None = None
         self.session = b""
         self.hello: Hello | None = None
         self._reactor = reactor
@@ -89,6 +99,18 @@ class DstConnection(Session):
         """Requests not answered yet."""
         return self._budget.requests
 
+    @property
+    def permission(self) -> Permission:
+        """What this client's key and address may do with its export, as of now."""
+        return self._server.gate.permission(self.peer, self.key, self.offer.name)
+
+    @property
+    def granted(self) -> Permission:
+        """What it was let in for."""
+        if self.hello is None:
+            return Permission.NONE
+        return Permission.READ_ONLY if self.read_only else Permission.READ_WRITE
+
     # -- what the link tells -------------------------------------------------------------------------
 
     def opened(self) -> None:
@@ -97,7 +119,7 @@ class DstConnection(Session):
 
     def broken(self, error: ProtocolError) -> None:
         """See RecordReceiver."""
-        self._refuse(dst_hello.REFUSED_PROTOCOL, error.what)
+        self.refuse(dst_hello.REFUSED_PROTOCOL, error.what)
 
     def take(self, view: memoryview, records: list[Record]) -> tuple[int, bool]:
         """See RecordReceiver."""
@@ -164,13 +186,21 @@ class DstConnection(Session):
             raise ProtocolError("The hello's session is not the preface's.")
         offer = self._server.find(hello.export)
         if offer is None:
-            self._refuse(dst_hello.REFUSED_EXPORT, f"There is no export named '{hello.export}'.")
+            self.refuse(dst_hello.REFUSED_EXPORT, f"There is no export named '{hello.export}'.")
+            return
+        self.offer = offer
+        permission = self.permission
+        if permission is Permission.NONE:
+            self.refuse(dst_hello.REFUSED_KEY, f"This client may not use export '{offer.name}'.")
+            return
+        if permission is Permission.READ_ONLY and hello.access != dst_hello.READ_ONLY:
+            self.refuse(dst_hello.REFUSED_ACCESS, f"This client's key may only read export '{offer.name}'.")
             return
         if offer.read_only and hello.access != dst_hello.READ_ONLY:
-            self._refuse(dst_hello.REFUSED_ACCESS, f"Export '{offer.name}' is read-only.")
+            self.refuse(dst_hello.REFUSED_ACCESS, f"Export '{offer.name}' is read-only.")
             return
         self.hello = hello
-        self.offer = offer
+        self._server.gate.admit(self)
         self.owner = hello.owner or None
         self.read_only = hello.access == dst_hello.READ_ONLY
         self._server.claim(self, self._welcome)
@@ -197,7 +227,7 @@ class DstConnection(Session):
         self._send_one(dst_records.WELCOME, body)
 
     def _too_slow(self) -> None:
-        LOG.warning("dst client %s: no hello in time; closed", self.peer)
+        self._server.gate.refused("slow", "dst", self.peer, "no hello in time")
         self.close()
 
     # -- requests --------------------------------------------------------------------------------------
@@ -323,9 +353,9 @@ class DstConnection(Session):
 
     # -- the end -----------------------------------------------------------------------------------------
 
-    def _refuse(self, code: int, reason: str) -> None:
+    def refuse(self, code: int, reason: str) -> None:
         """Tell why, and close."""
-        LOG.warning("dst client %s refused: %s", self.peer, reason)
+        self._server.gate.refused(_REASONS[code], "dst", self.peer, reason)
         if self.link.open:
             body = dst_hello.pack_reason(code, reason)
             self._send_one(dst_records.REFUSAL, body)
@@ -334,9 +364,16 @@ class DstConnection(Session):
 
     def retire(self) -> None:
         """A newer link of the session takes over: read no more; `ended` follows."""
-        body = dst_hello.pack_reason(dst_hello.REPLACED, "A newer connection of this session replaced this.")
+        self._part(dst_hello.REPLACED, "A newer connection of this session replaced this.")
+
+    def expel(self, code: int, reason: str) -> None:
+        """It may not be here any more: tell why, and close."""
+        self._server.gate.refused(_REASONS[code], "dst", self.peer, reason)
+        self._part(code, reason)
+
+    def _part(self, code: int, reason: str) -> None:
         if self.link.open:
-            self._send_one(dst_records.NOTICE, body)
+            self._send_one(dst_records.NOTICE, dst_hello.pack_reason(code, reason))
             self._channel.flush()
         self.close()
 

@@ -1,23 +1,20 @@
 """DstServer: offers over DST/2, and which link each session has."""
 
-import logging
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from socket import socket
 
+from dsttool.engine.export.access import Gate
 from dsttool.engine.export.dst_connection import DstConnection
 from dsttool.engine.export.offer import Offer
 from dsttool.engine.runtime.reactor import Reactor
-from dsttool.engine.vocabulary import limits
-from dsttool.engine.wire import dst_preface
-
-LOG = logging.getLogger(__name__)
+from dsttool.engine.wire import dst_hello, dst_preface
 
 
 class DstServer:
     """Serves `offers` by name; the empty name is the only one. `accept` is a listener's on_accept.
 
-    alias: another name for the only offer.
+    alias: another name for the only offer. gate: who may come in; without one everybody may.
     """
 
     def __init__(
@@ -27,8 +24,10 @@ class DstServer:
         *,
         alias: str = "",
         security: int = dst_preface.NONE,
+        gate: Gate | None = None,
     ) -> None:
         self.security = security
+        self.gate = gate or Gate(reactor)
         self._reactor = reactor
         self._offers = {offer.name: offer for offer in offers}
         self._aliases = {alias: offers[0]} if alias and len(offers) == 1 else {}
@@ -38,13 +37,23 @@ class DstServer:
 
     def accept(self, sock: socket, peer: str) -> None:
         """Take a connected, non-blocking socket."""
-        if len(self.connections) >= limits.CLIENTS_MAX:
-            LOG.warning("dst client %s refused: %d clients are connected", peer, len(self.connections))
+        reason = self.gate.turns_away("dst", peer, self._offers, len(self.connections))
+        if reason is not None:
+            code = dst_preface.REFUSED_ADDRESS if reason == "address" else dst_preface.REFUSED_BUSY
             with suppress(OSError):  # it may have left already
-                sock.send(dst_preface.server_preface(self.security, dst_preface.REFUSED_BUSY))
+                sock.send(dst_preface.server_preface(self.security, code))
             sock.close()
             return
-        self.connections.add(DstConnection(self._reactor, sock, peer, self))
+        connection = DstConnection(self._reactor, sock, peer, self)
+        self.connections.add(connection)
+        self.gate.enter(connection, "dst")
+
+    def cut_revoked(self) -> int:
+        """Close every connection that may not do any more what it was let in for; how many there were."""
+        revoked = [each for each in self.connections if each.permission < each.granted]
+        for connection in revoked:
+            connection.expel(dst_hello.REFUSED_KEY, "This client's key was revoked.")
+        return len(revoked)
 
     def drain(self) -> None:
         """Let every connection answer what it has begun, take nothing more, and close."""
@@ -75,6 +84,7 @@ class DstServer:
     def ended(self, connection: DstConnection) -> None:
         """See Sessions."""
         self.connections.discard(connection)
+        self.gate.leave(connection)
         session = connection.session
         if self._holders.get(session) is connection:
             del self._holders[session]

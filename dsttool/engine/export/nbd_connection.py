@@ -12,6 +12,7 @@ from collections.abc import Callable
 from socket import socket
 
 from dsttool.engine.device.request import Request
+from dsttool.engine.export.access import Gate
 from dsttool.engine.export.budget import Budget
 from dsttool.engine.export.offer import Offer, Session
 from dsttool.engine.runtime.reactor import Reactor, Timer
@@ -41,12 +42,14 @@ class NbdConnection(Session):
         exports: Exports,
         find: Callable[[str], Offer],
         on_close: Callable[["NbdConnection"], None],
+        gate: Gate,
     ) -> None:
         self.peer = peer
         self.read_only = True
         self._pool = reactor.pool
         self._find = find
         self._on_close = on_close
+        self._gate = gate
         self._budget = Budget()
         self._parser: RequestParser[Request] | None = None
         self._leaving = False
@@ -141,11 +144,12 @@ class NbdConnection(Session):
             self.offer.sessions.append(self)
             self._parser = RequestParser(info, Request, self._sink)
             self._cancel_deadline()
+            self._gate.admit(self)
             return tail - len(handshake.leftover)
         return tail
 
     def _too_slow(self) -> None:
-        LOG.warning("nbd client %s: no handshake in time; closed", self.peer)
+        self._gate.refused("slow", "nbd", self.peer, "no handshake in time")
         self.close()
 
     # -- answers -------------------------------------------------------------------------------------
@@ -199,7 +203,7 @@ class NbdConnection(Session):
     # -- the end -------------------------------------------------------------------------------------
 
     def _break(self, fault: str) -> None:
-        LOG.warning("nbd client %s broke the protocol: %s; closed", self.peer, fault)
+        self._gate.refused("protocol", "nbd", self.peer, f"it broke the protocol: {fault}")
         self.close()
 
     def _maybe_leave(self) -> None:

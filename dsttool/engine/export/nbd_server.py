@@ -1,25 +1,25 @@
 """NbdServer: offers over NBD, to any number of clients up to a bound."""
 
-import logging
 from collections.abc import Sequence
 from socket import socket
 
+from dsttool.engine.export.access import Gate
 from dsttool.engine.export.nbd_connection import NbdConnection
 from dsttool.engine.export.offer import Offer
 from dsttool.engine.runtime.reactor import Reactor
-from dsttool.engine.vocabulary import limits
 from dsttool.engine.wire.nbd import ExportInfo
-
-LOG = logging.getLogger(__name__)
 
 
 class NbdServer:
     """Serves `offers` by name; the empty name is the only one. `accept` is a listener's on_accept.
 
-    alias: another name for the only offer.
+    alias: another name for the only offer. gate: who may come in; without one everybody may.
     """
 
-    def __init__(self, reactor: Reactor, offers: Sequence[Offer], *, alias: str = "") -> None:
+    def __init__(
+        self, reactor: Reactor, offers: Sequence[Offer], *, alias: str = "", gate: Gate | None = None
+    ) -> None:
+        self.gate = gate or Gate(reactor)
         self._reactor = reactor
         self._offers = {offer.name: offer for offer in offers}
         self._aliases = {alias: offers[0]} if alias and len(offers) == 1 else {}
@@ -27,13 +27,15 @@ class NbdServer:
 
     def accept(self, sock: socket, peer: str) -> None:
         """Take a connected, non-blocking socket."""
-        if len(self.connections) >= limits.CLIENTS_MAX:
-            LOG.warning("nbd client %s refused: %d clients are connected", peer, len(self.connections))
+        if self.gate.turns_away("nbd", peer, self._offers, len(self.connections)) is not None:
             sock.close()
             return
-        self.connections.add(
-            NbdConnection(self._reactor, sock, peer, self, self._offers.__getitem__, self.connections.discard)
+        exports = _Admitted(self, self.gate, peer)
+        connection = NbdConnection(
+            self._reactor, sock, peer, exports, self._offers.__getitem__, self._left, self.gate
         )
+        self.connections.add(connection)
+        self.gate.enter(connection, "nbd")
 
     def drain(self) -> None:
         """Let every connection answer what it has begun, take nothing more, and close."""
@@ -44,6 +46,10 @@ class NbdServer:
         """Close every connection."""
         for connection in list(self.connections):
             connection.close()
+
+    def _left(self, connection: NbdConnection) -> None:
+        self.connections.discard(connection)
+        self.gate.leave(connection)
 
     # -- wire.nbd_server.Exports -------------------------------------------------------------------
 
@@ -73,3 +79,24 @@ class NbdServer:
             rotational=can.rotational,
             multi_conn=can.multi_conn,
         )
+
+
+class _Admitted:
+    """The exports whose rules admit a peer's address; the others are not there for it."""
+
+    def __init__(self, server: NbdServer, gate: Gate, peer: str) -> None:
+        self._server = server
+        self._gate = gate
+        self._peer = peer
+
+    def names(self) -> Sequence[str]:
+        """The names to list."""
+        return [name for name in self._server.names() if self._gate.admits(self._peer, name)]
+
+    def find(self, name: str) -> ExportInfo | None:
+        """What a handshake says about the export of that name."""
+        info = self._server.find(name)
+        if info is None or self._gate.admits(self._peer, info.name):
+            return info
+        self._gate.refused("address", "nbd", self._peer, f"its address is not admitted to '{info.name}'")
+        return None

@@ -32,6 +32,7 @@ SECURITY_NAMES: Final = {NONE: "none"}
 REFUSED_VERSION: Final = 1
 REFUSED_SECURITY: Final = 2
 REFUSED_BUSY: Final = 3
+REFUSED_ADDRESS: Final = 4
 _REFUSALS: Final = {
     REFUSED_VERSION: ("The server does not speak DST version 2.", "Use the same dsttool on both sides."),
     REFUSED_SECURITY: (
@@ -39,6 +40,10 @@ _REFUSALS: Final = {
         "Give both sides the same one (security=… in the address, --security on export).",
     ),
     REFUSED_BUSY: ("The server has as many connections as it allows.", "Try again later."),
+    REFUSED_ADDRESS: (
+        "The server does not admit this machine's address.",
+        "Have it allowed there: access = […] of the export.",
+    ),
 }
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from dsttool.engine.device.request import Request
 from dsttool.engine.vocabulary import limits
 from dsttool.engine.vocabulary.errors import DsttoolError
+from dsttool.engine.vocabulary.status import TransactionStatus
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +83,10 @@ class Device(ABC):
     def status(self) -> dict[str, Any]:
         """What a member's status shows of its node: in_flight, resends, link."""
         return {}
+
+    def transactions(self) -> list[TransactionStatus]:
+        """What is under way to another machine, or waits for it; oldest first."""
+        return []
 
     @abstractmethod
     def close(self, done: Callable[[], None]) -> None:

@@ -46,7 +46,7 @@ def _from_click(error: click.ClickException) -> DsttoolError:
     context = error.ctx if isinstance(error, click.UsageError) else None
     command = context.command_path if context else "dsttool"
     advice = f"See `{command} --help`."
-    what = error.format_message()
+    what = " ".join(error.format_message().split())  # a list of choices has a line for each
     if isinstance(error, click.NoSuchOption):
         what = f"There is no option {error.option_name}."
         if error.possibilities:

@@ -77,6 +77,7 @@ def build() -> click.Command:
                 help="Form one device out of several nodes.",
             ),
             "status": "dsttool.cli.status:status",
+            "wait": "dsttool.cli.wait:wait",
             "uri": "dsttool.cli.status:uri",
             "info": "dsttool.cli.info:info",
             "cp": "dsttool.cli.copy:copy",

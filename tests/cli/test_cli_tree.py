@@ -37,6 +37,7 @@ def test_every_command_of_this_release_is_there() -> None:
         "array list",
         "array show",
         "status",
+        "wait",
         "uri",
         "info",
         "cp",

@@ -108,6 +108,9 @@ class Engine:
         gc.freeze()
         gc.set_threshold(100_000, 50, 100)
         daemon.notify_service_manager("READY=1")
+        os.utime(
+            paths.control_socket(self.name)
+        )  # who waits for it to appear looks again (control.appearing)
         ready(self.report())
 
     def _stop_by_signal(self, number: int) -> None:

@@ -1,0 +1,55 @@
+"""Wait for a daemon that does not run yet, without polling: inotify(7) on the runtime folder.
+
+A daemon touches its control socket once it is ready (host.engine), so the folder always has news for
+those who found nobody there, or somebody who did not listen yet. The standard library has no inotify;
+its three calls are in every Linux C library.
+"""
+
+import ctypes
+import os
+import select
+from pathlib import Path
+from types import TracebackType
+from typing import Final
+
+from dsttool.engine.vocabulary.errors import from_oserror
+
+# inotify.h
+_IN_ATTRIB: Final = 0x4
+_IN_MOVED_TO: Final = 0x80
+_IN_CREATE: Final = 0x100
+# Events are read only to be forgotten; a full queue of the kernel's still wakes us.
+_READ_BYTES: Final = 1 << 16
+
+
+class News:
+    """What happens in a folder from the moment this is made. Raises DsttoolError if that cannot be told."""
+
+    def __init__(self, folder: Path) -> None:
+        library = ctypes.CDLL(None, use_errno=True)
+        self._descriptor = library.inotify_init1(os.O_CLOEXEC | os.O_NONBLOCK)
+        if self._descriptor < 0:
+            raise from_oserror(OSError(ctypes.get_errno(), ""), "watch folders")
+        events = _IN_ATTRIB | _IN_MOVED_TO | _IN_CREATE
+        if library.inotify_add_watch(self._descriptor, os.fsencode(folder), events) < 0:
+            code = ctypes.get_errno()
+            os.close(self._descriptor)
+            raise from_oserror(OSError(code, ""), f"watch {folder}")
+
+    def wait(self, timeout: float | None) -> bool:
+        """Wait for something to appear or to be touched; False once `timeout` seconds have passed first."""
+        if not select.select([self._descriptor], [], [], timeout)[0]:
+            return False
+        try:
+            os.read(self._descriptor, _READ_BYTES)
+        except BlockingIOError:
+            pass
+        return True
+
+    def __enter__(self) -> "News":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        os.close(self._descriptor)

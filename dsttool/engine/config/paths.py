@@ -105,6 +105,11 @@ def state_file(name: str) -> Path:
     return state_dir() / "arrays" / f"{check_name(name)}.json"
 
 
+def export_state_file(name: str) -> Path:
+    """Who may write to an export, under which term."""
+    return state_dir() / "exports" / f"{check_name(name)}.json"
+
+
 def array_names() -> list[str]:
     """Names of configured arrays, sorted."""
     return _stems(config_dir() / "arrays", ".toml")

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dsttool.engine.config import options, units
+from dsttool.engine.config import keys, options, units
 from dsttool.engine.config.address import Address, parse_address
 from dsttool.engine.transaction.policy import Policy
 from dsttool.engine.vocabulary.endpoint import Endpoint
@@ -33,7 +33,7 @@ DST_OPTIONS = st.fixed_dictionaries(
         "name": NAMES,
         "security": st.sampled_from(options.SECURITIES),
         "key": WORDS,
-        "server": WORDS,
+        "server": st.binary(min_size=32, max_size=32).map(keys.format_public),
         "links": st.integers(1, 64),
         "resend_timeout": DURATIONS,
         "resends": st.integers(0, 1000),

@@ -4,6 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dsttool.engine.config import keys
+from dsttool.engine.config.address import parse_address
 from dsttool.engine.config.listen import Listen, check_exposure, is_loopback, parse_listen
 from dsttool.engine.vocabulary.endpoint import Endpoint
 from dsttool.engine.vocabulary.errors import Unsafe, UsageError
@@ -14,6 +16,14 @@ TCP = st.builds(Endpoint, st.just("tcp"), st.sampled_from(["a", "0.0.0.0", "::"]
 UNIX = st.builds(Endpoint, st.just("unix"), path=st.sampled_from(["s", "/run/a b", "/t/ü&="]))
 LISTENS = st.one_of(
     st.builds(Listen, st.just("dst"), TCP, EXPORTS, SECURITIES),
+    st.builds(
+        Listen,
+        st.just("dst"),
+        TCP | UNIX,
+        EXPORTS,
+        st.sampled_from(["", "aes256gcm", "chacha20poly1305"]),
+        key=st.sampled_from(["k", "/a b/ü&=?"]),
+    ),
     st.builds(
         Listen,
         st.just("dst"),
@@ -58,10 +68,13 @@ def test_each_form_to_listen_on_is_read(text: str, listen: Listen) -> None:
         ("nbd+unix:///?socket=T&mode=888", "mode=888 in .* is not a file mode", "0660"),
         ("nbd+unix:///?socket=T&mode=01777", "is not a file mode", "0660"),
         ("nbd+unix:///?socket=T&mod=600", "'mod' in .* is not an option", "Did you mean 'mode'"),
-        ("dst://a?resends=2", "'resends' in .* is not an option", "security, mode, group"),
+        ("dst://a?resends=2", "'resends' in .* is not an option", "security, key, mode, group"),
         ("nbd://a?mode=600", "'mode' in .* is for Unix sockets only", "Leave"),
         ("nbd://a?security=checksum", "NBD has no security=checksum", "dst://"),
         ("dst://a?security=aes256", "security=aes256 in .* is wrong", "aes256gcm"),
+        ("dst://a?security=none&key=k", "has a key, and security=none seals nothing", "aes256gcm"),
+        ("dst://a?security=checksum&key=k", "has a key, and security=checksum seals nothing", "aes256gcm"),
+        ("nbd://a?key=k", "has a key, and security=none seals nothing", "leave the key out"),
         ("nbds://a", "asks for TLS", "nbd://"),
         (f"nbd+unix:///?socket=/{'x' * 120}", "has 121 bytes", "shorter"),
     ],
@@ -155,3 +168,35 @@ def test_the_address_of_an_export_spells_a_security_that_is_not_the_default() ->
 def test_a_relative_socket_is_taken_from_the_folder_given() -> None:
     assert str(parse_listen("nbd+unix:///?socket=s").absolute(Path("/d"))) == "nbd+unix:///?socket=/d/s"
     assert str(parse_listen("nbd://127.0.0.1").absolute(Path("/d"))) == "nbd://127.0.0.1/"
+
+
+def test_a_key_means_that_it_is_used() -> None:
+    assert parse_listen("dst+unix:///?socket=s&key=k").security == "aes256gcm"
+    assert parse_listen("dst+unix:///?socket=s").with_security("", "k").security == "aes256gcm"
+    assert parse_listen("dst+unix:///?socket=s").with_security("", "k").key == "k"
+    assert parse_listen("dst://a?key=own").with_security("chacha20poly1305", "k").key == "own"
+
+
+def test_a_key_is_not_for_those_who_spell_that_they_need_none() -> None:
+    for text in ("dst://a?security=none", "dst://a?security=checksum", "nbd+unix:///?socket=s"):
+        assert parse_listen(text).with_security("", "k") == parse_listen(text)
+    with pytest.raises(UsageError, match="has a key"):
+        parse_listen("dst://a").with_security("none", "k")
+
+
+def test_a_relative_key_file_is_taken_from_the_folder() -> None:
+    listen = parse_listen("dst+unix:///?socket=s&key=k").absolute(Path("/d"))
+    assert str(listen) == "dst+unix:///?socket=/d/s&key=/d/k"
+
+
+def test_clients_are_told_the_servers_public_key_or_the_shared_keys_file() -> None:
+    public = keys.format_public(bytes(32))
+    sealed = parse_listen("dst://a?key=/k")
+    assert str(sealed.address("x")) == "dst://a/x?key=/k"
+    assert str(sealed.address("x", server=public)) == f"dst://a/x?server={public}"
+    unix = parse_listen("dst+unix:///?socket=/s&security=chacha20poly1305")
+    assert str(unix.address("x", server=public)) == (
+        f"dst+unix:///x?socket=/s&security=chacha20poly1305&server={public}"
+    )
+    for listen in (sealed, unix):
+        assert parse_address(str(listen.address("x", server=public))).security == listen.security

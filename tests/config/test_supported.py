@@ -30,7 +30,6 @@ def test_plain_addresses_are_supported(text: str) -> None:
         ("dst://a/x?security=aes256gcm", "asks for security=aes256gcm", "Use security=none"),
         ("dst+unix:///x?socket=s&security=checksum", "asks for security=checksum", "Use security=none"),
         ("dst://a/x?security=none&key=k", "says key=", "Leave key= out"),
-        ("dst://a/x?security=none&server=k", "says server=", "Leave server= out"),
         ("dst://a/x?security=none&links=2", "several links", "Leave links= out"),
         ("nbd://a/x?links=2", "several links", "Leave links= out"),
         ("dst://a/x?security=none&on_exhausted=freeze", "can only fail", "resends="),

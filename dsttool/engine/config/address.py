@@ -66,11 +66,12 @@ class Address:
 
     @property
     def security(self) -> str:
-        """What protects the link: as spelled, else by protocol.md's default."""
+        """What protects the link: as spelled, else by the default."""
         if self.kind != "dst":
             return "none"
         assert self.endpoint is not None
-        return str(self.options.get("security", default_security(self.endpoint)))
+        keyed = "key" in self.options or "server" in self.options
+        return str(self.options.get("security", default_security(self.endpoint, keyed=keyed)))
 
     @property
     def policy(self) -> dict[str, Any]:
@@ -125,9 +126,12 @@ def parse_address(text: str) -> Address:
     )
 
 
-def default_security(endpoint: Endpoint) -> str:
-    """What protects a DST link when nothing is said: a Unix socket never leaves the machine."""
-    return "none" if endpoint.family == "unix" else "aes256gcm"
+def default_security(endpoint: Endpoint, *, keyed: bool = False) -> str:
+    """What protects a DST link when nothing is said: a Unix socket never leaves the machine.
+
+    keyed: a key is given, which means that it is to be used.
+    """
+    return "none" if endpoint.family == "unix" and not keyed else "aes256gcm"
 
 
 def _parse_network(text: str) -> Address:

@@ -1,11 +1,12 @@
 """Addresses to listen on: what `--listen` and `listen = […]` may say.
 
     nbd+unix:///?socket=PATH[&mode=0660&group=disk]      nbd://host[:10809]?security=none
-    dst+unix:///?socket=PATH[&security=…]                dst://host[:6207][?security=…]
+    dst+unix:///?socket=PATH[&security=…][&key=FILE]     dst://host[:6207][?security=…][&key=FILE]
     dst+vsock://cid[:port]                               dst+mptcp://host[:6207]
 
-A path is the name of an export that is offered there, or nothing for all of them. Port 0 is any free
-port. `check_exposure` keeps unprotected data from being offered to a network by accident.
+security and key say how DST clients are met (see protection). A path is the name of an export that is
+offered there, or nothing for all of them. Port 0 is any free port. `check_exposure` keeps unprotected
+data from being offered to a network by accident.
 """
 
 import ipaddress
@@ -14,13 +15,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from dsttool.engine.config.address import Address, default_security
-from dsttool.engine.config.options import parse_option
+from dsttool.engine.config.options import Value, parse_option
 from dsttool.engine.config.uri import Protocol, Uri, format_uri, parse_uri
 from dsttool.engine.vocabulary.endpoint import Endpoint
 from dsttool.engine.vocabulary.errors import Unsafe, UsageError
 from dsttool.engine.vocabulary.suggest import suggest
 
-_KEYS = ("security", "mode", "group")
+_KEYS = ("security", "key", "mode", "group")
+_UNSEALED = ("none", "checksum")
 _VMADDR_CID_LOCAL = "1"
 
 
@@ -28,8 +30,8 @@ _VMADDR_CID_LOCAL = "1"
 class Listen:
     """One place to accept clients at. `parse_listen(str(listen))` equals it.
 
-    export: the path given ('' if none). spelled_security: '' if not given. mode, group: of a Unix
-    socket; None and '' if not given, which means 0600 and the user's own group.
+    export: the path given ('' if none). spelled_security, key (a file): '' if not given. mode, group: of a
+    Unix socket; None and '' if not given, which means 0600 and the user's own group.
     """
 
     protocol: Protocol
@@ -38,9 +40,12 @@ class Listen:
     spelled_security: str = ""
     mode: int | None = None
     group: str = ""
+    key: str = ""
 
     def __str__(self) -> str:
         query = {"security": self.spelled_security} if self.spelled_security else {}
+        if self.key:
+            query["key"] = self.key
         if self.mode is not None:
             query["mode"] = f"{self.mode:04o}"
         if self.group:
@@ -52,7 +57,12 @@ class Listen:
         """What protects the links of clients here: as spelled, else by protocol.md's default."""
         if self.protocol == "nbd":
             return "none"
-        return self.spelled_security or default_security(self.endpoint)
+        return self.spelled_security or default_security(self.endpoint, keyed=bool(self.key))
+
+    @property
+    def is_sealed(self) -> bool:
+        """Whether nobody on the way can read or change what is said."""
+        return self.security not in _UNSEALED
 
     @property
     def is_local(self) -> bool:
@@ -62,29 +72,41 @@ class Listen:
     @property
     def is_exposed(self) -> bool:
         """Whether other machines can connect and nothing seals what they say: worth a warning."""
-        return not self.is_local and self.security in ("none", "checksum")
+        return not self.is_local and not self.is_sealed
 
-    def with_security(self, security: str) -> "Listen":
-        """The same under `--security`, which governs DST listeners that do not spell their own."""
-        if self.protocol == "nbd" or self.spelled_security or not security:
+    def with_security(self, security: str, key: str = "") -> "Listen":
+        """The same under `--security` and `--key`, which govern DST listeners that do not spell their own.
+
+        Who spells a security without a seal has no use for the key.
+        """
+        if self.protocol == "nbd":
             return self
-        return replace(self, spelled_security=security)
+        spelled = self.spelled_security or security
+        if self.spelled_security in _UNSEALED:
+            key = ""
+        return _checked(replace(self, spelled_security=spelled, key=self.key or key))
 
     def absolute(self, folder: Path) -> "Listen":
-        """The same with a relative socket path taken from `folder`."""
+        """The same with a relative path of a socket or a key file taken from `folder`."""
+        changed = replace(self, key=str(folder / self.key)) if self.key else self
         if self.endpoint.family != "unix":
-            return self
+            return changed
         address = self.address("").absolute(folder)
         assert address.endpoint is not None
-        return replace(self, endpoint=address.endpoint)
+        return replace(changed, endpoint=address.endpoint)
 
-    def address(self, export: str, bound: Endpoint | None = None) -> Address:
-        """Where clients reach `export`. `bound` is the endpoint with the port that was really got."""
+    def address(self, export: str, bound: Endpoint | None = None, *, server: str = "") -> Address:
+        """Where clients reach `export`. `bound` is the endpoint with the port that was really got.
+
+        server: the public key of the server there, which clients need; '' where a shared key is used.
+        """
         endpoint = bound or self.endpoint
-        options = {}
-        if self.protocol == "dst" and self.security != default_security(endpoint):
-            options["security"] = self.security
-        return Address(self.protocol, endpoint, export, options=dict(options))
+        options: dict[str, Value] = {}
+        if self.is_sealed and (server or self.key):
+            options = {"server": server} if server else {"key": self.key}
+        if self.protocol == "dst" and self.security != default_security(endpoint, keyed=bool(options)):
+            options = {"security": self.security, **options}
+        return Address(self.protocol, endpoint, export, options=options)
 
 
 def parse_listen(text: str) -> Listen:
@@ -103,13 +125,16 @@ def parse_listen(text: str) -> Listen:
         raise UsageError(
             f"NBD has no security={security}, which '{text}' asks for.", "Listen on dst:// for that."
         )
-    return Listen(
-        uri.protocol,
-        uri.endpoint,
-        uri.export,
-        security,
-        _parse_mode(uri.query, text),
-        uri.query.get("group", ""),
+    return _checked(
+        Listen(
+            uri.protocol,
+            uri.endpoint,
+            uri.export,
+            security,
+            _parse_mode(uri.query, text),
+            uri.query.get("group", ""),
+            uri.query.get("key", ""),
+        )
     )
 
 
@@ -145,6 +170,15 @@ def is_loopback(host: str) -> bool:
     return (mapped or ip).is_loopback
 
 
+def _checked(listen: Listen) -> Listen:
+    if listen.key and not listen.is_sealed:
+        raise UsageError(
+            f"'{listen}' has a key, and security={listen.security} seals nothing with it.",
+            "Use aes256gcm, or leave the key out.",
+        )
+    return listen
+
+
 def _check_keys(uri: Uri, text: str) -> None:
     for key in uri.query:
         if key not in _KEYS:
@@ -153,7 +187,7 @@ def _check_keys(uri: Uri, text: str) -> None:
                 f"'{key}' in '{text}' is not an option of an address to listen on.",
                 f"Did you mean '{near}'?" if near else f"There are: {', '.join(_KEYS)}.",
             )
-        if key != "security" and uri.endpoint.family != "unix":
+        if key in ("mode", "group") and uri.endpoint.family != "unix":
             raise UsageError(f"'{key}' in '{text}' is for Unix sockets only.", "Leave it out.")
 
 

@@ -6,7 +6,7 @@ The policy's keys are also those of an array's `[policy]` table and of `policy s
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from dsttool.engine.config import units
+from dsttool.engine.config import keys, units
 from dsttool.engine.config.names import check_name
 from dsttool.engine.vocabulary.errors import UsageError
 from dsttool.engine.vocabulary.suggest import suggest
@@ -80,6 +80,10 @@ def policy_field(key: str) -> str:
     return f"{key}_ns" if key in _DURATIONS else key
 
 
+def _public_key(text: str) -> str:
+    return keys.format_public(keys.parse_public(text))
+
+
 def _duration(text: str) -> int:
     duration_ns = units.parse_duration(text)
     if duration_ns == 0:
@@ -133,6 +137,6 @@ _PARSERS: Final[Mapping[str, Callable[[str], Value]]] = {
     "name": check_name,
     "security": _one_of(*SECURITIES),
     "key": str,
-    "server": str,
+    "server": _public_key,
     **_POLICY_PARSERS,
 }

@@ -51,6 +51,10 @@ ID_WINDOW: Final = 1 << 16
 # A writer that is silent so long may be displaced by another owner (protocol.md, owners and terms).
 GRANT_NS: Final = 60 * SECOND
 
+# Payloads that a node keeps until they are flushed, where no other copy is (protocol.md, durability
+# verifier): past half of it a flush runs in the background, past all of it writes wait.
+RETAINED_BYTES_MAX: Final = 256 * MIB
+
 # System calls take at most this many buffers (UIO_MAXIOV); more is EMSGSIZE.
 IOVECS_MAX: Final = 1024
 # Bytes one connection may bring in per turn of the reactor, so that others get their turn.

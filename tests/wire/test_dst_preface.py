@@ -10,11 +10,16 @@ from dsttool.engine.wire import dst_preface as preface
 SESSION = bytes(range(16))
 
 
-@given(st.integers(0, 255), st.binary(min_size=16, max_size=16))
-def test_a_preface_comes_as_it_was_sent(security: int, session: bytes) -> None:
-    data = preface.client_preface(security, session)
+@given(st.integers(0, 255), st.binary(min_size=16, max_size=16), st.integers(0, 255))
+def test_a_preface_comes_as_it_was_sent(security: int, session: bytes, checksums: int) -> None:
+    data = preface.client_preface(security, session, checksums)
     assert len(data) == 32
-    assert preface.parse_client(data) == preface.ClientPreface(2, 2, security, session)
+    assert preface.parse_client(data) == preface.ClientPreface(2, 2, security, session, checksums)
+
+
+@given(st.integers(0, 255), st.integers(0, 255))
+def test_the_checksum_that_a_server_chose_arrives(security: int, checksum: int) -> None:
+    assert preface.check_server(preface.server_preface(security, 0, checksum), security) == checksum
 
 
 def test_a_preface_is_as_documented() -> None:
@@ -38,25 +43,24 @@ def test_garbage_for_a_preface_is_a_protocol_error_or_read(data: bytes) -> None:
 @pytest.mark.parametrize(("low", "high"), [(2, 2), (1, 2), (2, 9), (0, 255)])
 def test_a_client_whose_versions_hold_ours_is_welcome(low: int, high: int) -> None:
     wanted = preface.ClientPreface(low, high, preface.NONE, SESSION)
-    data, refusal = preface.answer(wanted, preface.NONE)
-    assert refusal == 0
-    preface.check_server(data, preface.NONE)
+    assert preface.refusal_of(wanted, preface.NONE) == 0
 
 
 @pytest.mark.parametrize(("low", "high"), [(1, 1), (3, 9), (9, 1), (0, 0)])
 def test_a_client_of_other_versions_is_refused_and_told(low: int, high: int) -> None:
-    data, refusal = preface.answer(preface.ClientPreface(low, high, preface.NONE, SESSION), preface.NONE)
+    wanted = preface.ClientPreface(low, high, preface.NONE, SESSION)
+    refusal = preface.refusal_of(wanted, preface.NONE)
     assert refusal == preface.REFUSED_VERSION
     with pytest.raises(ProtocolError, match="version 2"):
-        preface.check_server(data, preface.NONE)
+        preface.check_server(preface.server_preface(preface.NONE, refusal), preface.NONE)
 
 
 @pytest.mark.parametrize(("wanted", "offered"), [(1, 0), (0, 1)])
 def test_another_security_is_refused_in_both_directions(wanted: int, offered: int) -> None:
-    data, refusal = preface.answer(preface.ClientPreface(2, 2, wanted, SESSION), offered)
+    refusal = preface.refusal_of(preface.ClientPreface(2, 2, wanted, SESSION), offered)
     assert refusal == preface.REFUSED_SECURITY
     with pytest.raises(ProtocolError, match="another security"):
-        preface.check_server(data, wanted)
+        preface.check_server(preface.server_preface(offered, refusal), wanted)
 
 
 def test_a_client_takes_no_other_security_than_its_own_even_from_a_server_that_welcomes_it() -> None:

@@ -24,7 +24,7 @@ from dsttool.engine.export.offer import Offer, Session
 from dsttool.engine.runtime.reactor import Reactor, Timer
 from dsttool.engine.transport.channel import Channel
 from dsttool.engine.vocabulary import limits
-from dsttool.engine.vocabulary.errors import ProtocolError
+from dsttool.engine.vocabulary.errors import DsttoolError, ProtocolError
 from dsttool.engine.vocabulary.operations import (
     CACHE,
     FAST_ZERO,
@@ -40,6 +40,7 @@ from dsttool.engine.wire.dst_handshake import ServerHandshake
 from dsttool.engine.wire.dst_hello import Hello, Welcome
 from dsttool.engine.wire.dst_messages import FLOOR, REQUEST, heads_of, pack_replies, take_floor
 from dsttool.engine.wire.dst_records import CROSSOVER, PAYLOAD, PING, PONG, REQUESTS, Record
+from dsttool.engine.wire.dst_security import Security
 
 LOG = logging.getLogger(__name__)
 _OPERATIONS = (READ, WRITE, FLUSH, TRIM, CACHE, WRITE_ZEROES)
@@ -55,7 +56,7 @@ _REASONS: dict[int, Reason] = {
 class Sessions(Protocol):
     """What a connection needs of its server."""
 
-    security: int
+    security: Security
     gate: Gate
 
     def find(self, name: str) -> Offer | None:
@@ -116,8 +117,9 @@ class DstConnection(Session):
     def opened(self) -> None:
         """See RecordReceiver."""
         self.session = self._channel.handshake.session
+        self.key = self._channel.handshake.peer_key
 
-    def broken(self, error: ProtocolError) -> None:
+    def broken(self, error: DsttoolError) -> None:
         """See RecordReceiver."""
         self.refuse(dst_hello.REFUSED_PROTOCOL, error.what)
 

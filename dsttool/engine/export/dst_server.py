@@ -9,12 +9,14 @@ from dsttool.engine.export.dst_connection import DstConnection
 from dsttool.engine.export.offer import Offer
 from dsttool.engine.runtime.reactor import Reactor
 from dsttool.engine.wire import dst_hello, dst_preface
+from dsttool.engine.wire.dst_security import PLAIN, Security
 
 
 class DstServer:
     """Serves `offers` by name; the empty name is the only one. `accept` is a listener's on_accept.
 
-    alias: another name for the only offer. gate: who may come in; without one everybody may.
+    alias: another name for the only offer. security: what protects every
+    link, and who may make one. gate: who may come in; without one everybody may.
     """
 
     def __init__(
@@ -23,7 +25,7 @@ class DstServer:
         offers: Sequence[Offer],
         *,
         alias: str = "",
-        security: int = dst_preface.NONE,
+        security: Security = PLAIN,
         gate: Gate | None = None,
     ) -> None:
         self.security = security
@@ -41,7 +43,7 @@ class DstServer:
         if reason is not None:
             code = dst_preface.REFUSED_ADDRESS if reason == "address" else dst_preface.REFUSED_BUSY
             with suppress(OSError):  # it may have left already
-                sock.send(dst_preface.server_preface(self.security, code))
+                sock.send(dst_preface.server_preface(self.security.code, code))
             sock.close()
             return
         connection = DstConnection(self._reactor, sock, peer, self)

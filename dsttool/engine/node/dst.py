@@ -34,6 +34,7 @@ from dsttool.engine.vocabulary.errors import DsttoolError
 from dsttool.engine.vocabulary.operations import FAIL_FAST
 from dsttool.engine.wire.dst_hello import Hello, Welcome
 from dsttool.engine.wire.dst_messages import pack_requests
+from dsttool.engine.wire.dst_security import PLAIN, Security
 
 LOG = logging.getLogger(__name__)
 
@@ -41,7 +42,8 @@ LOG = logging.getLogger(__name__)
 class DstNode(Device):
     """One export on another machine (or process). Call `connect` before the first submit.
 
-    ordered_above: an array above orders overlapping writes already, over all its members.
+    ordered_above: an array above orders overlapping writes already, over all its members. security: what
+    protects the link.
     """
 
     def __init__(
@@ -55,6 +57,7 @@ class DstNode(Device):
         read_only: bool = False,
         owner: str = "",
         ordered_above: bool = False,
+        security: Security = PLAIN,
     ) -> None:
         self._reactor = reactor
         self.name = name
@@ -66,7 +69,7 @@ class DstNode(Device):
         self._extents = Extents(ordered_above=ordered_above)
         self._budgets = Budgets(reactor, self._table, policy, self)
         self._replies = Replies(name, self._table, self._settle, self._late)
-        self._link = DstLink(reactor, name, endpoint, self._session.id, policy, self, self._replies)
+        self._link = DstLink(reactor, name, endpoint, self._session.id, policy, self, self._replies, security)
         self._to_send: list[Transaction] = []
         self._scheduled = False
         self._ready: Callable[[DsttoolError | None], None] | None = None

@@ -26,10 +26,11 @@ from dsttool.engine.transport.channel import Channel
 from dsttool.engine.vocabulary.endpoint import Endpoint
 from dsttool.engine.vocabulary.errors import DsttoolError, ProtocolError, Unreachable
 from dsttool.engine.vocabulary.status import LinkStatus
-from dsttool.engine.wire import dst_hello, dst_preface, dst_records
+from dsttool.engine.wire import dst_hello, dst_records
 from dsttool.engine.wire.dst_handshake import ClientHandshake
 from dsttool.engine.wire.dst_hello import Hello, Welcome
 from dsttool.engine.wire.dst_records import OutRecord, Record
+from dsttool.engine.wire.dst_security import PLAIN, Security
 
 LOG = logging.getLogger(__name__)
 
@@ -62,6 +63,7 @@ class DstLink:
         policy: Policy,
         owner: LinkOwner,
         replies: Replies,
+        security: Security = PLAIN,
     ) -> None:
         self._reactor = reactor
         self._name = name
@@ -69,6 +71,7 @@ class DstLink:
         self._session = session
         self._owner = owner
         self._replies = replies
+        self._security = security
         self._channel: Channel | None = None
         self._sock: socket | None = None
         self._timer: Timer | None = None
@@ -87,7 +90,7 @@ class DstLink:
         """The fields of interface.md."""
         return {
             "state": self.state,
-            "security": "none",
+            "security": self._security.name,
             "rtt_ns": self.rtt,
             "connects": self.connects,
             "since_ns": self._reactor.now - self.since,
@@ -159,7 +162,7 @@ class DstLink:
         self._enter("handshake")
         self._epoch += 1
         self._replies.begin()
-        handshake = ClientHandshake(dst_preface.NONE, self._session)
+        handshake = ClientHandshake(self._security, self._session)
         self._channel = Channel(self._reactor, sock, self, handshake)
         self._channel.start()
 
@@ -190,7 +193,7 @@ class DstLink:
                 break
         return len(records), kept
 
-    def broken(self, error: ProtocolError) -> None:
+    def broken(self, error: DsttoolError) -> None:
         """See RecordReceiver."""
         self._fail(error)
 

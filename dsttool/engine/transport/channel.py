@@ -11,9 +11,9 @@ from typing import Protocol
 
 from dsttool.engine.runtime.reactor import Reactor
 from dsttool.engine.transport.link import Link
-from dsttool.engine.vocabulary.errors import ProtocolError
+from dsttool.engine.vocabulary.errors import DsttoolError
 from dsttool.engine.wire import dst_records
-from dsttool.engine.wire.dst_handshake import ClientHandshake, ServerHandshake
+from dsttool.engine.wire.dst_handshake import Handshake
 from dsttool.engine.wire.dst_records import OutRecord, Record
 
 _HEADER = dst_records.HEADER.size
@@ -29,11 +29,11 @@ class RecordReceiver(Protocol):
         """Take records, whose bodies lie in `view`, in their order.
 
         Returns (how many were taken, whether a part of the view was kept). Those not taken come again
-        after `resume`: leave some only when paused. May close the channel. ProtocolErrors that it raises
-        come back as `broken`.
+        after `resume`: leave some only when paused. May close the channel. A ProtocolError that it raises
+        comes back as `broken`.
         """
 
-    def broken(self, error: ProtocolError) -> None:
+    def broken(self, error: DsttoolError) -> None:
         """The peer broke the protocol or was refused in the handshake: close the channel."""
 
     def drained(self) -> None:
@@ -55,7 +55,7 @@ class Channel:
         reactor: Reactor,
         sock: socket,
         receiver: RecordReceiver,
-        handshake: ClientHandshake | ServerHandshake,
+        handshake: Handshake,
     ) -> None:
         self.handshake = handshake
         self._receiver = receiver
@@ -101,7 +101,7 @@ class Channel:
             if not records:
                 return after, need, False
             taken, kept = self._receiver.take(view, records)
-        except ProtocolError as error:
+        except DsttoolError as error:
             if self.link.open:
                 self._receiver.broken(error)
             return tail, 0, False

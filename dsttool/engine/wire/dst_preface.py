@@ -5,14 +5,14 @@
       4  u8   lowest version it speaks          4  u8  version chosen, 0 if refused
       5  u8   highest version it speaks         5  u8  security it will use
       6  u8   security wanted                   6  u8  refusal, 0 if welcome
-      7  u8   reserved, 0                       7  u8  reserved, 0
+      7  u8   checksums it can use, bits        7  u8  checksum chosen, one of these bits
       8  16s  routing hint: the session id
      24  8s   reserved, 0
 
-A listener may hand the socket to whoever owns the session before anything else is read. An unknown
-version or a stranger's bytes get this answer and the connection's end, and cost nothing more. Each
-side is configured for one security and takes nothing below it. In security none the client sends its
-hello with the preface, without waiting: one round trip to the welcome.
+Securities and checksums are those of dst_security; byte 7 is 0 unless the security is checksum. A listener
+may hand the socket to whoever owns the session before anything else is read. An unknown version or a
+stranger's bytes get this answer and the connection's end, and cost nothing more. Each side is configured
+for one security and takes nothing below it. What follows the prefaces: see dst_handshake.
 """
 
 from dataclasses import dataclass
@@ -27,7 +27,6 @@ CLIENT: Final = Struct(">4sBBBB16s8s")
 SERVER: Final = Struct(">4sBBBB")
 
 NONE: Final = 0
-SECURITY_NAMES: Final = {NONE: "none"}
 
 REFUSED_VERSION: Final = 1
 REFUSED_SECURITY: Final = 2
@@ -55,42 +54,41 @@ class ClientPreface:
     version_max: int
     security: int
     session: bytes
+    checksums: int = 0
 
 
-def client_preface(security: int, session: bytes) -> bytes:
+def client_preface(security: int, session: bytes, checksums: int = 0) -> bytes:
     """The client's 32 bytes."""
-    return CLIENT.pack(MAGIC, VERSION, VERSION, security, 0, session, bytes(8))
+    return CLIENT.pack(MAGIC, VERSION, VERSION, security, checksums, session, bytes(8))
 
 
 def parse_client(data: bytes | memoryview) -> ClientPreface:
     """Read 32 bytes. Raises ProtocolError for a stranger's."""
-    magic, low, high, security, _, session, _ = CLIENT.unpack(data)
+    magic, low, high, security, checksums, session, _ = CLIENT.unpack(data)
     if magic != MAGIC:
         raise ProtocolError("The client does not speak DST.")
-    return ClientPreface(low, high, security, session)
+    return ClientPreface(low, high, security, session, checksums)
 
 
-def answer(preface: ClientPreface, security: int) -> tuple[bytes, int]:
-    """The server's 8 bytes, and the refusal in them (0: welcome)."""
-    refusal = 0
+def refusal_of(preface: ClientPreface, security: int) -> int:
+    """Why a server with that security refuses this client; 0 if it does not."""
     if not preface.version_min <= VERSION <= preface.version_max:
-        refusal = REFUSED_VERSION
-    elif preface.security != security:
-        refusal = REFUSED_SECURITY
-    return server_preface(security, refusal), refusal
+        return REFUSED_VERSION
+    return REFUSED_SECURITY if preface.security != security else 0
 
 
-def server_preface(security: int, refusal: int) -> bytes:
+def server_preface(security: int, refusal: int, checksum: int = 0) -> bytes:
     """The server's 8 bytes."""
-    return SERVER.pack(MAGIC, 0 if refusal else VERSION, security, refusal, 0)
+    return SERVER.pack(MAGIC, 0 if refusal else VERSION, security, refusal, checksum)
 
 
-def check_server(data: bytes | memoryview, security: int) -> None:
-    """Read the server's 8 bytes. Raises ProtocolError if it is a stranger or refuses."""
-    magic, version, offered, refusal, _ = SERVER.unpack(data)
+def check_server(data: bytes | memoryview, security: int) -> int:
+    """Read the server's 8 bytes; the checksum it chose. Raises ProtocolError for a stranger or a refusal."""
+    magic, version, offered, refusal, checksum = SERVER.unpack(data)
     if magic != MAGIC:
         raise ProtocolError("The server does not speak DST.", "Check the address and the port.")
     if refusal:
         raise ProtocolError(*_REFUSALS.get(refusal, (f"The server refused (code {refusal}).", "")))
     if version != VERSION or offered != security:
         raise ProtocolError(*_REFUSALS[REFUSED_VERSION if version != VERSION else REFUSED_SECURITY])
+    return int(checksum)

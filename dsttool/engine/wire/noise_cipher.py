@@ -23,6 +23,7 @@ TAG_BYTES: Final = 16
 NONCE_LAST: Final = (1 << 64) - 1
 
 Bytes = bytes | bytearray | memoryview
+Aead = AESGCM | ChaCha20Poly1305
 
 # 96 bits: 32 zero bits, then the count, big-endian (section 12.4) or little-endian (12.3).
 _NONCE: Final = {"AESGCM": Struct(">4xQ"), "ChaChaPoly": Struct("<4xQ")}
@@ -42,7 +43,7 @@ class Cipher:
 
     def __init__(self, name: str, key: bytes) -> None:
         self._name = name
-        self._aead: AESGCM | ChaCha20Poly1305 | None = _AEAD[name](key)
+        self._aead: Aead | None = _AEAD[name](key)
         self._nonce = 0
 
     def __repr__(self) -> str:
@@ -60,12 +61,21 @@ class Cipher:
         Raises UsageError when all nonces are used up or the cipher is closed. After any other error
         the nonce is spent and the other end cannot follow: the connection has to end.
         """
+        aead, nonce = self.claim()
+        return aead.encrypt(nonce, plaintext, ad)
+
+    def claim(self) -> tuple[Aead, bytes]:
+        """The key's AEAD and the next nonce, for exactly one message: the nonce is spent.
+
+        For who seals or opens with buffers of its own, or elsewhere; the messages must be in order all
+        the same. Raises UsageError as `encrypt` does.
+        """
         aead = self._open_aead()
         nonce = self._nonce
         if nonce >= NONCE_LAST:
             raise UsageError("All nonces of this key are used up.", "Make a new connection.")
         self._nonce = nonce + 1
-        return aead.encrypt(self._packed(nonce), plaintext, ad)
+        return aead, self._packed(nonce)
 
     def decrypt(self, ad: Bytes, ciphertext: Bytes) -> bytes:
         """Open the next message.
@@ -97,7 +107,7 @@ class Cipher:
         """Forget the key. Every further use raises UsageError."""
         self._aead = None
 
-    def _open_aead(self) -> AESGCM | ChaCha20Poly1305:
+    def _open_aead(self) -> Aead:
         if self._aead is None:
             raise UsageError("This direction of the connection is closed.", "Make a new connection.")
         return self._aead

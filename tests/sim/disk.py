@@ -21,13 +21,12 @@ from dsttool.engine.device.request import Request, deliver
 from dsttool.engine.extents.overlap import OverlapGate
 from dsttool.engine.vocabulary.limits import MS, SECOND
 from dsttool.engine.vocabulary.operations import FLUSH, FUA, READ, TRIM, WRITE, WRITE_ZEROES
+from sim.block import BLOCK, Violation, described
 
 if TYPE_CHECKING:
     from sim.world import Machine, Process
 
 US = 1000
-# What a disk never tears.
-BLOCK = 512
 _CHANGES = (WRITE, TRIM, WRITE_ZEROES)
 
 
@@ -58,6 +57,9 @@ class Platter:
         # Until these times it is slow, does not answer at all, or fails some requests.
         self.slow_until = self.stalled_until = self.failing_until = 0
         self.fail_flushes = 0
+        # Writes that were executed since anything could make executing them again right, by place and
+        # stamp; None where that cannot be told.
+        self.executed: set[tuple[int, int, bytes]] | None = None
         # Told when acked data may have been lost.
         self.on_loss: Callable[[], None] = lambda: None
         machine.platters.append(self)
@@ -72,6 +74,19 @@ class Platter:
         self.cache[offset : offset + len(data)] = data
         self.unflushed.append(Change(offset, data, durable))
 
+    def execute(self, request: Request) -> None:
+        """A write happens: not for the second time."""
+        if self.executed is not None:
+            key = (request.offset, request.length, bytes(request.data[:8]))
+            if key in self.executed:
+                raise Violation(f"{self.name}: a write was executed twice: {request}")
+            self.executed.add(key)
+
+    def forget(self) -> None:
+        """From now on it may be right to execute again what was executed before."""
+        if self.executed is not None:
+            self.executed.clear()
+
     def flush(self, count: int) -> None:
         """The first `count` unflushed changes become durable."""
         for change in self.unflushed[:count]:
@@ -82,6 +97,7 @@ class Platter:
     def fail_flush(self, count: int, rng: random.Random) -> None:
         """The first `count` unflushed changes are durable, or lost; nobody knows which."""
         self.failed_flushes += 1
+        self.forget()
         for change in self.unflushed[:count]:
             if not change.durable and rng.random() < 0.5:
                 change.lost = True
@@ -92,6 +108,7 @@ class Platter:
     def lose_power(self) -> None:
         """What survives, survives."""
         rng = self.machine.world.random
+        self.forget()
         lost = 0
         for change in self.unflushed:
             if change.durable:
@@ -171,6 +188,8 @@ class SimDisk(Device):
             return
         unflushed = self._running.pop(request)
         request.error = self._perform(request, unflushed)
+        if self._world.verbose:
+            self._world.note("disk   %s %s", self.name, described(request))
         self._reactor.post(lambda: self._answer(request))
 
     def _answer(self, request: Request) -> None:
@@ -198,6 +217,8 @@ class SimDisk(Device):
         if op == READ:
             request.data = memoryview(bytes(platter.cache[request.offset : request.offset + request.length]))
         elif op in _CHANGES:
+            if op == WRITE:
+                platter.execute(request)
             self._change(request, None)
         elif op == FLUSH:
             # Only what has not become durable through another flush since.
@@ -220,6 +241,7 @@ class SimDisk(Device):
     def _killed(self) -> None:
         """The process is gone; what the kernel had begun for it may have happened."""
         self._dead = True
+        self._platter.forget()
         if not self._platter.machine.on:
             return
         for request, unflushed in self._running.items():

@@ -1,5 +1,7 @@
 """Faults: what is done to a world while it works. Each is counted when it really strikes."""
 
+from collections.abc import Callable
+
 from dsttool.engine.vocabulary.limits import MS, SECOND
 from sim.parties import Host, Leaf
 from sim.topology import Topology
@@ -30,6 +32,7 @@ class Faults:
         self._topology = topology
         self._kinds = list(weights)
         self._weights = list(weights.values())
+        self.on_rival: Callable[[], None] = lambda: None
 
     def strike(self) -> None:
         """One fault of some kind, if it can strike now."""
@@ -133,3 +136,6 @@ class Faults:
         if party.process is not None:
             self._world.strike("process paused", party.name)
             party.process.pause(int(self._rng.random() ** 2 * 4 * SECOND))
+
+    def _rival(self) -> None:
+        self.on_rival()

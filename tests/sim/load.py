@@ -4,15 +4,17 @@ import random
 
 from dsttool.engine.device.device import Device
 from dsttool.engine.device.request import Request
+from dsttool.engine.vocabulary.limits import MS
 from dsttool.engine.vocabulary.operations import FLUSH, FUA, READ, TRIM, WRITE, WRITE_ZEROES
-from sim.disk import BLOCK
-from sim.model import Model, Op, content
+from sim.block import BLOCK, Violation, content
+from sim.model import Model, Op
 from sim.world import Process, SimWorld
 
 OPS = (READ,) * 8 + (WRITE,) * 9 + (TRIM, WRITE_ZEROES, FLUSH, FLUSH)
 # Lengths in blocks; the longest payloads are beyond the crossover, so that they are announced.
 LENGTHS = (1, 1, 1, 2, 2, 3, 5, 8, 16, 70)
 IN_FLIGHT_MAX = 24
+CHANGES = (WRITE, TRIM, WRITE_ZEROES)
 
 
 class Load:
@@ -40,6 +42,27 @@ class Load:
         if self._device is not None:
             self._process = self._device = None
             self.model.die()
+
+    def haunt(self, process: Process, device: Device) -> None:
+        """Another owner has taken over: what the old one still tries must not be acked, nor ever be seen."""
+        self.model.die()
+        for delay in (0, 50, 400, 2000):
+            self._world.after(delay * MS, lambda _: self._haunt_now(process, device))
+
+    def _haunt_now(self, process: Process, device: Device) -> None:
+        if process.alive:
+            # The model is not told of them.
+            ops = [op for op in (self._random_op() for _ in range(4)) if op.request.op in CHANGES]
+            for op in ops:
+                op.request.sink = self._haunted
+                self._world.note("ghost  %r", op)
+            process.reactor.post(lambda: device.submit([op.request for op in ops]))
+
+    def _haunted(self, requests: list[Request]) -> None:
+        for request in requests:
+            if not request.error:
+                raise Violation(f"acked, though another owner has taken over: {request.cookie!r}")
+            self._world.struck["write of a fenced owner refused"] += 1
 
     @property
     def attached(self) -> bool:
@@ -81,7 +104,7 @@ class Load:
                 self.model.begin(op)
                 self._world.note("ask    %r", op)
             self.asked += len(ops)
-            device.submit([op.request for op in ops if op.request is not None])
+            device.submit([op.request for op in ops])
 
     def _finished(self, requests: list[Request]) -> None:
         for request in requests:
@@ -108,6 +131,6 @@ class Load:
             self._stamp += 1
             stamp = self._stamp
             data = memoryview(b"".join(content(stamp, block) for block in range(first, first + count)))
-        made = Op(stamp)
-        made.request = Request(op, flags, first * BLOCK, count * BLOCK, data, made, self._sink)
-        return made
+        request = Request(op, flags, first * BLOCK, count * BLOCK, data, None, self._sink)
+        request.cookie = Op(stamp, request)
+        return request.cookie

@@ -14,35 +14,23 @@ under way, or was so when its process died. Rules (protocol.md, "Durability veri
 """
 
 from collections.abc import Callable
-from struct import Struct
 
 from dsttool.engine.device.request import Request
 from dsttool.engine.vocabulary.operations import FLUSH, FUA, NAMES, READ
-from sim.disk import BLOCK
-
-_UNIT = Struct(">QQ")
-_REPEATED = BLOCK // _UNIT.size
-_ZEROES = bytes(BLOCK)
-
-
-class Violation(AssertionError):
-    """The engine broke a promise."""
-
-
-def content(stamp: int, block: int) -> bytes:
-    """What a block holds once the change of that stamp has happened; stamp 0 is zeroes."""
-    return _UNIT.pack(stamp, block) * _REPEATED if stamp else _ZEROES
+from sim.block import BLOCK, Violation, content
 
 
 class Version:
     """One change of one block. Times are the model's counter.
 
     ended: when it was acked; over: since when no new read may bring it; stable: flushed; reopened: a loss
-    may have brought it back; settled: a read, not an ack, said that it happened.
+    may have brought it back; settled: a read, not an ack, said that it happened; denied: a read said that
+    it has not.
     """
 
     __slots__ = (
         "begun",
+        "denied",
         "ended",
         "exposed",
         "life",
@@ -61,7 +49,7 @@ class Version:
         self.ended: int | None = None
         self.over: int | None = None
         self.open = True
-        self.stable = self.exposed = self.reopened = self.settled = False
+        self.stable = self.exposed = self.reopened = self.settled = self.denied = False
 
     def __repr__(self) -> str:
         words = [f"#{self.stamp}", f"begun {self.begun}"]
@@ -78,17 +66,16 @@ class Op:
 
     __slots__ = ("begun", "ends", "life", "request", "stamp", "versions")
 
-    def __init__(self, stamp: int) -> None:
+    def __init__(self, stamp: int, request: Request) -> None:
         self.stamp = stamp
+        self.request = request
         self.begun = 0
         self.life = 0
         self.ends = 0
-        self.request: Request | None = None
         self.versions: list[tuple[int, Version]] = []
 
     def __repr__(self) -> str:
         request = self.request
-        assert request is not None
         first, count = request.offset // BLOCK, request.length // BLOCK
         flags = " FUA" if request.flags & FUA else ""
         return f"{NAMES[request.op]}{flags} #{self.stamp} blocks {first}+{count}"
@@ -124,7 +111,6 @@ class Model:
     def begin(self, op: Op) -> None:
         """The request is being submitted."""
         request = op.request
-        assert request is not None
         op.begun = self.tick()
         op.life = self.life
         self._open[op] = None
@@ -139,7 +125,6 @@ class Model:
     def end(self, op: Op) -> None:
         """The request has come back."""
         request = op.request
-        assert request is not None
         op.ends += 1
         if op.ends > 1:
             raise Violation(f"answered twice: {op}")
@@ -147,10 +132,11 @@ class Model:
         now = self.tick()
         if request.op == READ:
             self._reads.pop(op, None)
-            if not request.error:
+            if not request.error and op.life == self.life:
                 self._check_read(op, now)
         elif request.op == FLUSH:
-            self._flushed(op, now)
+            if op.life == self.life:
+                self._flushed(op, now)
         else:
             self._changed(op, now)
 
@@ -186,16 +172,18 @@ class Model:
 
     def _changed(self, op: Op, now: int) -> None:
         request = op.request
-        assert request is not None
         for block, version in op.versions:
             version.open = False
             if request.error:
                 continue
             versions = self._blocks[block]
-            if version not in versions or version.over is not None:
+            if version.denied or (version.over is not None and op.life == self.life):
                 raise Violation(
                     f"acked, but it never happened, or another came after it: {op}, block {block}"
                 )
+            if op.life != self.life and (version.over is not None or version not in versions):
+                continue  # a late answer to one that has lost its place, and others have written since
+            version.exposed = op.life != self.life
             version.ended = now
             for earlier in versions[: versions.index(version)]:
                 if earlier.over is None:
@@ -208,7 +196,6 @@ class Model:
 
     def _flushed(self, op: Op, now: int) -> None:
         request = op.request
-        assert request is not None
         if request.error:
             # Whoever asked knows now that what was not covered may be gone, if anything is.
             self._unreported = ""
@@ -261,7 +248,6 @@ class Model:
 
     def _check_read(self, op: Op, now: int) -> None:
         request = op.request
-        assert request is not None
         data = request.data
         got = b"".join(data) if type(data) is list else bytes(data)
         if len(got) != request.length:
@@ -310,6 +296,8 @@ class Model:
         else:
             self._dirty.discard(block)
         seen.reopened = False
+        for later in versions[index + 1 :]:
+            later.denied = True
         del versions[index + 1 :]
         self._doubtful.pop(block, None)
 

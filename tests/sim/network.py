@@ -311,6 +311,8 @@ class SimSocket:
         if self.closed:
             return
         self._gone()
+        if self._wire.world.verbose:
+            self._wire.world.note("net    %s closes socket %d", self.process.name, self.fd)
         if self.address is not None:
             self._wire.listeners.pop(self.address, None)
         if self.backlog:
@@ -439,6 +441,8 @@ class _Attempt:
             return
         accepted = SimSocket(wire, listener.process)
         Connection(wire, sock, accepted)
+        if world.verbose:
+            world.note("net    %s connects, socket %d to %s's %d", source, sock.fd, target, accepted.fd)
         sock.inbound, accepted.inbound = accepted.out, sock.out
         assert listener.backlog is not None
         listener.backlog.append(accepted)

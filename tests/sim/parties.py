@@ -23,7 +23,8 @@ from dsttool.engine.transport.listener import Listener
 from dsttool.engine.vocabulary.endpoint import Endpoint
 from dsttool.engine.vocabulary.errors import DsttoolError
 from dsttool.engine.vocabulary.limits import MS
-from sim.disk import BLOCK, Platter, SimDisk
+from sim.block import BLOCK, Violation
+from sim.disk import Platter, SimDisk
 from sim.world import Machine, Process, SimWorld
 
 PORT = 6207
@@ -40,6 +41,7 @@ class Party:
         self.process: Process | None = None
         # What happens when the daemon is gone, for whoever looks at it from outside.
         self.on_end: Callable[[], None] = lambda: None
+        self.retired = False
         self._starting = False
 
     @property
@@ -63,13 +65,13 @@ class Party:
     def last_loss(self) -> int:
         raise NotImplementedError
 
-    def kill(self) -> None:
-        """kill -9, and a supervisor that starts it again."""
+    def kill(self, patience: int = 300) -> None:
+        """kill -9, and a supervisor that starts it again, after at most so many ms."""
         process, self.process = self.process, None
         if process is not None:
             process.kill()
             self.on_end()
-        self.start_again()
+        self.start_again(patience)
 
     def lose_power(self) -> None:
         self.process = None
@@ -81,14 +83,19 @@ class Party:
         self.machine.start()
         self.start_again()
 
-    def start_again(self) -> None:
-        if not self._starting:
+    def retire(self) -> None:
+        """kill -9, and nobody starts it again."""
+        self.retired = True
+        self.kill()
+
+    def start_again(self, patience: int = 300) -> None:
+        if not self._starting and not self.retired:
             self._starting = True
-            self.world.after(self._delay(300), self._start_now)
+            self.world.after(self._delay(patience), self._start_now)
 
     def _start_now(self, _: None) -> None:
         self._starting = False
-        if self.machine.on and self.process is None:
+        if self.machine.on and self.process is None and not self.retired:
             self.start()
 
     def _delay(self, milliseconds: int) -> int:
@@ -119,6 +126,10 @@ class Leaf(Party):
     def run(self, process: Process) -> None:
         self._serve(process, SimDisk(process, self.platter))
 
+    def content(self) -> bytes:
+        """What the disk shows."""
+        return bytes(self.platter.cache)
+
     def last_loss(self) -> int:
         """When the disk last lost something that no flush covered, by the model's clock."""
         return self.lost_at
@@ -141,7 +152,11 @@ class Host(Party):
         self.layout = layout
         self.policy = policy
         self.exported = False
+        self.takeover = False
+        # What becomes of a start that fails.
+        self.on_refused: Callable[[DsttoolError], None] = lambda error: self.kill(3000)
         self.array: Array | None = None
+        self.device: Device | None = None
         self.nodes: list[DstNode] = []
         self.on_device: Callable[[Process, Device], None] = lambda process, device: None
         # The state folder's content: members' states and the generation.
@@ -151,6 +166,11 @@ class Host(Party):
     @property
     def serving(self) -> bool:
         return self.process is not None and bool(self.nodes) and self._ready
+
+    @property
+    def stuck(self) -> bool:
+        """Whether it serves no more, and never will again."""
+        return any(node.failure is not None for node in self.nodes)
 
     @property
     def size(self) -> int:
@@ -164,9 +184,27 @@ class Host(Party):
         losses = [child.last_loss() for child, state in zip(self.children, self.states) if state == "in_sync"]
         return min(losses) if self.layout == "mirror" else max(losses)
 
+    def content(self) -> bytes:
+        """What its device holds. Violation if members in sync do not agree."""
+        contents = [child.content() for child in self.children]
+        if self.layout == "single":
+            return contents[0]
+        algorithm = self._algorithm([len(each) for each in contents])
+        found = []
+        for piece in algorithm.split(0, algorithm.size):
+            held = {
+                contents[slot][piece.offset : piece.offset + piece.length]
+                for slot in piece.slots
+                if self.states[slot] == "in_sync"
+            }
+            if len(held) != 1:
+                raise Violation(f"{self.name}: members in sync do not hold the same")
+            found.append(held.pop())
+        return b"".join(found)
+
     def run(self, process: Process) -> None:
         self._ready = False
-        self.array = None
+        self.array = self.device = None
         self.nodes = []
         reactor: Any = process.reactor
         self._left = len(self.children)
@@ -189,11 +227,11 @@ class Host(Party):
             return
         if error is not None:
             self.world.note("%s does not come up: %s", self.name, error)
-            process.reactor.post(self.kill)
+            process.reactor.post(lambda: self.on_refused(error) if process.alive else None)
             return
         self._left -= 1
         if not self._left:
-            device = self._assemble(process)
+            self.device = device = self._assemble(process)
             self._ready = True
             if self.exported:
                 self._serve(process, device)

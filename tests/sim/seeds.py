@@ -1,15 +1,21 @@
 """One seed: a world, a topology, a load and faults; then quiet, and everything is checked."""
 
+import logging
 import traceback
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from dsttool.engine.device.device import Device
+from dsttool.engine.vocabulary.errors import DsttoolError
 from dsttool.engine.vocabulary.limits import MS, SECOND
+from sim.block import Violation
 from sim.faults import WEIGHTS, Faults
 from sim.load import Load
-from sim.model import Model, Violation
+from sim.model import Model
+from sim.parties import Host
 from sim.topology import SHAPES, Topology
-from sim.world import SimWorld
+from sim.world import Process, SimWorld
 
 STEPS = (10, 60)
 # After this much quiet time everything asked must have been answered.
@@ -40,17 +46,25 @@ class Run:
     """A seed while it runs."""
 
     def __init__(
-        self, seed: int, weights: dict[str, int] = WEIGHTS, shapes: tuple[str, ...] = SHAPES
+        self,
+        seed: int,
+        weights: dict[str, int] = WEIGHTS,
+        shapes: tuple[str, ...] = SHAPES,
+        *,
+        verbose: bool = False,
     ) -> None:
-        self.world = SimWorld(seed)
+        self.world = SimWorld(seed, verbose=verbose)
         self.shape = self.world.random.choice(shapes)
         self.topology = Topology(self.world, self.shape, self._lost)
-        self.top = self.topology.top
-        self.model = Model(self.topology.blocks, self.top.last_loss, reports=False)
+        top = self.topology.top
+        self.model = Model(self.topology.blocks, top.last_loss, reports=False)
         self.load = Load(self.world, self.model, self.topology.blocks)
         self.faults = Faults(self.world, self.topology, weights)
-        self.top.on_device = self.load.attach
-        self.top.on_end = self.load.detach
+        self.faults.on_rival = self._bring_rival
+        self.rivals = 0
+        self._contends = False
+        top.on_device = self.load.attach
+        top.on_end = self.load.detach
 
     def _lost(self) -> int:
         self.world.after(0, lambda _: self.model.lost())
@@ -67,33 +81,117 @@ class Run:
             if rng.random() < rate:
                 self.faults.strike()
             world.run_for(int(rng.random() ** 3 * 400 * MS) + 50_000)
+            self._look_after_top()
         self.faults.heal()
         self._calm_down()
 
+    # -- another owner -------------------------------------------------------------------------------
+
+    def _bring_rival(self) -> None:
+        """Another machine wants to write there, with or without the administrator's word."""
+        old = self.topology.top
+        if self._contends or old.layout == "mirror":  # whose members' states another host does not know
+            return
+        self._contends = True
+        self.rivals += 1
+        rival = Host(self.world, f"rival{self.rivals}", old.children, old.layout, old.policy)
+        rival.takeover = self.world.random.random() < 0.6
+
+        def refused(error: DsttoolError) -> None:
+            self._contends = False
+            rival.retire()
+            self.world.strike("other owner refused", error)
+
+        rival.on_refused = refused
+        rival.on_device = lambda process, device: self._taken_over(old, rival, process, device)
+        rival.start()
+
+    def _taken_over(self, old: Host, rival: Host, process: Process, device: Device) -> None:
+        self._contends = False
+        self.world.strike("other owner took over", rival.name)
+        old.on_device, old.on_end = lambda process, device: None, lambda: None
+        if old.process is not None and old.device is not None:
+            self.load.haunt(old.process, old.device)
+            self.world.after(10 * SECOND, lambda _: old.retire())
+        else:
+            self.model.die()
+            old.retire()
+        self.topology.replace_top(rival)
+        rival.on_device, rival.on_end = self.load.attach, self.load.detach
+        rival.on_refused = lambda error: rival.kill(3000)
+        self.load.attach(process, device)
+
+    def _look_after_top(self) -> None:
+        """An array that was fenced, or whose node has ended, is started again by its administrator."""
+        top = self.topology.top
+        if top.serving and top.stuck and not self._contends:
+            self.world.strike("top ended for good", top.name)
+            top.kill(3000)
+
+    # -- the end -------------------------------------------------------------------------------------
+
     def _calm_down(self) -> None:
-        self._expect(
-            lambda: all(party.serving for party in self.topology.parties), "somebody never came back"
-        )
+        self._expect(lambda: not self._contends, "another owner neither came in nor was refused")
+        self._look_after_top()
+        self._expect(self._all_serve, "somebody never came back")
         self._expect(lambda: not self.model.waiting, "no answer")
-        for step in (
-            self.load.read_all,
-            self.load.flush,
-            self.load.write_all,
-            self.load.flush,
-            self.load.read_all,
-        ):
+        load = self.load
+        self._steps(load.read_all, load.flush, load.write_all, load.flush, load.read_all)
+        self.topology.top.content()
+        # What was flushed is safe: all lose their power.
+        for leaf in self.topology.leaves:
+            leaf.lose_power()
+        self._expect(self._all_serve, "somebody never came back")
+        self._steps(load.read_all)
+
+    def _steps(self, *steps: Callable[[], None]) -> None:
+        for step in steps:
             step()
             self.world.run_for(MS)
             self._expect(lambda: not self.model.waiting, "no answer")
 
-    def _expect(self, condition: object, what: str) -> None:
-        if not self.world.run_until(condition, QUIET):  # type: ignore[arg-type]
+    def _all_serve(self) -> bool:
+        return all(party.serving for party in self.topology.parties)
+
+    def _expect(self, condition: Callable[[], bool], what: str) -> None:
+        if not self.world.run_until(condition, QUIET):
             raise Violation(f"{what}: {self.model.waiting[:5]}")
 
 
+class _IntoTrace(logging.Handler):
+    """What the engine logs, as lines of the trace."""
+
+    def __init__(self, world: SimWorld) -> None:
+        super().__init__()
+        self._world = world
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._world.note("log    %s", record.getMessage())
+
+
 def run_seed(seed: int, weights: dict[str, int] = WEIGHTS, shapes: tuple[str, ...] = SHAPES) -> Result:
-    """Run one seed."""
+    """Run one seed. One that fails is run again, so that its trace tells more."""
     run = Run(seed, weights, shapes)
+    result = _result(run, seed)
+    if result.fault:
+        again = Run(seed, weights, shapes, verbose=True)
+        handler = _IntoTrace(again.world)
+        before = logging.root.manager.disable
+        log = logging.getLogger("dsttool")
+        log.addHandler(handler)
+        logging.disable(logging.NOTSET)
+        try:
+            second = _result(again, seed)
+        finally:
+            log.removeHandler(handler)
+            logging.disable(before)
+        if second.fault == result.fault:
+            return second
+        result.fault += f" (not the same when run again: {second.fault})"
+    return result
+
+
+def _result(run: Run, seed: int) -> Result:
     result = Result(seed, run.shape)
     try:
         run.all()

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from dsttool.engine.transaction.policy import Policy
 from dsttool.engine.vocabulary.limits import MS
-from sim.disk import BLOCK
+from sim.block import BLOCK
 from sim.parties import CHUNK, Host, Leaf
 from sim.world import SimWorld
 
@@ -28,6 +28,7 @@ class Topology:
         self._blocks = self._rng.choice((24, 48, 96)) // (CHUNK // BLOCK) * (CHUNK // BLOCK)
         self.top = self._build(shape.split(" over "))
         self.blocks = self.top.size // BLOCK
+        self.levels = len(shape.split(" over "))
 
     def _build(self, levels: list[str]) -> Host:
         layout, _, count = levels[0].partition(" ")
@@ -62,6 +63,11 @@ class Topology:
     def start(self) -> None:
         for party in (*self.leaves, *self.hosts):
             party.start()
+
+    def replace_top(self, top: Host) -> None:
+        """Another owner has taken over."""
+        self.hosts[self.hosts.index(self.top)] = top
+        self.top = top
 
     @property
     def parties(self) -> "list[Leaf | Host]":

@@ -25,14 +25,18 @@ if TYPE_CHECKING:
 US = 1000
 # Segments of all worlds of this process: making them anew would cost more than running a seed.
 _POOL = SegmentPool()
-_TRACE_LINES = 400
+_TRACE_LINES = 2000
 
 
 class SimWorld:
-    """The clock, the heap, and what the run reports. `struck` counts the faults that really happened."""
+    """The clock, the heap, and what the run reports. `struck` counts the faults that really happened.
 
-    def __init__(self, seed: int | str) -> None:
+    verbose: whether the trace has what disks, connections and the engine's logs say, too.
+    """
+
+    def __init__(self, seed: int | str, *, verbose: bool = False) -> None:
         self.seed = seed
+        self.verbose = verbose
         self.random = random.Random(seed)
         # Virtual time begins late enough that no deadline is negative.
         self.now = 1000 * SECOND

@@ -1,0 +1,212 @@
+"""The model itself: what it must let pass, and what it must not."""
+
+import pytest
+
+from dsttool.engine.device.request import Request
+from dsttool.engine.vocabulary.operations import FLUSH, FUA, READ, WRITE
+from sim.block import BLOCK, Violation, content
+from sim.model import Model, Op
+
+
+class Story:
+    """A client of a device of four blocks, told step by step."""
+
+    def __init__(self, *, reports: bool = True) -> None:
+        self.lost_at = 0
+        self.model = Model(4, lambda: self.lost_at, reports=reports)
+
+    def ask(self, op: int, block: int = 0, stamp: int = 0, flags: int = 0) -> Op:
+        length = 0 if op == FLUSH else BLOCK
+        made = Op(stamp, Request(op, flags, block * BLOCK, length, None, None, list))
+        self.model.begin(made)
+        return made
+
+    def end(self, op: Op, error: int = 0) -> None:
+        op.request.error = error
+        self.model.end(op)
+
+    def write(self, stamp: int, *, flags: int = 0, error: int = 0) -> None:
+        self.end(self.ask(WRITE, stamp=stamp, flags=flags), error)
+
+    def flush(self, error: int = 0) -> None:
+        self.end(self.ask(FLUSH), error)
+
+    def brings(self, read: Op, stamp: int) -> None:
+        read.request.data = memoryview(content(stamp, 0))
+        self.end(read)
+
+    def read(self, stamp: int) -> None:
+        self.brings(self.ask(READ), stamp)
+
+    def refuses(self, stamp: int) -> None:
+        with pytest.raises(Violation):
+            self.read(stamp)
+
+    def storage_loses(self) -> None:
+        self.lost_at = self.model.tick()
+        self.model.lost()
+
+
+def test_an_acked_write_is_read() -> None:
+    story = Story()
+    story.write(1)
+    story.read(1)
+    story.refuses(0)
+
+
+def test_a_write_under_way_may_be_seen_or_not() -> None:
+    story = Story()
+    write = story.ask(WRITE, stamp=1)
+    story.read(0)
+    story.read(1)
+    story.read(0)
+    story.end(write)
+    story.refuses(0)
+
+
+def test_a_read_may_bring_what_was_there_when_it_began() -> None:
+    story = Story()
+    read = story.ask(READ)
+    story.write(1)
+    story.brings(read, 0)
+
+
+def test_a_write_that_failed_may_be_seen_until_another_is_acked() -> None:
+    story = Story()
+    story.write(1, error=5)
+    story.read(0)
+    story.read(1)
+    story.write(2)
+    story.refuses(1)
+
+
+def test_what_nobody_wrote_is_not_read() -> None:
+    story = Story()
+    story.refuses(7)
+
+
+def test_a_torn_block_is_not_read() -> None:
+    story = Story()
+    write = story.ask(WRITE, stamp=1)
+    read = story.ask(READ)
+    read.request.data = memoryview(content(1, 0)[:256] + content(0, 0)[256:])
+    with pytest.raises(Violation):
+        story.end(read)
+    story.end(write)
+
+
+def test_an_answer_that_comes_twice_is_noticed() -> None:
+    story = Story()
+    write = story.ask(WRITE, stamp=1)
+    story.end(write)
+    with pytest.raises(Violation):
+        story.end(write)
+
+
+@pytest.mark.parametrize("seen", [0, 1])
+def test_the_first_read_after_a_death_settles_what_was_under_way(seen: int) -> None:
+    story = Story()
+    story.ask(WRITE, stamp=1)
+    story.model.die()
+    story.read(seen)
+    story.refuses(1 - seen)
+
+
+def test_a_death_alone_loses_nothing_acked() -> None:
+    story = Story()
+    story.write(1)
+    story.model.die()
+    story.refuses(0)
+
+
+def test_a_loss_that_the_living_can_repair_is_none() -> None:
+    story = Story()
+    story.write(1)
+    story.storage_loses()
+    story.refuses(0)
+
+
+@pytest.mark.parametrize("death_first", [True, False])
+def test_a_loss_and_a_death_may_lose_what_was_not_flushed(death_first: bool) -> None:
+    story = Story()
+    story.write(1)
+    steps = [story.model.die, story.storage_loses]
+    for step in steps if death_first else reversed(steps):
+        step()
+    story.read(0)
+
+
+@pytest.mark.parametrize("flags", [0, FUA])
+def test_what_was_flushed_is_never_lost(flags: int) -> None:
+    story = Story()
+    story.write(1, flags=flags)
+    if not flags:
+        story.flush()
+    story.model.die()
+    story.storage_loses()
+    story.refuses(0)
+
+
+def test_a_flush_does_not_cover_what_was_acked_after_it_was_sent() -> None:
+    story = Story()
+    flush = story.ask(FLUSH)
+    story.write(1)
+    story.end(flush)
+    story.model.die()
+    story.storage_loses()
+    story.read(0)
+
+
+def test_a_flush_that_failed_covers_nothing() -> None:
+    story = Story()
+    story.write(1)
+    story.storage_loses()
+    story.flush(error=5)
+    story.read(0)
+
+
+def lose_something(story: Story) -> None:
+    story.write(1)
+    story.model.die()
+    story.storage_loses()
+    story.read(0)
+
+
+def test_a_loss_must_be_reported_by_a_flush() -> None:
+    story = Story()
+    lose_something(story)
+    with pytest.raises(Violation):
+        story.flush()
+
+
+def test_a_loss_that_was_reported_is_over() -> None:
+    story = Story()
+    lose_something(story)
+    story.flush(error=5)
+    story.flush()
+    story.read(0)
+    story.refuses(1)
+
+
+def test_who_promises_no_report_owes_none() -> None:
+    story = Story(reports=False)
+    lose_something(story)
+    story.flush()
+
+
+def test_a_late_ack_of_what_a_read_has_denied_is_noticed() -> None:
+    story = Story()
+    write = story.ask(WRITE, stamp=1)
+    story.model.die()
+    story.read(0)
+    with pytest.raises(Violation):
+        story.end(write)
+
+
+def test_a_late_ack_of_what_really_happened_is_right() -> None:
+    story = Story()
+    write = story.ask(WRITE, stamp=1)
+    story.model.die()
+    story.read(1)
+    story.end(write)
+    story.read(1)

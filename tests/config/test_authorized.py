@@ -137,14 +137,6 @@ def test_the_list_is_private() -> None:
     assert authorized.file().stat().st_mode & 0o777 == 0o600
 
 
-def test_an_invitation_is_used_up_by_the_key_that_came_by_it() -> None:
-    authorized.authorize(A, exports=["a"], invitation="i1")
-    authorized.authorize(A, exports=["b"])
-    known = authorized.load()
-    assert known.invited_by("i1") == Entry(A, "", frozenset({"a", "b"}), frozenset(), "i1")
-    assert known.invited_by("i2") is None
-
-
 def test_a_list_that_others_may_write_is_refused() -> None:
     path = write("")
     path.chmod(0o620)

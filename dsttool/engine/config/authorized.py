@@ -5,7 +5,7 @@ key = "dst1-…"                  # the client's public key
 name = "laptop"                 # for people; no two the same
 read_write = ["a"]              # names of exports, or "*" for all of them
 read_only = ["*"]               # the name of an export is stronger than "*"
-invitation = "…"                # the invitation it came by; that is then used up
+invitations = ["…"]             # those it came by; they are then used up
 
 Commands change it under a lock, keep its comments, and replace it whole; a person may edit it, too.
 Whoever may write it decides who reads the disks: so it must be ours, or root's, and writable by nobody else.
@@ -22,10 +22,10 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from dsttool.engine.config import durable, key_files, keys, paths
+from dsttool.engine.config import durable, invitations, key_files, keys, paths
 from dsttool.engine.config.names import check_name
 from dsttool.engine.config.toml_file import TomlFile
-from dsttool.engine.vocabulary.errors import Conflict, NotFound, UsageError, from_oserror
+from dsttool.engine.vocabulary.errors import Conflict, Forbidden, NotFound, UsageError, from_oserror
 from dsttool.engine.vocabulary.suggest import suggest
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ class Entry:
     name: str = ""
     read_write: frozenset[str] = frozenset()
     read_only: frozenset[str] = frozenset()
-    invitation: str = ""
+    invitations: frozenset[str] = frozenset()
 
     def permission(self, export: str) -> Permission:
         """What the key may do with an export: its name is stronger than EVERY_EXPORT."""
@@ -81,7 +81,7 @@ class AuthorizedKeys:
 
     def invited_by(self, invitation: str) -> Entry | None:
         """The key that has used up an invitation."""
-        return next((e for e in self.entries.values() if e.invitation == invitation), None)
+        return next((e for e in self.entries.values() if invitation in e.invitations), None)
 
     def find(self, text: str) -> Entry:
         """The key of this name, fingerprint or public key. Raises NotFound, UsageError."""
@@ -101,7 +101,7 @@ class _Key(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     name: str = ""
     read_write: list[str] = []
     read_only: list[str] = []
-    invitation: str = ""
+    invitations: list[str] = []
 
 
 class _AuthorizedToml(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -141,7 +141,6 @@ def authorize(
     exports: Sequence[str] = (),
     read_only: bool = False,
     name: str = "",
-    invitation: str = "",
 ) -> Entry:
     """Let a key use exports (all of them if none is named), durably; its entry then.
 
@@ -155,22 +154,38 @@ def authorize(
         entry = known.entries.get(public, Entry(public))
         if name and any(name == other.name for other in known.entries.values() if other.public != public):
             raise Conflict(f"Another key is named '{name}' already.", "Choose another name.")
-        kept_read_write, kept_read_only = entry.read_write - wanted, entry.read_only - wanted
-        entry = replace(
-            entry,
-            name=name or entry.name,
-            read_write=kept_read_write if read_only else kept_read_write | wanted,
-            read_only=kept_read_only | wanted if read_only else kept_read_only,
-            invitation=invitation or entry.invitation,
-        )
-        _store(entry.public, entry)
+        entry = replace(_with_rights(entry, wanted, read_only), name=name or entry.name)
+        _store(public, entry)
     return entry
+
+
+def redeem(public: bytes, invitation: str) -> AuthorizedKeys:
+    """Let a key that was invited in, and use the invitation up, in one durable step; all keys then.
+
+    The same key may come again. Forbidden if the invitation has ended, or another key has used it.
+    """
+    with _locked():
+        known = load()
+        user = known.invited_by(invitation)
+        if user is not None and user.public == public:
+            return known
+        if user is not None:
+            raise Forbidden("The invitation was used by another key.", "Ask for a new one.")
+        invited = invitations.load(invitation)
+        if invited is None:
+            raise Forbidden("The invitation has expired, or was withdrawn.", "Ask for a new one.")
+        entry = known.entries.get(public, Entry(public))
+        entry = _with_rights(entry, frozenset(invited.exports), invited.read_only)
+        _store(public, replace(entry, invitations=entry.invitations | {invitation}))
+        return load()
 
 
 def revoke(text: str) -> Entry:
     """Authorise a key, found by name, fingerprint or public key, no more, durably; what it was."""
     with _locked():
         entry = load().find(text)
+        for invitation in entry.invitations:
+            invitations.remove(invitation)
         _store(entry.public, None)
     return entry
 
@@ -190,8 +205,16 @@ def _entry(toml: TomlFile, index: int, listed: _Key) -> Entry:
         name=listed.name,
         read_write=frozenset(listed.read_write),
         read_only=frozenset(listed.read_only),
-        invitation=listed.invitation,
+        invitations=frozenset(listed.invitations),
     )
+
+
+def _with_rights(entry: Entry, exports: frozenset[str], read_only: bool) -> Entry:
+    """The entry with this right to these exports; what it may do with others stays."""
+    read_write, only = entry.read_write - exports, entry.read_only - exports
+    if read_only:
+        return replace(entry, read_write=read_write, read_only=only | exports)
+    return replace(entry, read_write=read_write | exports, read_only=only)
 
 
 def _checked_export(export: str) -> str:
@@ -253,7 +276,7 @@ def _fill(table: "Table", entry: Entry) -> "Table":
         "name": entry.name,
         "read_write": sorted(entry.read_write),
         "read_only": sorted(entry.read_only),
-        "invitation": entry.invitation,
+        "invitations": sorted(entry.invitations),
     }
     for key, value in values.items():
         if value:

@@ -17,13 +17,16 @@ one that says how many more there were. The counters have all of them.
 
 import ipaddress
 import logging
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Final, Literal, Protocol
 
+from dsttool.engine.config import authorized
 from dsttool.engine.config.address_rules import AddressRules, parse_ip
 from dsttool.engine.config.authorized import AuthorizedKeys, Permission
+from dsttool.engine.config.invitations import Invitation
 from dsttool.engine.runtime.reactor import Reactor, Timer
 from dsttool.engine.vocabulary import limits
+from dsttool.engine.vocabulary.errors import DsttoolError, Forbidden
 
 LOG = logging.getLogger(__name__)
 
@@ -42,7 +45,11 @@ class Guest(Protocol):
 
 
 class Gate:
-    """Access to the exports of a daemon. `keys` may be replaced while it runs; see `permission`."""
+    """Access to the exports of a daemon.
+
+    `keys` and `invitations` may be replaced while it runs; what that means for those inside is the servers'
+    `cut_revoked`. `knows` and `invitation_key` are for dst_security.of_server.
+    """
 
     def __init__(
         self,
@@ -52,7 +59,9 @@ class Gate:
         keys: AuthorizedKeys | None = None,
     ) -> None:
         self.keys = keys or AuthorizedKeys()
+        self.invitations: Mapping[bytes, Invitation] = {}
         self.refusals: dict[str, int] = {}
+        self._reactor = reactor
         self._rules = rules or {}
         self._half_open: dict[str, dict[Guest, None]] = {}
         self._half_open_count = 0
@@ -107,6 +116,38 @@ class Gate:
             self._sources[source] -= 1
             if not self._sources[source]:
                 del self._sources[source]
+
+    # -- at the handshake --------------------------------------------------------------------------------
+
+    def knows(self, key: bytes) -> bool:
+        """Whether a client's public key is authorised for anything."""
+        return key in self.keys.entries
+
+    def invitation_key(self, invitation: bytes) -> bytes | None:
+        """The one-time key of an invitation; None if there is no such invitation."""
+        invited = self.invitations.get(invitation)
+        return None if invited is None else invited.key
+
+    def redeem(self, key: bytes, invitation: bytes, done: Callable[[DsttoolError | None], None]) -> None:
+        """Authorise an invited client's key, durably; `done` gets why not, or None. After its hello only."""
+        invited = self.invitations.get(invitation)
+        if invited is None:
+            done(Forbidden("The invitation was withdrawn."))
+            return
+        name = invited.name
+
+        def redeemed(keys: AuthorizedKeys | None, error: BaseException | None) -> None:
+            if keys is not None:
+                self.keys = keys
+                done(None)
+            elif isinstance(error, DsttoolError):
+                done(error)
+            else:
+                LOG.error("an invitation could not be redeemed: %r", error)
+                done(DsttoolError("The server could not store that the key is authorised."))
+
+        # The same lane as reading the list again: the later result is the newer one.
+        self._reactor.run_blocking(lambda: authorized.redeem(key, name), redeemed, "state")
 
     # -- at hello ----------------------------------------------------------------------------------------
 

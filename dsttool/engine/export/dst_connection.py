@@ -24,7 +24,7 @@ from dsttool.engine.export.offer import Offer, Session
 from dsttool.engine.runtime.reactor import Reactor, Timer
 from dsttool.engine.transport.channel import Channel
 from dsttool.engine.vocabulary import limits
-from dsttool.engine.vocabulary.errors import DsttoolError, ProtocolError
+from dsttool.engine.vocabulary.errors import DsttoolError, Forbidden, ProtocolError
 from dsttool.engine.vocabulary.operations import (
     CACHE,
     FAST_ZERO,
@@ -80,6 +80,7 @@ class DstConnection(Session):
         self.key: bytes | None = None
         self.session = b""
         self.hello: Hello | None = None
+        self._greeted = False
         self._reactor = reactor
         self._server = server
         self._budget = Budget()
@@ -108,8 +109,6 @@ class DstConnection(Session):
     @property
     def granted(self) -> Permission:
         """What it was let in for."""
-        if self.hello is None:
-            return Permission.NONE
         return Permission.READ_ONLY if self.read_only else Permission.READ_WRITE
 
     # -- what the link tells -------------------------------------------------------------------------
@@ -121,7 +120,8 @@ class DstConnection(Session):
 
     def broken(self, error: DsttoolError) -> None:
         """See RecordReceiver."""
-        self.refuse(dst_hello.REFUSED_PROTOCOL, error.what)
+        code = dst_hello.REFUSED_KEY if isinstance(error, Forbidden) else dst_hello.REFUSED_PROTOCOL
+        self.refuse(code, error.what)
 
     def take(self, view: memoryview, records: list[Record]) -> tuple[int, bool]:
         """See RecordReceiver."""
@@ -143,7 +143,8 @@ class DstConnection(Session):
                 if self._announced and self._full():
                     raise ProtocolError("Pings came whose answers are not taken.")
                 self._send_one(PONG, bytes(view[start:end]))
-            elif kind == dst_records.HELLO and self.hello is None:
+            elif kind == dst_records.HELLO and not self._greeted:
+                self._greeted = True
                 self._take_hello(bytes(view[start:end]))
             else:
                 raise ProtocolError(f"A record of type {kind} came when it must not.")
@@ -186,6 +187,22 @@ class DstConnection(Session):
         hello = Hello.parse(body)
         if hello.session != self.session:
             raise ProtocolError("The hello's session is not the preface's.")
+        invitation = self._channel.handshake.invitation
+        if invitation and self.key is not None:
+            self._server.gate.redeem(self.key, invitation, lambda why_not: self._redeemed(hello, why_not))
+        else:
+            self._admit(hello)
+
+    def _redeemed(self, hello: Hello, why_not: DsttoolError | None) -> None:
+        """The client's key is authorised now, by its invitation; or not."""
+        if not self.link.open:
+            return
+        if why_not is None:
+            self._admit(hello)
+        else:
+            self.refuse(dst_hello.REFUSED_KEY, why_not.what)
+
+    def _admit(self, hello: Hello) -> None:
         offer = self._server.find(hello.export)
         if offer is None:
             self.refuse(dst_hello.REFUSED_EXPORT, f"There is no export named '{hello.export}'.")

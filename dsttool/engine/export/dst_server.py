@@ -52,7 +52,9 @@ class DstServer:
 
     def cut_revoked(self) -> int:
         """Close every connection that may not do any more what it was let in for; how many there were."""
-        revoked = [each for each in self.connections if each.permission < each.granted]
+        revoked = [
+            each for each in self.connections if each.hello is not None and each.permission < each.granted
+        ]
         for connection in revoked:
             connection.expel(dst_hello.REFUSED_KEY, "This client's key was revoked.")
         return len(revoked)

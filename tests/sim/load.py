@@ -28,12 +28,14 @@ class Load:
         self._sink = self._finished
         self._device: Device | None = None
         self._process: Process | None = None
+        # Batches that the process has not looked at yet.
+        self._posted = 0
         self.model = model
         self.asked = self.answered = self.failed = 0
 
     def attach(self, process: Process, device: Device) -> None:
         """From now on ask this device, on this process."""
-        self._process, self._device = process, device
+        self._process, self._device, self._posted = process, device, 0
         if self._rng.random() < 0.6:
             self.read_all()
 
@@ -68,9 +70,14 @@ class Load:
     def attached(self) -> bool:
         return self._device is not None
 
+    @property
+    def idle(self) -> bool:
+        """Whether everything asked has been answered."""
+        return not self._posted and not self.model.waiting
+
     def submit_some(self) -> None:
         """A batch, if there is a device and not too much is under way."""
-        if len(self.model.waiting) < IN_FLIGHT_MAX:
+        if self._posted < 3 and len(self.model.waiting) < IN_FLIGHT_MAX:
             self._submit([self._random_op() for _ in range(self._rng.randint(1, 6))])
 
     def read_all(self) -> None:
@@ -96,10 +103,12 @@ class Load:
     def _submit(self, ops: list[Op]) -> None:
         if self._process is not None:
             process, device = self._process, self._device
+            self._posted += 1
             process.reactor.post(lambda: self._submit_now(device, ops))
 
     def _submit_now(self, device: Device | None, ops: list[Op]) -> None:
         if device is self._device and device is not None:
+            self._posted -= 1
             for op in ops:
                 self.model.begin(op)
                 self._world.note("ask    %r", op)

@@ -39,7 +39,7 @@ class Result:
 
     def __str__(self) -> str:
         head = f"seed {self.seed} ({self.shape}): {self.fault}"
-        return "\n".join([head, *self.trace[-120:], head])
+        return "\n".join([head, *self.trace[-150:], head])
 
 
 class Run:
@@ -134,7 +134,7 @@ class Run:
         self._expect(lambda: not self._contends, "another owner neither came in nor was refused")
         self._look_after_top()
         self._expect(self._all_serve, "somebody never came back")
-        self._expect(lambda: not self.model.waiting, "no answer")
+        self._expect(lambda: self.load.idle, "no answer")
         load = self.load
         self._steps(load.read_all, load.flush, load.write_all, load.flush, load.read_all)
         self.topology.top.content()
@@ -147,8 +147,7 @@ class Run:
     def _steps(self, *steps: Callable[[], None]) -> None:
         for step in steps:
             step()
-            self.world.run_for(MS)
-            self._expect(lambda: not self.model.waiting, "no answer")
+            self._expect(lambda: self.load.idle, "no answer")
 
     def _all_serve(self) -> bool:
         return all(party.serving for party in self.topology.parties)

@@ -1,24 +1,12 @@
 """NbdNode against real servers: nbdkit, with filters that bend it, and qemu-nbd."""
 
 import errno
-import os
 import random
-import shutil
-import signal
-import socket
-import struct
-import subprocess
-import tempfile
-import threading
-from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
 
-from dsttool.engine.device.request import Request
 from dsttool.engine.node.nbd import NbdNode
 from dsttool.engine.node.nbd_handshake import list_exports
-from dsttool.engine.runtime.reactor import Reactor
 from dsttool.engine.transaction.policy import Policy
 from dsttool.engine.vocabulary.endpoint import Endpoint
 from dsttool.engine.vocabulary.errors import DsttoolError, NotFound, TimedOut, Unreachable
@@ -30,144 +18,13 @@ from dsttool.engine.vocabulary.operations import (
     FAST_ZERO,
     FLUSH,
     FUA,
-    READ,
     TRIM,
-    WRITE,
     WRITE_ZEROES,
 )
-from support.site import accepts, wait_until
+from support.nbd_servers import Host, Servers, ask, content, read, slow, write
 
 WAIT = 30 * SECOND
 SIZE = 64 * MIB
-
-
-class Servers:
-    """Starts servers on Unix sockets in a folder with a short path, and ends them."""
-
-    def __init__(self) -> None:
-        self.folder = Path(tempfile.mkdtemp(prefix="dst"))
-        self.processes: list[subprocess.Popen[bytes]] = []
-
-    def start(self, name: str, command: list[str]) -> Endpoint:
-        path = self.folder / name
-        self.processes.append(subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL))
-        wait_until(lambda: accepts(path), f"{command[0]} accepts on {path}")
-        return Endpoint("unix", path=str(path))
-
-    def nbdkit(self, *words: str) -> Endpoint:
-        name = f"s{len(self.processes)}"
-        return self.start(name, ["nbdkit", "-f", "-U", str(self.folder / name), *words])
-
-    def qemu(self, *words: str) -> Endpoint:
-        name = f"s{len(self.processes)}"
-        options = ["-t", "-f", "raw", "--shared=4", "-k", str(self.folder / name)]
-        return self.start(name, ["qemu-nbd", *options, *words])
-
-    def file(self, content: bytes) -> Path:
-        path = self.folder / "disk"
-        path.write_bytes(content)
-        return path
-
-    def freeze(self) -> None:
-        """Stop the latest server; the kernel goes on accepting connections and bytes for it."""
-        pid = self.processes[-1].pid
-        os.kill(pid, signal.SIGSTOP)
-        os.waitid(os.P_PID, pid, os.WSTOPPED)
-
-    def kill(self) -> None:
-        for process in self.processes:
-            process.kill()
-
-    def close(self) -> None:
-        self.kill()
-        for process in self.processes:
-            process.wait()
-        shutil.rmtree(self.folder)
-
-
-class Host:
-    """A reactor with nodes on it, and a way to wait for requests."""
-
-    def __init__(self) -> None:
-        self.reactor = Reactor()
-        self.nodes: list[NbdNode] = []
-
-    def node(self, endpoint: Endpoint, export: str = "", **options: object) -> NbdNode:
-        node = self.attempt(endpoint, export, **options)
-        assert node.failure is None, node.failure
-        return node
-
-    def attempt(self, endpoint: Endpoint, export: str = "", **options: object) -> NbdNode:
-        node = NbdNode(self.reactor, "n0", endpoint, export, **options)  # type: ignore[arg-type]
-        answers: list[DsttoolError | None] = []
-        node.connect(answers.append)
-        assert self.reactor.run_until(lambda: bool(answers), WAIT)
-        assert answers == [node.failure]
-        self.nodes.append(node)
-        return node
-
-    def run(self, node: NbdNode, *requests: Request) -> list[int]:
-        """Submit as one batch and wait; returns the errors."""
-        node.submit(list(requests))
-        self.wait(*requests)
-        return [request.error for request in requests]
-
-    def wait(self, *requests: Request) -> None:
-        assert self.reactor.run_until(lambda: all(r.cookie.finished == 1 for r in requests), WAIT)
-
-    def until(self, condition: Callable[[], bool]) -> None:
-        assert self.reactor.run_until(condition, WAIT)
-
-    def close(self) -> None:
-        left = list(self.nodes)
-        for node in self.nodes:
-            node.close(lambda node=node: left.remove(node))  # type: ignore[misc]
-        self.until(lambda: not left)
-        self.reactor.close()
-
-
-class Ticket:
-    """The cookie of a test's request: how often it was finished."""
-
-    def __init__(self) -> None:
-        self.finished = 0
-
-
-def finished(requests: list[Request]) -> None:
-    for request in requests:
-        request.cookie.finished += 1
-
-
-def ask(op: int, offset: int = 0, length: int = 0, data: bytes | None = None, flags: int = 0) -> Request:
-    view = None if data is None else memoryview(data)
-    return Request(op, flags, offset, length, view, Ticket(), finished)
-
-
-def write(offset: int, data: bytes, flags: int = 0) -> Request:
-    return ask(WRITE, offset, len(data), data, flags)
-
-
-def read(offset: int, length: int, flags: int = 0) -> Request:
-    return ask(READ, offset, length, flags=flags)
-
-
-def content(request: Request) -> bytes:
-    assert request.error == 0
-    return b"".join(request.data) if isinstance(request.data, list) else bytes(request.data)
-
-
-@pytest.fixture
-def servers() -> Iterator[Servers]:
-    made = Servers()
-    yield made
-    made.close()
-
-
-@pytest.fixture
-def host() -> Iterator[Host]:
-    made = Host()
-    yield made
-    made.close()
 
 
 # -- Data
@@ -491,97 +348,6 @@ def test_listing_at_a_missing_server_is_an_error(servers: Servers, host: Host) -
     list_exports(host.reactor, missing, lambda _, error: errors.append(error))
     host.until(lambda: bool(errors))
     assert isinstance(errors[0], Unreachable)
-
-
-# -- Loss
-
-
-def slow(servers: Servers) -> Endpoint:
-    return servers.nbdkit("--filter=delay", "memory", "64M", "rdelay=600", "wdelay=600")
-
-
-def test_a_killed_server_fails_everything_in_flight_once(servers: Servers, host: Host) -> None:
-    node = host.node(slow(servers))
-    batch = [write(0, b"a"), write(0, b"b"), write(0, b"c"), read(0, 10), read(0, 10, FAIL_FAST)]
-    batch += [write(4096 * i, bytes(4096)) for i in range(1, 500)]
-    node.submit(batch)
-    host.reactor.turn()
-    servers.kill()
-    host.wait(*batch)
-    assert [r.error for r in batch] == [5, 5, 5, 5, errno.ENOLINK] + [5] * 499
-    assert node.in_flight == 0
-    assert isinstance(node.failure, Unreachable)
-    assert node.status()["link"]["state"] == "down"
-    assert host.run(node, read(0, 1), read(0, 1, FAIL_FAST), write(0, b"a")) == [5, errno.ENOLINK, 5]
-
-
-def test_a_killed_server_fails_a_request_in_pieces_once(servers: Servers, host: Host) -> None:
-    node = host.node(
-        servers.nbdkit(
-            *("--filter=blocksize-policy", "--filter=delay", "memory", "64M"),
-            *("wdelay=600", "rdelay=600", "blocksize-maximum=64K"),
-        )
-    )
-    batch = [write(0, bytes(32 * MIB)), write(MIB, bytes(MIB)), read(0, 32 * MIB)]
-    node.submit(batch)
-    host.reactor.turn()
-    servers.kill()
-    host.wait(*batch)
-    assert [r.error for r in batch] == [5, 5, 5]
-    assert node.errors == 3
-
-
-def test_a_server_that_hangs_is_lost_when_the_budget_ends(servers: Servers, host: Host) -> None:
-    policy = Policy(resend_timeout_ns=200 * MS, resends=1)
-    node = host.node(servers.nbdkit("memory", "1M"), policy=policy)
-    assert host.run(node, write(0, b"a")) == [0]
-    servers.freeze()
-    assert host.run(node, read(0, 1)) == [errno.EIO]
-    assert "no answer" in str(node.failure)
-
-
-def test_an_abandoned_node_fails_what_is_in_flight(servers: Servers, host: Host) -> None:
-    node = host.node(slow(servers))
-    request = write(0, b"a")
-    node.submit([request])
-    node.abandon()
-    host.wait(request)
-    assert request.error == errno.EIO
-    assert not node.up
-
-
-def test_an_idle_node_is_not_lost_when_the_budget_ends(servers: Servers, host: Host) -> None:
-    node = host.node(servers.nbdkit("memory", "1M"), policy=Policy(resend_timeout_ns=100 * MS, resends=1))
-    assert host.run(node, write(0, b"a")) == [0]
-    assert not host.reactor.run_until(lambda: not node.up, 500 * MS)
-    assert host.run(node, read(0, 1)) == [0]
-
-
-def test_a_server_that_breaks_the_protocol_is_left(servers: Servers, host: Host) -> None:
-    """A server that answers a request nobody made: the greeting and the rest come from a script."""
-    path = servers.folder / "liar"
-
-    def lie(listener: socket.socket) -> None:
-        peer, _ = listener.accept()
-        with peer:
-            peer.sendall(b"NBDMAGICIHAVEOPT\0\2")
-            while b"disk" not in (got := peer.recv(4096)):
-                assert got
-            peer.sendall(struct.pack(">QH", MIB, 1))
-            peer.recv(4096)
-            peer.sendall(struct.pack(">IIQ", 0x67446698, 0, 999_999))
-            while peer.recv(4096):
-                pass
-
-    with socket.socket(socket.AF_UNIX) as listener:
-        listener.bind(str(path))
-        listener.listen()
-        thread = threading.Thread(target=lie, args=(listener,))
-        thread.start()
-        node = host.node(Endpoint("unix", path=str(path)), "disk")
-        assert host.run(node, read(0, 1)) == [errno.EIO]
-        assert "was not asked" in str(node.failure)
-        thread.join()
 
 
 # -- Closing

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from dsttool.engine.runtime.network import UNIX_PATH_MAX, Network, tune
+from dsttool.engine.runtime.network import UNIX_PATH_MAX, Network, keep_alive, tune
 from dsttool.engine.vocabulary.endpoint import Endpoint
 from dsttool.engine.vocabulary.errors import Conflict, NotFound, Unreachable, UsageError
 
@@ -156,3 +156,18 @@ def test_a_tcp_peer_that_vanished_is_noticed_within_minutes() -> None:
         idle, interval, count = (sock.getsockopt(socket.IPPROTO_TCP, option) for option in ask)
         assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
         assert idle + interval * count <= 180
+
+
+@pytest.mark.parametrize(("interval_ns", "seconds"), [(1, 1), (2_600_000_000, 3), (10**18, 32767)])
+def test_keepalive_asks_at_an_interval_the_kernel_takes(interval_ns: int, seconds: int) -> None:
+    with socket.socket() as sock:
+        tune(sock)
+        keep_alive(sock, interval_ns, 1000)
+        assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+        options = (socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL, socket.TCP_KEEPCNT)
+        assert [sock.getsockopt(socket.IPPROTO_TCP, o) for o in options] == [seconds, seconds, 127]
+
+
+def test_a_unix_socket_needs_no_keepalive() -> None:
+    with socket.socket(socket.AF_UNIX) as sock:
+        keep_alive(sock, 1_000_000_000, 3)

@@ -335,6 +335,40 @@ def test_a_peer_that_goes_while_output_waits_is_told_once(bench: Bench) -> None:
     assert bench.notes.ended == [""]
 
 
+def test_a_half_closed_link_sends_no_more_and_still_receives(bench: Bench) -> None:
+    block = bytes(32 * MIB)
+    bench.send(b"before")
+    bench.turns(1)
+    assert bench.peer.recv(100) == b"before"
+    bench.send(block)
+    bench.turns(1)
+    waiting = bench.link.unsent
+    assert waiting > 0
+    bench.link.half_close()
+    assert (bench.link.unsent, bench.link.stuck) == (0, 0)
+    bench.peer.setblocking(True)
+    got = 0
+    while more := len(bench.peer.recv(MIB)):
+        got += more
+    assert got == len(block) - waiting
+    bench.peer.sendall(b"answer")
+    bench.until(lambda: bench.notes.data == b"answer")
+    assert bench.notes.ended == []
+    bench.peer.close()
+    bench.until(lambda: bench.notes.ended == [""])
+
+
+def test_a_link_whose_peer_is_gone_can_be_half_closed(tcp: Bench) -> None:
+    tcp.peer.close()
+    tcp.link.half_close()
+    tcp.until(lambda: tcp.notes.ended == [""])
+
+
+def test_bytes_count_as_taken_once_the_peers_kernel_has_them(tcp: Bench) -> None:
+    tcp.send(b"x" * 1000)
+    tcp.until(lambda: tcp.link.bytes_taken == 1000)
+
+
 def test_a_link_that_was_closed_here_tells_nobody(bench: Bench) -> None:
     bench.link.close()
     bench.link.close()

@@ -1,40 +1,55 @@
-"""NbdNode: an export of any NBD server, over one connection, as a Device.
+"""NbdNode: an export of any NBD server as a Device, whose transactions outlive the connection.
 
-    submit(batch) -> gate (overlapping writes wait) -> dialect (pieces, where needed)
+    submit(batch) -> extents (overlapping writes wait) -> dialect (pieces, where needed)
       -> in-flight table (window) -> one list of buffers -> link
     one receive -> all replies in it -> pieces into their requests -> sinks
 
-There is no reconnection: when the connection is lost, everything unanswered and everything that comes
-later fails with EIO, or with ENOLINK where FAIL_FAST says that there is another copy to ask. A server
-that neither sends nor takes a byte for the policy's budget, while requests are in flight, counts as lost.
+* While the link is down, transactions wait; when it is up again, all unanswered ones are sent again,
+  oldest first. Nobody above sees an error before a transaction's budget ends.
+* Reads flagged FAIL_FAST do not wait: with the link down, or after one resend timeout, they fail with
+  ENOLINK and the array asks another member.
+* A reconnect that finds another size, other block sizes or no permission to write ends the node: a
+  smaller, different or read-only export is never written to.
+
+What NBD does not give, for it knows no sessions:
+
+* A write that is sent again may be executed twice. Both times it writes the same, and nothing that
+  overlaps it is sent before it is answered, so that does no harm by itself.
+* A write of a lost connection may still run at the server, and land after a newer one of the new
+  connection. Its answer may come on the old connection, if that is still open (nbd_link.py); until then
+  its extent is locked. When there is nothing left to wait for, it is not known any more.
+* Whether acked writes outlived the loss of a connection: the server may have started anew. So every
+  reconnect is a change of the verifier. A flush on the new connection would not help: it says nothing of
+  what is lost, and covers only what was answered, not what still runs.
 """
 
 import errno
-import hashlib
 import logging
 from collections.abc import Callable, Iterable
-from typing import Any, Final
+from itertools import takewhile
+from typing import Any
 
 from dsttool.engine.device.device import Device
 from dsttool.engine.device.request import Request, deliver
-from dsttool.engine.extents.overlap import OverlapGate
+from dsttool.engine.node.nbd_connection import Answers, Connection
 from dsttool.engine.node.nbd_dialect import Dialect, Piece, capabilities
-from dsttool.engine.node.nbd_handshake import Introduction
+from dsttool.engine.node.nbd_export import change_of, identity_of
+from dsttool.engine.node.nbd_extents import Extents
+from dsttool.engine.node.nbd_link import NbdLink
+from dsttool.engine.node.nbd_splits import Splits
+from dsttool.engine.node.nbd_transactions import CHANGES, changes_of, root_of, take_out, transactions_of
 from dsttool.engine.runtime.reactor import Reactor, Timer
 from dsttool.engine.transaction.policy import SINGLE_COPY, Policy
 from dsttool.engine.transaction.table import InFlightTable, Transaction
-from dsttool.engine.transport.link import Bytes, Link
+from dsttool.engine.transport.link import Bytes
 from dsttool.engine.vocabulary.endpoint import Endpoint
-from dsttool.engine.vocabulary.errors import DsttoolError, Unreachable
-from dsttool.engine.vocabulary.limits import NBD_WINDOW, NBD_WINDOW_BYTES
-from dsttool.engine.vocabulary.operations import DISCONNECT, FAIL_FAST, FLUSH, READ, TRIM, WRITE, WRITE_ZEROES
+from dsttool.engine.vocabulary.errors import Conflict, DsttoolError
+from dsttool.engine.vocabulary.limits import MS, NBD_WINDOW, NBD_WINDOW_BYTES
+from dsttool.engine.vocabulary.operations import FAIL_FAST, FLUSH, FUA, READ, WRITE
+from dsttool.engine.vocabulary.status import TransactionStatus
 from dsttool.engine.wire.nbd import REQUEST, REQUEST_MAGIC, ExportInfo
-from dsttool.engine.wire.nbd_client import ClientHandshake, pack_request
-from dsttool.engine.wire.nbd_replies import ReplyParser
 
 LOG = logging.getLogger(__name__)
-
-_CHANGES: Final = frozenset({WRITE, TRIM, WRITE_ZEROES})
 
 Ready = Callable[[DsttoolError | None], None]
 
@@ -58,94 +73,122 @@ class NbdNode(Device):
         read_only: bool = False,
     ) -> None:
         self.name = name
+        self.export = export
+        self.policy = policy
+        self.budget_ns = policy.budget_ns
+        self.verifier = reactor.random_bytes(16)
+        self.structured = False
         self.reads = self.writes = self.read_bytes = self.written_bytes = self.errors = 0
         self._reactor = reactor
         self._endpoint = endpoint
-        self.export = export
-        self.policy = policy
-        self.up = False
-        self.rtt_ns: int | None = None
         self._read_only = read_only
         self._table = InFlightTable(min(policy.window, NBD_WINDOW), NBD_WINDOW_BYTES)
-        self._gate: OverlapGate[Request] = OverlapGate()
-        self._unfinished = 0
-        self._split = 0  # requests that are under way as pieces
-        self._introduction: Introduction | None = None
-        self._link: Link | None = None
-        self._connects = 0
-        self._since = reactor.now
-        self._watch: Timer | None = None
-        self._moved = 0  # bytes in and out when the watch last looked
+        self._link = NbdLink(reactor, name, endpoint, export, policy, self)
+        self._connection: Connection | None = None
+        self._extents = Extents()
+        # Every request that has no answer, and when it was submitted, in that order.
+        self._unfinished: dict[Request, int] = {}
+        self._timer: Timer | None = None
+        self._ready: Ready | None = None
+        self._last_reason = ""
         self._closing: Callable[[], None] | None = None
+        self._closed = False
 
-    # -- connecting ----------------------------------------------------------------------------------
+    # -- for whoever assembles -----------------------------------------------------------------------
 
     def connect(self, ready: Ready) -> None:
         """Reach the server. `ready(None)` once requests may be submitted, or `ready(error)`; once."""
+        self._ready = ready
+        self._link.start()
 
-        def introduced(error: DsttoolError | None) -> None:
-            self._introduced(error, ready)
+    def set_policy(self, policy: Policy) -> None:
+        """Another policy from now on, for what is under way as well."""
+        self.policy = self._link.policy = policy
+        self.budget_ns = policy.budget_ns
+        self._fit_window()
+        self._disarm()
+        self._arm()
 
-        handshake = ClientHandshake(self.export)
-        timeout = self.policy.connect_timeout_ns
-        self._since = self._reactor.now
-        self._introduction = Introduction(
-            self._reactor, self._endpoint, handshake, timeout, introduced, receiver=self
-        )
+    @property
+    def up(self) -> bool:  # type: ignore[override]
+        """Whether requests can be sent."""
+        return self._connection is not None
 
-    def _introduced(self, error: DsttoolError | None, ready: Ready) -> None:
-        introduction, self._introduction = self._introduction, None
-        assert introduction is not None, "introduced twice"
-        self._since = self._reactor.now
-        info = introduction.handshake.info
-        if error is None and info is not None:
-            self.info = info
-            self.capabilities = capabilities(info, self._read_only)
-            self._dialect = Dialect(info)
-            self.identity = _identity(self._endpoint, info)
-            self._link = introduction.link
-            self._parser = ReplyParser(
-                self._table.in_flight,
-                structured=introduction.handshake.structured,
-                allocate=self._reactor.pool.take,
-            )
-            self.up = True
-            self.rtt_ns = introduction.rtt_ns
-            self._connects += 1
-        self.failure = error
-        ready(error)
+    @property
+    def _ended(self) -> bool:
+        """Whether nothing is sent any more."""
+        return self.failure is not None or self._closing is not None or self._closed
+
+    @property
+    def rtt_ns(self) -> int | None:  # type: ignore[override]
+        """How long the server took for its first answer, in the last handshake."""
+        return self._link.rtt_ns
 
     @property
     def in_flight(self) -> int:
         """Requests that have no answer yet."""
-        return self._unfinished
+        return len(self._unfinished)
+
+    def status(self) -> dict[str, Any]:
+        """The fields of a member and its link in interface.md, as far as a node knows them."""
+        return {
+            "in_flight": self.in_flight,
+            "resends": self._table.resends,
+            "reads": self.reads,
+            "writes": self.writes,
+            "read_bytes": self.read_bytes,
+            "written_bytes": self.written_bytes,
+            "errors": self.errors,
+            "link": self._link.status(),
+        }
+
+    def transactions(self) -> list[TransactionStatus]:
+        """What `tx list` shows of this node, oldest first."""
+        wait = max(0, self.policy.resend_timeout_ns - self._link.quiet_ns()) if self.up else None
+        return transactions_of(
+            self.name, self._reactor.now, self.policy, self._unfinished, self._table, self._extents, wait
+        )
 
     # -- requests ------------------------------------------------------------------------------------
 
     def submit(self, batch: list[Request]) -> None:
         """See Device."""
-        if self._link is None or self._closing is not None:
-            # In a turn of its own: the caller may be in the middle of its own batch.
-            self._reactor.post(lambda: self._refuse(batch))
-            return
-        self._unfinished += len(batch)
-        admit = self._gate.admit
-        finished = self._start([r for r in batch if r.op not in _CHANGES or admit(r)])
+        if self._ended or (self._connection is None and any(r.flags & FAIL_FAST for r in batch)):
+            batch = self._refuse(batch)
+            if not batch:
+                return
+        self._unfinished.update(dict.fromkeys(batch, self._reactor.now))
+        admit = self._extents.admit
+        finished = self._start([r for r in batch if r.op not in CHANGES or admit(r)])
         if finished:
             self._complete(finished)
+        if self._timer is None:
+            self._arm()
+
+    def _refuse(self, batch: list[Request]) -> list[Request]:
+        """Answer at once what must not wait; returns the rest."""
+        refused = [r for r in batch if self._ended or r.flags & FAIL_FAST]
+        self.errors += len(refused)
+        for request in refused:
+            request.error = errno.EIO if self._ended else errno.ENOLINK
+        if refused:
+            # In a turn of its own: the caller may be in the middle of its own batch.
+            self._reactor.post(lambda: deliver(refused))
+        return [r for r in batch if not (self._ended or r.flags & FAIL_FAST)]
 
     def _start(self, requests: Iterable[Request]) -> list[Request]:
-        """Send requests that the gate admitted. Returns those that need no sending."""
+        """Send requests whose extents are free. Returns those that need no sending."""
         longest, emulated = self._dialect.longest, self._dialect.emulated
         fitting: list[Request] = []
         finished: list[Request] = []
         for request in requests:
-            if request.length <= longest.get(request.op, -1) and not request.flags & emulated:
+            op = request.op
+            fits = request.length <= longest.get(op, -1)
+            if fits and not (request.flags and request.flags & emulated.get(op, 0)):
                 fitting.append(request)
                 continue
-            pieces = self._dialect.pieces(request)
+            pieces = self._splits.begin(request)
             if pieces:
-                self._split += 1
                 fitting += pieces
             else:
                 finished.append(request)
@@ -153,14 +196,13 @@ class NbdNode(Device):
         return finished
 
     def _send(self, transactions: list[Transaction]) -> None:
-        link = self._link
-        if not transactions or link is None:
+        if not transactions or self._connection is None:
             return
         out: list[Bytes] = []
         append, pack, flags = out.append, REQUEST.pack, self._dialect.flags
         size = REQUEST.size * len(transactions)
         for transaction in transactions:
-            transaction.attempts = 1
+            transaction.attempts += 1
             request = transaction.request
             op, length = request.op, request.length
             sent_flags = request.flags & flags[op] if request.flags else 0
@@ -168,218 +210,278 @@ class NbdNode(Device):
             if op == WRITE:
                 append(request.data)
                 size += length
-        link.send(out, size)
-        if self._watch is None:
-            self._look_again(link)
+        self._link.send(out, size)
 
-    # -- replies -------------------------------------------------------------------------------------
+    # -- LinkOwner -------------------------------------------------------------------------------------
 
-    def received(self, view: memoryview, head: int, tail: int) -> tuple[int, int, bool]:
-        """See Receiver."""
-        if self._introduction is not None:
-            return self._introduction.received(view, head, tail)
-        answers, head, need = self._parser.parse(view, head, tail)
-        pinned = False
+    def check_export(self, info: ExportInfo) -> DsttoolError | None:
+        """See LinkOwner."""
+        if self._ready is not None:
+            self.info = info
+            self.capabilities = capabilities(info, self._read_only)
+            self.identity = identity_of(self._endpoint, info)
+            self._dialect = Dialect(info)
+            self._splits = Splits(self._dialect)
+            return None
+        change = change_of(self.info, info, read_only=self._read_only)
+        if not change:
+            return None
+        return Conflict(
+            f"The export behind {self.name} is {change}; it is not used any more.",
+            "Bring the right export back and start again.",
+        )
+
+    def link_up(self, connection: Connection) -> None:
+        """See LinkOwner."""
+        connection.begin(self._table.in_flight)
+        self.structured = connection.handshake.structured
+        self._connection = connection
+        self._fit_window()
+        ready, self._ready = self._ready, None
+        if ready is not None:
+            ready(None)
+        else:
+            self._last_reason = ""
+            LOG.info("%s: connected again, %d requests wait", self.name, len(self._unfinished))
+            self._change_verifier()
+            self._send(self._table.resend())
+        if self.on_up is not None:
+            self.on_up()
+
+    def _change_verifier(self) -> None:
+        """What was acked and not flushed may be lost."""
+        self.verifier = self._reactor.random_bytes(16)
+        if self.on_verifier is not None:
+            self.on_verifier()
+
+    def link_down(self, error: DsttoolError, *, final: bool, in_doubt: list[Transaction]) -> None:
+        """See LinkOwner."""
+        self._connection = None
+        ready, self._ready = self._ready, None
+        if ready is not None:
+            self._link.close()
+            self.failure = error
+            ready(error)
+            return
+        for request in changes_of(in_doubt):
+            self._extents.doubt(request)
+        if final:
+            self._end(error)
+            return
+        if str(error) != self._last_reason:  # once per reason, not once per attempt
+            self._last_reason = str(error)
+            LOG.warning("%s: %s", self.name, error)
+        flushes = take_out(self._table, lambda r: type(r) is Piece and r.op == FLUSH)
+        again = self._splits.again([transaction.request for transaction in flushes])
+        self._table.start(again, self._reactor.now)
+        if self._closing is not None:
+            self._give_up(list(self._unfinished), errno.ESHUTDOWN)
+        else:
+            self._fail_fast(self._reactor.now)
+
+    def answered(self, answers: Answers) -> None:
+        """See LinkOwner."""
         finished: list[Request] = []
         for transaction, failure, payload in answers:
             request = transaction.request
             request.error = failure
             if payload is not None:
                 request.data = payload
-                pinned = True
             finished.append(request)
         self._send(self._table.settle(finished))
-        if self._split:
-            finished = self._gather(finished)
+        if self._splits:
+            finished, epilogues = self._splits.gather(finished)
+            self._send(self._table.start(epilogues, self._reactor.now))
         if finished:
             self._complete(finished)
-        if self._parser.error is not None:
-            self._lose(self._parser.error.what.rstrip("."))
-        return head, need, pinned
 
-    def _gather(self, answered: list[Request]) -> list[Request]:
-        """Give pieces to their requests. Returns the requests that are finished by that."""
-        finished: list[Request] = []
-        epilogues: list[Request] = []
-        for request in answered:
-            if type(request) is not Piece:
-                finished.append(request)
-                continue
-            parent = request.parent
-            if request.error:
-                parent.error = parent.error or request.error
-            elif request.op == READ:
-                parent.data[request.cookie] = request.data
-            parent.pending -= 1
-            if parent.pending:
-                continue
-            epilogue = None
-            if not parent.error and request.op != FLUSH:
-                epilogue = self._dialect.epilogue(parent)
-            if epilogue is None:
-                self._split -= 1
-                finished.append(parent)
-            else:
-                epilogues.append(epilogue)
-        self._send(self._table.start(epilogues, self._reactor.now))
-        return finished
+    def no_longer_runs(self, transactions: list[Transaction]) -> None:
+        """See LinkOwner."""
+        self._fit_window()
+        released: list[Request] = []
+        for request in changes_of(transactions):
+            released += self._extents.settle(request)
+        self._go_on(released)
+
+    def awaits(self) -> bool:
+        """See LinkOwner."""
+        connection = self._connection
+        return connection is not None and bool(connection.late or self._table.in_flight)
+
+    # -- finishing -------------------------------------------------------------------------------------
 
     def _complete(self, finished: list[Request]) -> None:
         """Count, let waiting writes go, deliver; over again with what the latter finished at once."""
+        unfinished = self._unfinished
         while finished:
-            self._unfinished -= len(finished)
             released: list[Request] = []
+            dropped = False
             for request in finished:
                 op = request.op
-                if op in _CHANGES:
-                    released += self._gate.release(request)
+                del unfinished[request]
+                if op in CHANGES:
+                    released += self._extents.end(request)
                 if request.error:
                     self.errors += 1
+                    dropped = dropped or _may_have_dropped(request)
                 elif op == READ:
                     self.reads += 1
                     self.read_bytes += request.length
                 elif op == WRITE:
                     self.writes += 1
                     self.written_bytes += request.length
+                elif op == FLUSH:
+                    request.data = self.verifier
+            if dropped:
+                finished = self._after_a_failed_flush(finished)
             deliver(finished)
-            finished = []
-            if self._link is None:
-                self._fail(released)
-            elif released:
-                finished = self._start(released)
+            finished = self._start(released) if released else []
         if self._closing is not None:
             self._maybe_leave()
 
-    # -- loss ----------------------------------------------------------------------------------------
+    def _after_a_failed_flush(self, finished: list[Request]) -> list[Request]:
+        """Answer what was acked before it, and change the verifier; returns the rest, to be answered."""
+        before = [r for r in finished if not r.error and r.op != FLUSH]
+        if before:
+            deliver(before)
+        self._change_verifier()
+        rest = [r for r in finished if r.error or r.op == FLUSH]
+        for request in rest:
+            if not request.error:
+                request.data = self.verifier
+        return rest
 
-    def drained(self) -> None:
-        """See Receiver."""
+    def _go_on(self, released: list[Request]) -> None:
+        """Extents are free: start what waited for them."""
+        finished = self._start(released) if released else []
+        if finished:
+            self._complete(finished)
 
-    def lost(self, reason: str) -> None:
-        """See Receiver."""
-        if self._introduction is not None:
-            self._introduction.lost(reason)
-        else:
-            self._lose(reason or "the server closed it")
+    def _fit_window(self) -> None:
+        """What was given up and has no answer yet takes room at the server, too."""
+        connection = self._connection
+        room = min(self.policy.window, NBD_WINDOW)
+        self._table.window = room - (0 if connection is None else len(connection.late))
+        self._send(self._table.settle(()))
 
-    def _lose(self, reason: str) -> None:
-        link, self._link = self._link, None
-        if link is None:
-            return
-        self.up = False
-        LOG.warning("node %s: connection lost: %s", self.name, reason)
-        self.failure = Unreachable(f"The connection to {self._endpoint} is lost: {reason}.")
-        link.close()
-        self._since = self._reactor.now
-        unanswered = [transaction.request for transaction in self._table.take_all()]
-        self._split = 0
-        # Pieces of one request fail it once.
-        self._fail(list(dict.fromkeys(r.parent if type(r) is Piece else r for r in unanswered)))
-        self._left()
-
-    def _fail(self, requests: list[Request]) -> None:
-        """Fail requests that the gate had admitted, and all that waited for them."""
-        while requests:
-            self._unfinished -= len(requests)
-            released: list[Request] = []
-            for request in requests:
-                if request.op in _CHANGES:
-                    released += self._gate.release(request)
-            self._refuse(requests)
-            requests = released
-
-    def _refuse(self, requests: list[Request]) -> None:
-        self.errors += len(requests)
-        for request in requests:
-            request.error = errno.ENOLINK if request.flags & FAIL_FAST else errno.EIO
-        if requests:
-            deliver(requests)
+    # -- giving up -------------------------------------------------------------------------------------
 
     def abandon(self) -> None:
-        """See Device. Requests in flight cannot be called back, so the connection goes."""
-        self._reactor.post(lambda: self._lose("nobody relies on this node any more"))
+        """See Device. As if every budget had ended now."""
+        self._reactor.post(lambda: self._exhaust(list(self._unfinished)))
 
-    def _look_again(self, link: Link) -> None:
-        self._moved = link.bytes_in + link.bytes_out
-        self._watch = self._reactor.call_later(self.policy.budget_ns, self._check_progress)
+    def _arm(self) -> None:
+        """One timer for the budgets of all requests."""
+        if self._unfinished:
+            now = self._reactor.now
+            oldest = next(iter(self._unfinished.values()))
+            when = min(oldest + self.policy.budget_ns, now + self.policy.resend_timeout_ns)
+            self._timer = self._reactor.call_at(max(when, now + MS), self._check)
 
-    def _check_progress(self) -> None:
-        """While requests are in flight, bytes must move; an idle node has no timer."""
-        self._watch = None
-        link = self._link
-        if link is None or not len(self._table):
-            return
-        if link.bytes_in + link.bytes_out == self._moved:
-            self._lose(f"no answer in {self.policy.budget_ns / 1e9:g} s")
-        else:
-            self._look_again(link)
+    def _disarm(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _check(self) -> None:
+        self._timer = None
+        now = self._reactor.now
+        self._fail_fast(now - self.policy.resend_timeout_ns)
+        if self.policy.on_exhausted == "fail":
+            self._exhaust(self._started_before(now - self.policy.budget_ns))
+        if self._timer is None:
+            self._arm()
+
+    def _started_before(self, when: int) -> list[Request]:
+        """Requests that were submitted at or before `when`."""
+        return [r for r, _ in takewhile(lambda entry: entry[1] <= when, self._unfinished.items())]
+
+    def _fail_fast(self, before: int) -> None:
+        """Reads that another member can answer do not wait any longer."""
+        reads = [r for r in self._started_before(before) if r.op == READ and r.flags & FAIL_FAST]
+        if reads:
+            self._give_up(reads, errno.ENOLINK)
+
+    def _exhaust(self, expired: list[Request]) -> None:
+        if expired:
+            LOG.error("%s: the budget of %d requests has ended without an answer", self.name, len(expired))
+            self._give_up(expired, errno.EIO)
+
+    def _give_up(self, requests: list[Request], code: int) -> None:
+        """These end without an answer; what was sent of them keeps its extent until it has ended."""
+        leaving = set(requests)
+        taken = take_out(self._table, lambda r: root_of(r) in leaving)
+        if self._connection is not None:
+            sent = [t for t in taken if t.attempts]
+            self._connection.late.update((t.id, t) for t in sent)
+            for request in changes_of(sent):
+                self._extents.doubt(request)
+        # First those that still wait, or others' end would let them begin; the last of them first, for
+        # nobody waits for it.
+        waiting = self._extents.waiting
+        held = [r for r in reversed(requests) if r in waiting]
+        for request in held:
+            self._extents.withdraw(request)
+        leaving.difference_update(held)
+        released: list[Request] = []
+        for request in requests:
+            self._splits.forget(request)
+            if request.op in CHANGES and request in leaving:
+                released += self._extents.end(request)
+            request.error = code
+            del self._unfinished[request]
+        self.errors += len(requests)
+        self._table.settle([t.request for t in taken if t.id])
+        self._fit_window()
+        if requests:
+            deliver(requests)
+        self._go_on(released)
+        if self._closing is not None:
+            self._maybe_leave()
 
     # -- the end -------------------------------------------------------------------------------------
 
+    def _end(self, error: DsttoolError) -> None:
+        """The export is not the one it was."""
+        LOG.error("%s: %s", self.name, error)
+        self.failure = error
+        self._disarm()
+        self._give_up(list(self._unfinished), errno.EIO)
+        if self.on_failure is not None:
+            self.on_failure()
+
     def close(self, done: Callable[[], None]) -> None:
         """See Device. A server that does not answer in the policy's connect timeout is left."""
-        self._closing = done
-        if self._introduction is not None:
-            self._introduction.cancel()
-            self._introduction = None
-        if self._link is None:
-            self._left()
+        if self._closed:
+            self._reactor.post(done)
             return
-        self._reactor.call_later(
-            self.policy.connect_timeout_ns, lambda: self._lose("closed before everything was answered")
-        )
+        self._closing = done
+        self._ready = None
+        if self._connection is None:
+            self._link.close()
+            self._give_up(list(self._unfinished), errno.ESHUTDOWN)
+        else:
+            self._reactor.call_later(self.policy.connect_timeout_ns, self._leave_anyway)
         self._maybe_leave()
 
-    def _maybe_leave(self) -> None:
-        link = self._link
-        if link is None or self._unfinished:
-            return
-        goodbye = pack_request(DISCONNECT, 0, 0, 0, 0)
-        link.send([goodbye], len(goodbye))
-        link.flush()
-        link.close()
-        self._link = None
-        self.up = False
-        self._since = self._reactor.now
-        self._left()
+    def _leave_anyway(self) -> None:
+        if not self._closed:
+            self._give_up(list(self._unfinished), errno.EIO)
 
-    def _left(self) -> None:
-        if self._watch is not None:
-            self._watch.cancel()
-            self._watch = None
+    def _maybe_leave(self) -> None:
+        if self._unfinished or self._closed:
+            return
+        self._closed = True
+        self._disarm()
+        self._connection = None
+        self._link.close(politely=True)
         done, self._closing = self._closing, None
         if done is not None:
-            done()
-
-    # -- status --------------------------------------------------------------------------------------
-
-    def status(self) -> dict[str, Any]:
-        """The fields of a member and its link in interface.md, as far as a node knows them."""
-        if self.up:
-            state = "up"
-        elif self._introduction is not None:
-            state = "connecting" if self._introduction.link is None else "handshake"
-        else:
-            state = "down"
-        return {
-            "in_flight": self.in_flight,
-            "resends": 0,
-            "reads": self.reads,
-            "writes": self.writes,
-            "read_bytes": self.read_bytes,
-            "written_bytes": self.written_bytes,
-            "errors": self.errors,
-            "link": {
-                "state": state,
-                "security": "none",
-                "rtt_ns": self.rtt_ns,
-                "connects": self._connects,
-                "since_ns": self._reactor.now - self._since,
-            },
-        }
+            self._reactor.post(done)
 
 
-def _identity(endpoint: Endpoint, info: ExportInfo) -> bytes:
-    """NBD tells nothing of the storage behind an export: the same place and size must do."""
-    words = f"{endpoint}\0{info.name}\0{info.size}"
-    return hashlib.blake2b(words.encode(), digest_size=16).digest()
+def _may_have_dropped(request: Request) -> bool:
+    """Whether a server that failed so may have dropped what it could not bring to its storage."""
+    return request.error == errno.EIO and (
+        request.op == FLUSH or (request.op in CHANGES and bool(request.flags & FUA))
+    )

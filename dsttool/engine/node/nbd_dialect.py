@@ -46,7 +46,7 @@ class Dialect:
     """What the server behind `info` takes.
 
     longest: by operation, the longest request it takes, in bytes; what is missing it does not know.
-    flags: by operation, the flags that may be sent. emulated: flags that it does not know.
+    flags: by operation, the flags that may be sent. emulated: by operation, flags that it does not know.
     """
 
     def __init__(self, info: ExportInfo) -> None:
@@ -54,7 +54,8 @@ class Dialect:
         fast_zero = FAST_ZERO if info.fast_zero else 0
         self.flags = {READ: 0, WRITE: fua, FLUSH: 0, TRIM: fua, CACHE: 0}
         self.flags[WRITE_ZEROES] = fua | fast_zero | NO_HOLE
-        self.emulated = (FUA | FAST_ZERO) & ~(fua | fast_zero)
+        self.emulated = dict.fromkeys((WRITE, TRIM), FUA & ~fua)
+        self.emulated[WRITE_ZEROES] = (FUA | FAST_ZERO) & ~(fua | fast_zero)
         self.longest = {READ: info.payload_max}
         if not info.read_only:
             self.longest[WRITE] = info.payload_max
@@ -73,7 +74,8 @@ class Dialect:
         op = request.op
         longest = self.longest.get(op)
         request.error = 0
-        if op == WRITE_ZEROES and request.flags & FAST_ZERO & self.emulated:
+        emulated = self.emulated.get(op, 0)
+        if op == WRITE_ZEROES and request.flags & FAST_ZERO & emulated:
             request.error = errno.ENOTSUP
         elif longest is not None:
             return self._split(request, op, longest or request.length)
@@ -87,7 +89,7 @@ class Dialect:
 
     def epilogue(self, request: Request) -> Piece | None:
         """After the last piece succeeded: the flush that stands for FUA, if the request needs one."""
-        if not request.flags & FUA & self.emulated or FLUSH not in self.longest:
+        if not request.flags & FUA & self.emulated.get(request.op, 0) or FLUSH not in self.longest:
             return None
         flush = Piece(FLUSH, 0, 0, 0, None, 0, request.sink)
         flush.parent = request

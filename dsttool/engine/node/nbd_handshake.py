@@ -18,7 +18,8 @@ class Introduction:
     `done(error)` is called once, and not from within the constructor; `handshake` holds what the
     server said. In mode go the link is up then, and what comes next is `receiver`'s, which passes
     everything on to this object's own three methods before. In the other modes it is closed.
-    rtt_ns: how long the server took for its first answer.
+    prepare: called with the socket once it is connected. rtt_ns: how long the server took for its first
+    answer.
     """
 
     def __init__(
@@ -29,6 +30,7 @@ class Introduction:
         timeout: int,
         done: Callable[[DsttoolError | None], None],
         receiver: Receiver | None = None,
+        prepare: Callable[[socket], None] | None = None,
     ) -> None:
         self.handshake = handshake
         self.link: Link | None = None
@@ -37,6 +39,7 @@ class Introduction:
         self._endpoint = endpoint
         self._done: Callable[[DsttoolError | None], None] | None = done
         self._receiver: Receiver = receiver or self
+        self._prepare = prepare
         self._asked_at = 0
         self._deadline = reactor.call_later(timeout, self._too_slow)
         self._dial = Dial(reactor, endpoint, timeout, self._dialled)
@@ -83,6 +86,8 @@ class Introduction:
         if sock is None:
             self._finish(error)
         else:
+            if self._prepare is not None:
+                self._prepare(sock)
             self.link = Link(self._reactor, sock, self._receiver)
 
     def _too_slow(self) -> None:

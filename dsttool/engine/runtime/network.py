@@ -19,6 +19,9 @@ UNIX_SEND_BYTES = 4 * limits.MIB
 KEEPALIVE_IDLE = 60
 KEEPALIVE_INTERVAL = 10
 KEEPALIVE_COUNT = 6
+# What the kernel takes (tcp(7)): seconds, and probes.
+_KEEPALIVE_MAX = 32767
+_KEEPALIVES_MAX = 127
 # asm-generic/socket.h; the socket module does not name it.
 _SO_SNDBUFFORCE = 32
 
@@ -100,6 +103,21 @@ def tune(sock: socket.socket) -> None:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, KEEPALIVE_IDLE)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, KEEPALIVE_INTERVAL)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, KEEPALIVE_COUNT)
+
+
+def keep_alive(sock: socket.socket, interval_ns: int, misses: int) -> None:
+    """Have the kernel find out that the peer's machine is gone, for protocols that have no ping.
+
+    It asks after `interval_ns` of silence and, without an answer, `misses` times more. Unix sockets need
+    nothing. TCP_USER_TIMEOUT stays off: it also cuts a living peer that for so long takes no data.
+    """
+    if sock.family not in (socket.AF_INET, socket.AF_INET6):
+        return
+    seconds = min(max(1, round(interval_ns / 1e9)), _KEEPALIVE_MAX)
+    with suppress(OSError):  # then it takes longer
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, seconds)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, seconds)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, min(misses, _KEEPALIVES_MAX))
 
 
 def _make_socket(endpoint: Endpoint) -> socket.socket:

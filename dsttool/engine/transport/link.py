@@ -10,8 +10,12 @@ kernel did not take waits for EPOLLOUT.
 """
 
 import errno
+import fcntl
 import os
-from socket import SO_ERROR, SOL_SOCKET, socket
+import sys
+import termios
+from contextlib import suppress
+from socket import SHUT_WR, SO_ERROR, SOL_SOCKET, socket
 from typing import Protocol
 
 from dsttool.engine.runtime.reactor import READABLE, WRITABLE, Reactor
@@ -126,6 +130,21 @@ class Link:
         if not self._blocked:
             self._blocked = True
             self._wait_for(self._events | WRITABLE)
+
+    def half_close(self) -> None:
+        """Send no more: the peer sees the end after what the kernel has. Receiving goes on."""
+        self._out.clear()
+        self.unsent = 0
+        self._blocked = False
+        self._wait_for(self._events & ~WRITABLE)
+        with suppress(OSError):  # the peer has gone already
+            self._sock.shutdown(SHUT_WR)
+
+    @property
+    def bytes_taken(self) -> int:
+        """How many bytes of what was sent the peer's kernel has taken. A system call: not for hot paths."""
+        queued = fcntl.ioctl(self._sock.fileno(), termios.TIOCOUTQ, bytes(4))
+        return self.bytes_out - int.from_bytes(queued, sys.byteorder)
 
     # -- in --------------------------------------------------------------------------------------
 

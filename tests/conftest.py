@@ -18,6 +18,13 @@ settings.load_profile("deterministic")
 peers.extend_path()
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Switches of long campaigns; each has a short form that runs always."""
+    parser.addoption(
+        "--campaign-seconds", type=float, default=4.0, help="how long exports keep dying under load"
+    )
+
+
 def pytest_sessionstart(session: pytest.Session) -> None:
     """A peer's program that is missing ends the run: a skip nobody sees would look like a pass."""
     if hasattr(session.config, "workerinput"):
@@ -43,6 +50,12 @@ def _no_folders_of_the_user(
     nowhere = tmp_path_factory.getbasetemp() / "nowhere"
     for name in ("CONFIG", "RUNTIME", "STATE"):
         monkeypatch.setenv(f"DSTTOOL_{name}_DIR", str(nowhere / name.lower()))
+
+
+@pytest.fixture
+def campaign_seconds(request: pytest.FixtureRequest) -> float:
+    """How long each campaign with real processes lasts at least."""
+    return float(request.config.getoption("--campaign-seconds"))
 
 
 @pytest.fixture

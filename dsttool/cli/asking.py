@@ -12,13 +12,13 @@ from dsttool.engine.vocabulary.errors import Conflict, NotFound
 GRACE_SECONDS: Final = 5.0
 
 
-def ask(settings: Settings, name: str, command: str, **arguments: Any) -> Any:
+def ask(settings: Settings, name: str, command: str, /, **arguments: Any) -> Any:
     """The answer of the daemon that serves `name`, or the error it answers with."""
     with connect(settings, name) as daemon:
         return daemon.call(command, **arguments)
 
 
-def ask_array(settings: Settings, name: str, command: str, **arguments: Any) -> Any:
+def ask_array(settings: Settings, name: str, command: str, /, **arguments: Any) -> Any:
     """As `ask`, of an array. Conflict if it is none."""
     with connect_array(settings, name) as daemon:
         return daemon.call(command, **arguments)

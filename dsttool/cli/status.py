@@ -6,26 +6,18 @@ from typing import Any, Final
 import click
 
 from dsttool.cli import render
+from dsttool.cli.array_status import show_array, show_clients
 from dsttool.cli.settings import Settings, shared
 from dsttool.engine.config import paths
 from dsttool.engine.config.units import format_size
 from dsttool.engine.control import client
 from dsttool.engine.vocabulary.errors import Conflict, NotFound, Unreachable
-from dsttool.engine.vocabulary.status import ArrayStatus, DaemonStatus, ExportStatus, LinkStatus, Status
+from dsttool.engine.vocabulary.status import ArrayStatus, DaemonStatus, ExportStatus, Status
 from dsttool.engine.vocabulary.suggest import suggest
 
-_MEANING: Final = {
-    "online": "every member is in sync",
-    "degraded": "it serves from the members that are in sync, and fewer copies are left than there should be",
-    "frozen": "it holds all requests until somebody decides",
-    "failed": "members it cannot do without are lost, and requests fail",
-    "down": "it does not run",
-}
-_ADVICE: Final = {
-    "degraded": "{lost} missed writes and does not catch up by itself: take the array down, copy a current "
-    "member onto it (dsttool cp), and bring the array up with --assume-clean.",
-    "frozen": "Look into `dsttool logs {name}`.",
-    "failed": "Bring {lost} back, then restart it: dsttool array down {name}, dsttool array up {name}.",
+_EXPORT_ADVICE: Final = {
+    "waiting": "{name} waits: no client's key is authorised for it yet. See `dsttool key authorize --help`.",
+    "failed": "{name} has failed, and so do its requests: its device is gone. See `dsttool logs {name}`.",
 }
 # Exit codes of `status --exit-code`.
 _DEGRADED: Final = 10
@@ -49,7 +41,7 @@ def status(settings: Settings, name: str | None, exit_code: bool) -> None:
             size = entry.get("size_bytes")
             click.echo(f"{kind[:-1]}\t{entry['name']}\t{entry['state']}\t{'' if size is None else size}")
     else:
-        _show(settings, found)
+        _show(settings, found, named=name is not None)
     if exit_code:
         click.get_current_context().exit(_worst(found))
 
@@ -115,60 +107,28 @@ def _worst(found: Status) -> int:
     return _DEGRADED if states & {"degraded", "frozen"} else 0
 
 
-def _show(settings: Settings, found: Status) -> None:
-    """State, what it means, what to do; then what runs. Blank lines between the blocks."""
+def _show(settings: Settings, found: Status, *, named: bool) -> None:
+    """State, what it means, what to do; then what runs. Blank lines between the blocks.
+
+    named: somebody asks for one of them, and is told of its clients as well.
+    """
     lost = [each for each in found["daemons"] if each["state"] == "unreachable"]
     for index, array in enumerate(found["arrays"]):
         if index:
             click.echo()
-        _show_array(settings, array)
+        show_array(settings, array, clients=named)
     if found["exports"]:
         if found["arrays"]:
             click.echo()
         _show_exports(settings, found["exports"])
+        for export in found["exports"] if named else ():
+            show_clients(settings, export["sessions"])
     if lost:
         if found["arrays"] or found["exports"]:
             click.echo()
         _show_lost(settings, lost)
     if not found["daemons"]:
         render.say(settings, "Nothing is running. `dsttool demo` shows what could.")
-
-
-def _show_array(settings: Settings, array: ArrayStatus) -> None:
-    name, word = array["name"], array["state"]
-    lost = [member["name"] for member in array["members"] if member["state"] != "in_sync"]
-    headline = f"{render.emphasis(settings, name)}  {render.state(settings, word)}"
-    click.echo(f"{headline}: {_MEANING.get(word, word)}.", color=True)
-    if word in _ADVICE:
-        click.echo(_ADVICE[word].format(name=name, lost=" and ".join(lost) or "its members"))
-    size = format_size(array["size_bytes"])
-    click.echo(f"{array['layout']}, {size}; {_work(array)}; {_clients(array['sessions'])}")
-    render.table(
-        settings,
-        ("SLOT", "MEMBER", "STATE", "LINK", "RTT", "IN FLIGHT", "RESENT", "ERRORS", "ADDRESS"),
-        [
-            (
-                str(member["slot"]),
-                member["name"],
-                render.state(settings, member["state"]),
-                _link(settings, member["link"]),
-                _rtt(member["link"]),
-                str(member["in_flight"]),
-                str(member["resends"]),
-                str(member["errors"]),
-                member["address"] or render.UNKNOWN,
-            )
-            for member in array["members"]
-        ],
-        right=(
-            "SLOT",
-            "RTT",
-            "RESENT",
-            "ERRORS",
-        ),
-    )
-    for address in array["addresses"]:
-        click.echo(f"at {address}")
 
 
 def _show_exports(settings: Settings, exports: Sequence[ExportStatus]) -> None:
@@ -189,14 +149,11 @@ def _show_exports(settings: Settings, exports: Sequence[ExportStatus]) -> None:
             )
             for export in exports
         ],
-        right=(
-            "SIZE",
-            "CLIENTS",
-            "READS",
-            "WRITES",
-            "ERRORS",
-        ),
+        right=("SIZE", "CLIENTS", "READS", "WRITES", "ERRORS"),
     )
+    for export in exports:
+        if export["state"] in _EXPORT_ADVICE:
+            click.echo(_EXPORT_ADVICE[export["state"]].format(name=export["name"]))
 
 
 def _show_lost(settings: Settings, lost: Sequence[DaemonStatus]) -> None:
@@ -205,23 +162,3 @@ def _show_lost(settings: Settings, lost: Sequence[DaemonStatus]) -> None:
             f"{daemon['name']}  {render.state(settings, 'unreachable')}: {daemon['reason']}", color=True
         )
     click.echo("Starting a daemon again replaces its dead socket; `dsttool logs NAME` may say why it ended.")
-
-
-def _work(array: ArrayStatus) -> str:
-    read, written = format_size(array["read_bytes"]), format_size(array["written_bytes"])
-    return f"{array['in_flight']} in flight, {read} read, {written} written, {array['errors']} errors"
-
-
-def _clients(sessions: Sequence[Any] | None) -> str:
-    count = len(sessions or ())
-    return f"{count} client{'' if count == 1 else 's'}"
-
-
-def _link(settings: Settings, link: LinkStatus | None) -> str:
-    return render.UNKNOWN if link is None else render.state(settings, link["state"])
-
-
-def _rtt(link: LinkStatus | None) -> str:
-    if link is None or link["rtt_ns"] is None:
-        return render.UNKNOWN
-    return f"{link['rtt_ns'] / 1e6:.2f} ms"

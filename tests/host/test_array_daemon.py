@@ -119,7 +119,7 @@ def test_exports_are_nodes_by_their_names_and_a_lost_one_makes_up_exit_6(site: S
     assert array["state"] == "degraded"
     said = site.dsttool("status", "--exit-code", code=10).stdout
     assert said.startswith("pool  degraded")
-    assert "n1 missed writes and does not catch up by itself" in said
+    assert "n1 is not there: bring back what is at " in said
     site.dsttool("array", "down", "pool")
     site.dsttool("daemon", "stop", "left")
 

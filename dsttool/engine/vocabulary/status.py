@@ -14,7 +14,7 @@ error has gone up, its extent stays locked until the server is known not to run 
 (on_exhausted=freeze: it is held until the administrator acts).
 """
 
-from typing import Final, TypedDict
+from typing import Final, NotRequired, TypedDict
 
 SCHEMA: Final = "dsttool.status/1"
 
@@ -30,12 +30,16 @@ class LinkStatus(TypedDict):
 
 
 class MemberStatus(TypedDict):
-    """One member of an array. `resynced_bytes`: copied by the current or the last resync."""
+    """One member of an array. `resynced_bytes`: copied by the current or the last resync.
+
+    reason: why it is faulty, as a sentence.
+    """
 
     slot: int
     name: str
     address: str | None
     state: str
+    reason: NotRequired[str | None]
     in_flight: int
     resends: int
     errors: int

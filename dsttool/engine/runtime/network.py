@@ -1,9 +1,12 @@
 """Sockets: the only place that makes them. All are non-blocking."""
 
 import errno
+import fcntl
 import os
 import socket
 import stat
+import sys
+import termios
 from contextlib import suppress
 from typing import Any
 
@@ -27,7 +30,7 @@ _SO_SNDBUFFORCE = 32
 
 
 class Network:
-    """Connects and listens. A simulator offers the same three methods."""
+    """Connects and listens. A simulator offers the same methods."""
 
     def resolve(self, endpoint: Endpoint) -> list[Endpoint]:
         """The numeric endpoints of a host name. Blocks: call it in the I/O pool. Raises Unreachable."""
@@ -83,6 +86,10 @@ class Network:
             sock.close()
             raise
         return sock
+
+    def queued(self, sock: socket.socket) -> int:
+        """How many bytes that were sent the peer's kernel has not taken yet (TIOCOUTQ, tcp(7), unix(7))."""
+        return int.from_bytes(fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, bytes(4)), sys.byteorder)
 
 
 def tune(sock: socket.socket) -> None:

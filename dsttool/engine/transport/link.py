@@ -10,10 +10,7 @@ kernel did not take waits for EPOLLOUT.
 """
 
 import errno
-import fcntl
 import os
-import sys
-import termios
 from contextlib import suppress
 from socket import SHUT_WR, SO_ERROR, SOL_SOCKET, socket
 from typing import Protocol
@@ -143,8 +140,7 @@ class Link:
     @property
     def bytes_taken(self) -> int:
         """How many bytes of what was sent the peer's kernel has taken. A system call: not for hot paths."""
-        queued = fcntl.ioctl(self._sock.fileno(), termios.TIOCOUTQ, bytes(4))
-        return self.bytes_out - int.from_bytes(queued, sys.byteorder)
+        return self.bytes_out - self._reactor.network.queued(self._sock)
 
     # -- in --------------------------------------------------------------------------------------
 

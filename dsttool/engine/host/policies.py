@@ -24,15 +24,22 @@ _NOT_LIVE: Final = ("links",)
 
 
 class MemberPolicy:
-    """One member's policy. `label`: "array/member", for messages.
+    """One member's policy. `label`: "array/member", for messages. has_link: whether it has any use for one.
 
     Raises UsageError if what is configured contradicts itself.
     """
 
     def __init__(
-        self, label: str, default: Policy, array: Mapping[str, Value], address: Mapping[str, Value]
+        self,
+        label: str,
+        default: Policy,
+        array: Mapping[str, Value],
+        address: Mapping[str, Value],
+        *,
+        has_link: bool = True,
     ) -> None:
         self.label = label
+        self.has_link = has_link
         self._default = default
         self._configured: dict[Source, Mapping[str, Value]] = {"array": array, "address": address}
         self._live: dict[str, Value] = {}

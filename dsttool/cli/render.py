@@ -21,8 +21,8 @@ _BAD: Final = ("✖", (213, 94, 0))
 _STATES: Final = {
     **dict.fromkeys(("online", "in_sync", "up", "serving", "read_only"), _GOOD),
     **dict.fromkeys(("connecting", "handshake", "resyncing", "rebuilding", "waiting"), _BUSY),
-    **dict.fromkeys(("queued", "in_flight", "running"), _BUSY),
-    **dict.fromkeys(("degraded", "stale", "suspended", "stopping", "paused"), _WARN),
+    **dict.fromkeys(("queued", "in_flight", "held", "running"), _BUSY),
+    **dict.fromkeys(("degraded", "stale", "suspended", "stopping", "paused", "resend"), _WARN),
     **dict.fromkeys(("failed", "missing", "faulty", "frozen", "fenced", "exhausted", "unreachable"), _BAD),
     "down": ("○", None),
 }

@@ -9,9 +9,10 @@ meaning within one version. State words are those of the vocabulary:
     link    connecting, handshake, up, down
     export  serving, read_only, waiting (no key authorised yet), failed
 
-A transaction is queued, in_flight, or one of those that have ended without an answer: exhausted (its
-error has gone up, its extent stays locked until the server is known not to run it any more) or frozen
-(on_exhausted=freeze: it is held until the administrator acts).
+A transaction is queued (for room in the window, or for the link), held (by an overlapping one before it),
+in_flight, to be sent again once a link is up (resend), or one whose budget has ended without an answer:
+exhausted (its error has gone up, its extent stays locked until the server is known not to run it any more)
+or frozen (on_exhausted=freeze: it waits until the administrator acts).
 """
 
 from typing import Final, NotRequired, TypedDict
@@ -52,8 +53,8 @@ class TransactionStatus(TypedDict):
     """One request's trip over a link. `id` is 0 while the window has not admitted it.
 
     op, flags: names in capitals. node: "array/member", or the export's device. age_ns: since it began.
-    attempts: times sent. next_resend_ns: until it is sent again; None while the link is down, for then
-    that is when the link is up. budget_left_ns: until it fails; None where no budget runs.
+    attempts: times sent. next_resend_ns: until the next attempt to send it again, which needs a link; None
+    while no attempt is due. budget_left_ns: until it fails; None where no budget runs.
     """
 
     id: int

@@ -144,3 +144,35 @@ def test_what_is_done_when_the_reactor_closes_may_still_ask_for_more() -> None:
     reactor.run_blocking(gate.wait, lambda *_: reactor.run_blocking(int, lambda *_: None))
     threading.Timer(0.02, gate.set).start()
     reactor.close()
+
+
+def test_a_pool_may_grow_shrink_and_stand_still_and_does_all_it_was_given(pool: Pool) -> None:
+    total = 0
+    for size in (1, 4, 0, 2, 0, 3):
+        pool.pool.resize(size)
+        if size:
+            for _ in range(20):
+                pool.submit(lambda: 1)
+            total += 20
+    pool.pool.resize(0)
+    pool.wait(total)
+    assert len(pool.results) == total
+    assert pool.pool.pending == 0
+
+
+def test_a_pool_has_no_more_threads_than_it_was_resized_to(pool: Pool) -> None:
+    pool.pool.resize(1)
+    running = 0
+    most = 0
+
+    def work() -> None:
+        nonlocal running, most
+        running += 1
+        most = max(most, running)
+        threading.Event().wait(0.001)
+        running -= 1
+
+    for _ in range(10):
+        pool.submit(work)
+    pool.wait(10)
+    assert most == 1

@@ -18,6 +18,7 @@ from dsttool.engine.transport.listener import Listener
 from dsttool.engine.vocabulary.endpoint import Endpoint
 from dsttool.engine.vocabulary.errors import DsttoolError
 from dsttool.engine.vocabulary.limits import MS, SECOND
+from dsttool.engine.wire.dst_security import PLAIN, Security
 
 WAIT = 20 * SECOND
 # Quick to reconnect, and patient enough for a busy machine.
@@ -29,8 +30,9 @@ POLICY = Policy(
 class Export:
     """One device behind a listener on a Unix socket."""
 
-    def __init__(self, reactor: Reactor, path: Path, device: Device) -> None:
+    def __init__(self, reactor: Reactor, path: Path, device: Device, security: Security = PLAIN) -> None:
         self.device = device
+        self.security = security
         self.endpoint = Endpoint("unix", path=str(path))
         self._reactor = reactor
         self._listener: Listener | None = None
@@ -38,7 +40,7 @@ class Export:
         self.start()
 
     def start(self) -> None:
-        self._server = DstServer(self._reactor, [Offer("disk", self.device)])
+        self._server = DstServer(self._reactor, [Offer("disk", self.device)], security=self.security)
         self._listener = Listener(self._reactor, self.endpoint, self._server.accept)
         self._listener.start()
 
@@ -79,8 +81,8 @@ class DstHall:
         self.reactor.close()
         shutil.rmtree(self.folder)
 
-    def export(self, device: Device) -> Export:
-        export = Export(self.reactor, self.folder / f"s{len(self.exports)}", device)
+    def export(self, device: Device, security: Security = PLAIN) -> Export:
+        export = Export(self.reactor, self.folder / f"s{len(self.exports)}", device, security)
         self.exports.append(export)
         return export
 

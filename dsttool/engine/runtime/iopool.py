@@ -22,6 +22,7 @@ class IOPool:
         self._tasks: SimpleQueue[_Task | None] = SimpleQueue()
         self._finished: deque[tuple[Done, Any, BaseException | None]] = deque()
         self._threads: list[threading.Thread] = []
+        self._leaving: list[threading.Thread] = []
         self.pending = 0
 
     def submit(self, call: Callable[[], Any], done: Done) -> None:
@@ -32,6 +33,13 @@ class IOPool:
             self._threads.append(thread)
             thread.start()
         self._tasks.put((call, done))
+
+    def resize(self, size: int) -> None:
+        """At most so many threads from now on. What was submitted is done, whatever the size."""
+        self._size = size
+        for _ in range(size, len(self._threads)):
+            self._tasks.put(None)
+            self._leaving.append(self._threads.pop())
 
     def _work(self) -> None:
         get, finished, wake = self._tasks.get, self._finished, self._wake
@@ -58,9 +66,7 @@ class IOPool:
 
     def close(self) -> None:
         """Wait for what is running and end the threads. What is submitted from now on does not run."""
-        self._size = 0
-        for _ in self._threads:
-            self._tasks.put(None)
-        for thread in self._threads:
+        self.resize(0)
+        for thread in self._leaving:
             thread.join()
-        self._threads.clear()
+        self._leaving.clear()

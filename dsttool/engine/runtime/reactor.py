@@ -26,7 +26,7 @@ from dsttool.engine.vocabulary import limits
 READABLE = select.EPOLLIN
 WRITABLE = select.EPOLLOUT
 Handler = Callable[[int], None]
-Lane = Literal["device", "names", "state"]
+Lane = Literal["device", "names", "state", "crypto"]
 
 
 class Flushable(Protocol):
@@ -54,9 +54,14 @@ class Timer:
 
 
 class Reactor:
-    """Event loop on epoll. `now` is monotonic, in ns, read once per turn."""
+    """Event loop on epoll. `now` is monotonic, in ns, read once per turn.
 
-    def __init__(self, io_threads: int = limits.IO_THREADS) -> None:
+    crypto_threads: how many threads may seal and open records; 0: it is done on the reactor.
+    """
+
+    def __init__(
+        self, io_threads: int = limits.IO_THREADS, crypto_threads: int = limits.CRYPTO_THREADS
+    ) -> None:
         self.pool = SegmentPool()
         self.network = Network()
         self.random = random.SystemRandom().random
@@ -75,7 +80,9 @@ class Reactor:
             "device": IOPool(io_threads, self._wake),
             "names": IOPool(limits.NAME_THREADS, self._wake),
             "state": IOPool(1, self._wake),
+            "crypto": IOPool(crypto_threads, self._wake),
         }
+        self.crypto_threads = crypto_threads
         self._running = False
 
     # -- what handlers use -------------------------------------------------------------------
@@ -114,6 +121,11 @@ class Reactor:
         lane: what it waits for. Each has threads of its own.
         """
         self._pools[lane].submit(call, done)
+
+    def resize_crypto(self, threads: int) -> None:
+        """Seal and open with so many threads from now on; what was handed off is still done."""
+        self.crypto_threads = threads
+        self._pools["crypto"].resize(threads)
 
     # -- what other threads use ----------------------------------------------------------------
 

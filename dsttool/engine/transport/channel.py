@@ -3,7 +3,8 @@
     Link (bytes)  ->  Channel (handshake, then records)  ->  what understands the records
 
 Records come in order, all that one receive brought as one list. Whoever takes them may stop in between:
-what it leaves comes again, beginning with the same record, after `resume`.
+what it leaves comes again, beginning with the same record, after `resume`. What protects the records is
+settled by the handshake: nothing, checksums (both here), or seals (in sealing).
 """
 
 from socket import socket
@@ -11,10 +12,12 @@ from typing import Protocol
 
 from dsttool.engine.runtime.reactor import Reactor
 from dsttool.engine.transport.link import Link
+from dsttool.engine.transport.sealing import SealedIn, SealedOut
 from dsttool.engine.vocabulary.errors import DsttoolError
 from dsttool.engine.wire import dst_records
 from dsttool.engine.wire.dst_handshake import Handshake
 from dsttool.engine.wire.dst_records import OutRecord, Record
+from dsttool.engine.wire.dst_seal import BadRecord, Checksum, Seal
 
 _HEADER = dst_records.HEADER.size
 
@@ -58,8 +61,12 @@ class Channel:
         handshake: Handshake,
     ) -> None:
         self.handshake = handshake
+        self._reactor = reactor
         self._receiver = receiver
         self._shaken = self._told = False
+        self._checksum: Checksum | None = None
+        self._sealed: SealedOut | None = None
+        self._opener: SealedIn | None = None
         self.link = Link(reactor, sock, self)
 
     def start(self) -> None:
@@ -69,7 +76,11 @@ class Channel:
 
     def send(self, records: list[OutRecord]) -> None:
         """Queue records for the end of this turn. What is sent before `opened` goes nowhere."""
-        if self._told:
+        if self._sealed is not None:
+            self._sealed.send(records)
+        elif self._checksum is not None:
+            self.link.send(*self._checksum.frame(records))
+        elif self._told:
             self.link.send(*dst_records.frame(records))
 
     def flush(self) -> None:
@@ -78,15 +89,16 @@ class Channel:
 
     def pause(self) -> None:
         """Take no more records until `resume`: back-pressure on the peer."""
-        self.link.pause()
+        (self._opener or self.link).pause()
 
     def resume(self) -> None:
         """Take records again, beginning with those that were left."""
-        self.link.resume()
+        (self._opener or self.link).resume()
 
     def close(self) -> None:
         """Close at once; what is unsent is dropped. The receiver is not told."""
         self.link.close()
+        self._forget()
 
     # -- what the link tells ---------------------------------------------------------------------------
 
@@ -97,17 +109,23 @@ class Channel:
                 head = self._shake(view, head, tail)
                 if not self._shaken:
                     return head, self.handshake.need, False
-            records, after, need = dst_records.split(view, head, tail)
+            if self._opener is not None:
+                return self._opener.received(view, head, tail)
+            checksum = self._checksum
+            trailer = 0 if checksum is None else checksum.size
+            records, after, need = dst_records.split(view, head, tail, trailer)
             if not records:
                 return after, need, False
-            taken, kept = self._receiver.take(view, records)
+            bad = checksum is not None and checksum.cut_bad(view, records)
+            taken, kept = self._receiver.take(view, records) if records else (0, False)
+            if bad and taken == len(records):
+                raise BadRecord("A record's checksum is wrong: it was damaged on the way.")
         except DsttoolError as error:
-            if self.link.open:
-                self._receiver.broken(error)
+            self._break(error)
             return tail, 0, False
         if taken < len(records):
             _, _, start, end = records[taken]
-            return start - _HEADER, end - start + _HEADER, kept
+            return start - _HEADER, end - start + _HEADER + trailer, kept
         return after, need, kept
 
     def drained(self) -> None:
@@ -116,7 +134,19 @@ class Channel:
 
     def lost(self, reason: str) -> None:
         """See Receiver of a link."""
+        self._forget()
         self._receiver.lost(reason)
+
+    def _break(self, error: DsttoolError) -> None:
+        if self.link.open:
+            # Whoever keeps the error must not keep the segment with it, which tracebacks' frames hold.
+            error.__context__ = error.__cause__ = None
+            self._receiver.broken(error.with_traceback(None))
+
+    def _forget(self) -> None:
+        if self._sealed is not None and self._opener is not None:
+            self._sealed.close()
+            self._opener.close()
 
     # -- the handshake ---------------------------------------------------------------------------------
 
@@ -139,6 +169,13 @@ class Channel:
             self.link.send([message], len(message))
 
     def _tell(self) -> None:
-        if self.handshake.open and not self._told:
+        handshake = self.handshake
+        if handshake.open and not self._told:
             self._told = True
+            if handshake.checksum:
+                self._checksum = Checksum(handshake.checksum)
+            if handshake.ciphers is not None:
+                send, receive = (Seal(cipher) for cipher in handshake.ciphers)
+                self._sealed = SealedOut(self._reactor, self.link, send, self._break)
+                self._opener = SealedIn(self._reactor, self.link, receive, self._receiver, self._break)
             self._receiver.opened()

@@ -50,6 +50,19 @@ NBD_WINDOW_BYTES: Final = 2 * REQUEST_MAX
 ID_WINDOW: Final = 1 << 16
 # A writer that is silent so long may be displaced by another owner (protocol.md, owners and terms).
 GRANT_NS: Final = 60 * SECOND
+# Sessions that are remembered as ended, of which a late hello may come: more than ever wait in sockets.
+RETIRED_SESSIONS_MAX: Final = 256
+# Sessions of a shared export that have no link, but may come back; each has a window.
+DEAD_SESSIONS_MAX: Final = 64
+# Links of one session.
+LINKS_MAX: Final = 64
+# Links of one index that are gone though what they asked for still runs: a client that reconnects to a
+# stalled device again and again must not pile up its requests.
+STALLED_LINKS_MAX: Final = 4
+# A client that said nothing for so long is pinged; after so many pings without a byte its link is dead.
+# Twice what clients wait before they ping: usually it is theirs that keep a link alive.
+CLIENT_QUIET_NS: Final = 2 * SECOND
+CLIENT_PINGS_MISSED: Final = 3
 
 # Payloads that a node keeps until they are flushed, where no other copy is (protocol.md, durability
 # verifier): past half of it a flush runs in the background, past all of it writes wait.
@@ -72,5 +85,13 @@ SEGMENTS_FREE_MAX: Final = 64 * MIB
 
 # Threads for what can block: cold reads, flushes, FUA writes, trims, opens, names.
 IO_THREADS: Final = 8
+# Threads that seal and open records beside the reactor.
+CRYPTO_THREADS: Final = 1
+# Records at least this long are sealed and opened by them: for shorter ones the hand-off costs more than the
+# cipher (tests/bench/sealing.py).
+CRYPTO_CROSSOVER: Final = 256 * KIB
+# Bytes of records that one link has received whole and that wait to be opened or taken. Enough for every
+# thread to have a record of 1 MiB and another to follow.
+OPENING_BYTES_MAX: Final = 8 * MIB
 # Threads for host names: a look-up may take many seconds when name servers are silent.
 NAME_THREADS: Final = 2

@@ -79,8 +79,8 @@ def frame(records: Iterable[OutRecord]) -> tuple[Buffers, int]:
     return buffers, size
 
 
-def split(view: memoryview, head: int, tail: int) -> tuple[list[Record], int, int]:
-    """The whole records in view[head:tail].
+def split(view: memoryview, head: int, tail: int, trailer: int = 0) -> tuple[list[Record], int, int]:
+    """The whole records in view[head:tail]. trailer: bytes that follow each body (see dst_seal).
 
     Returns ((type, count, start, end) of each body, new head, bytes the record at the new head needs
     in all). Raises ProtocolError for a header that no peer of ours sends.
@@ -92,8 +92,8 @@ def split(view: memoryview, head: int, tail: int) -> tuple[list[Record], int, in
         if length > _BODY_MAX.get(kind, -1) or count > BATCH_COUNT_MAX or reserved:
             raise ProtocolError(f"A record of type {kind} with {length} bytes breaks the DST protocol.")
         end = head + 8 + length
-        if end > tail:
-            return records, head, 8 + length
+        if end + trailer > tail:
+            return records, head, 8 + length + trailer
         records.append((kind, count, head + 8, end))
-        head = end
+        head = end + trailer
     return records, head, 8

@@ -131,11 +131,13 @@ class Checksum:
             size += HEADER.size + length + self.size
         return buffers, size
 
-    def check(self, view: memoryview, records: list[Record]) -> None:
-        """Raises BadRecord if the checksum after one of these bodies is not that of the record."""
-        for _, _, start, end in records:
+    def cut_bad(self, view: memoryview, records: list[Record]) -> bool:
+        """Remove the first record whose checksum is wrong, and those after it; whether there was one."""
+        for index, (_, _, start, end) in enumerate(records):
             if self._of([view[start - HEADER.size : end]]) != view[end : end + self.size]:
-                raise BadRecord("A record's checksum is wrong: it was damaged on the way.")
+                del records[index:]
+                return True
+        return False
 
 
 class _CRC32C:

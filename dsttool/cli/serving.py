@@ -12,7 +12,6 @@ import click
 from dsttool.cli import render
 from dsttool.cli.settings import Settings
 from dsttool.engine.config.units import format_size
-from dsttool.engine.vocabulary.errors import UsageError
 
 if TYPE_CHECKING:
     from dsttool.engine.config.listen import Listen
@@ -29,14 +28,11 @@ Run = Callable[["NameLock", "Ready", Running], int]
 
 
 def check_security(word: str | None) -> None:
-    """UsageError for a --security that this release does not have."""
+    """UsageError for a --security that does not exist."""
     from dsttool.engine.config.options import parse_option
 
-    if word is not None and parse_option("security", word, "--security") != "none":
-        raise UsageError(
-            f"--security {word} comes with the next release; this one only has none.",
-            "Leave it out on Unix sockets, and use networks you trust.",
-        )
+    if word is not None:
+        parse_option("security", word, "--security")
 
 
 def exposure_remarks(listens: "Sequence[Listen]") -> list[str]:
@@ -50,14 +46,22 @@ def exposure_remarks(listens: "Sequence[Listen]") -> list[str]:
 
 
 def report_ready(settings: Settings, reports: "Sequence[Report]", remarks: Sequence[str] = ()) -> None:
-    """Say what serves, where, and what to do next; remarks go to stderr."""
-    for remark in remarks:
-        render.note(settings, remark)
+    """Say what serves, where, and what to do next; remarks go to stderr, invitations to stdout."""
+    _note(settings, reports, remarks)
     if settings.json:
         render.emit_json(settings, {"schema": "dsttool.ready/1", "daemons": reports}, reports)
         return
     for report in reports:
         _report(settings, report)
+
+
+def _note(settings: Settings, reports: "Sequence[Report]", remarks: Sequence[str]) -> None:
+    """The remarks; and the invitations, which go nowhere else: they are taken out of the reports."""
+    for remark in [*remarks, *(each for report in reports for each in report.pop("remarks"))]:
+        render.note(settings, remark)
+    for report in reports:
+        for line in report.pop("invites"):
+            click.echo(line)
 
 
 def _report(settings: Settings, report: "Report") -> None:
@@ -90,8 +94,7 @@ def run_foreground(settings: Settings, names: list[str], run: Run, remarks: Sequ
         if live or settings.json:
             report_ready(settings, [report], remarks)
         else:
-            for remark in remarks:
-                render.note(settings, remark)
+            _note(settings, [report], remarks)
         if line is not None:
             render.note(settings, "Ctrl-C stops it.")
             line.start()

@@ -31,7 +31,7 @@ def test_a_detached_export_serves_when_the_command_returns_and_is_gone_when_stop
     assert uri == f"nbd+unix:///?socket={runtime(site)}/a.nbd"
     assert uri in said
     (export,) = site.json("status")["exports"]
-    assert (export["name"], export["device"], export["state"]) == ("a", str(image), "serving")
+    assert (export["name"], export["device"], export["state"]) == ("a", str(image), "waiting")
     assert (export["size_bytes"], export["read_only"], export["sessions"]) == (MIB, False, [])
     site.run("nbdinfo", uri)
     site.dsttool("daemon", "stop", "a")

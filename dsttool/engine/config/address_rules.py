@@ -48,6 +48,9 @@ class AddressRules:
         return not any(rule.allows for rule in self.rules)
 
 
+EVERYBODY: Final = AddressRules()
+
+
 def parse_rule(text: str) -> AddressRule:
     """Read one rule. UsageError otherwise."""
     verb, _, place = text.strip().partition(" ")

@@ -3,7 +3,10 @@
 device = "/srv/a.img"           # any address
 size = "10G"                    # create the file with this size, sparse, if it does not exist
 read_only = false
-listen = ["dst://127.0.0.1?security=none"]
+listen = ["dst://10.1.0.1"]
+access = ["allow 10.1.0.0/16"]  # rules for addresses, the first that matches wins
+security = "aes256gcm"          # of DST listeners that do not spell their own
+key = "/etc/dsttool/keys/a.key" # likewise; without one the machine's identity as a server
 """
 
 from dataclasses import dataclass
@@ -12,19 +15,27 @@ import msgspec
 
 from dsttool.engine.config import paths, units
 from dsttool.engine.config.address import Address, parse_address
+from dsttool.engine.config.address_rules import EVERYBODY, AddressRules, parse_rule
 from dsttool.engine.config.listen import Listen, parse_listen
+from dsttool.engine.config.options import Security
 from dsttool.engine.config.toml_file import TomlFile, require
 
 
 @dataclass(frozen=True, slots=True)
 class ExportConfig:
-    """An export as configured. size in bytes, None for the device's own."""
+    """An export as configured. size in bytes, None for the device's own.
+
+    security, key: of DST listeners that do not spell their own (Listen.with_security).
+    """
 
     name: str
     device: Address
     size: int | None = None
     read_only: bool = False
     listen: tuple[Listen, ...] = ()
+    access: AddressRules = EVERYBODY
+    security: str = ""
+    key: str = ""
 
 
 class _ExportToml(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -32,6 +43,9 @@ class _ExportToml(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     size: str | int | None = None
     read_only: bool = False
     listen: list[str] = []
+    access: list[str] = []
+    security: Security | None = None
+    key: str = ""
 
 
 def load_export(name: str) -> ExportConfig:
@@ -51,4 +65,11 @@ def load_export(name: str) -> ExportConfig:
         listen=tuple(
             file.checked(("listen", index), parse_listen, text) for index, text in enumerate(content.listen)
         ),
+        access=AddressRules(
+            tuple(
+                file.checked(("access", index), parse_rule, text) for index, text in enumerate(content.access)
+            )
+        ),
+        security=content.security or "",
+        key=content.key,
     )

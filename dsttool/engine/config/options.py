@@ -4,7 +4,7 @@ The policy's keys are also those of an array's `[policy]` table and of `policy s
 """
 
 from collections.abc import Callable, Mapping
-from typing import Any, Final
+from typing import Any, Final, Literal, get_args
 
 from dsttool.engine.config import keys, units
 from dsttool.engine.config.names import check_name
@@ -13,7 +13,8 @@ from dsttool.engine.vocabulary.suggest import suggest
 
 Value = str | int
 
-SECURITIES: Final = ("none", "checksum", "aes256gcm", "chacha20poly1305")
+Security = Literal["none", "checksum", "aes256gcm", "chacha20poly1305"]
+SECURITIES: Final[tuple[str, ...]] = get_args(Security)
 
 # Sends of one transaction; with the shortest sensible timeout more than this outlasts any outage.
 _RESENDS_MAX: Final = 1_000_000

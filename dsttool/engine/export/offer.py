@@ -32,7 +32,8 @@ class Session:
 
 
 class Offer:
-    """One export. `read_only` may be asked for, or be the device's own nature.
+    """One export. `read_only` may be asked for, or be the device's own nature. `waiting`: it is for
+    authorised keys, and there are none yet.
 
     Counters count finished requests since the start; `errors` those that failed.
     """
@@ -42,6 +43,7 @@ class Offer:
         self.device = device
         self.description = description
         self.read_only = read_only or device.capabilities.read_only
+        self.waiting = False
         self.sessions: list[Session] = []
         self.addresses: list[str] = []
         self.reads = self.writes = self.read_bytes = self.written_bytes = self.errors = 0
@@ -78,6 +80,8 @@ class Offer:
         """The export's state, in vocabulary.md's words."""
         if self.device.failure is not None:
             return "failed"
+        if self.waiting:
+            return "waiting"
         return "read_only" if self.read_only else "serving"
 
     def status(self) -> dict[str, Any]:

@@ -21,8 +21,8 @@ from dsttool.engine.control.lock import NameLock
 from dsttool.engine.control.server import Answer, ControlServer, Handler
 from dsttool.engine.export.offer import Offer
 from dsttool.engine.host import daemon
+from dsttool.engine.host.access import OPEN, Access, AccessPlan
 from dsttool.engine.host.ending import close_all, flush_all
-from dsttool.engine.host.listening import Listening
 from dsttool.engine.host.waiting import Statuses, Waits
 from dsttool.engine.runtime.reactor import Reactor
 from dsttool.engine.vocabulary import limits, status
@@ -37,8 +37,8 @@ DRAIN_NS: Final = 10 * limits.SECOND
 class Engine:
     """A daemon that serves `offers`; their devices are flushed and closed at the end.
 
-    commands: what its control socket takes besides what every daemon takes. waits: who waits for a state;
-    whoever changes one says so there.
+    access: who may come in. commands: what its control socket takes besides what every daemon takes.
+    waits: who waits for a state; whoever changes one says so there.
     clean: once it has ended, whether everything acked is on stable storage.
     """
 
@@ -50,6 +50,7 @@ class Engine:
         offers: Sequence[Offer],
         statuses: Statuses,
         commands: Mapping[str, Handler] | None = None,
+        access: AccessPlan = OPEN,
     ) -> None:
         self.reactor = reactor
         self.offers = offers
@@ -63,7 +64,8 @@ class Engine:
         self._statuses = statuses
         self._signal = 0
         self._since = reactor.now
-        self._listening = Listening(reactor, offers)
+        self._access = Access(reactor, offers, access)
+        self._listening = self._access.listening
         self._control: ControlServer | None = None
 
     def serve(self, listens: Sequence[Listen], ready: daemon.Ready) -> int:
@@ -72,7 +74,7 @@ class Engine:
         daemon.allow_descriptors()
         try:
             self._lock.note_pid()
-            self._listening.bind(listens)
+            self._access.begin(listens)
             control = self.reactor.network.listen(Endpoint("unix", path=str(paths.control_socket(self.name))))
             self._control = ControlServer(control, self.reactor.post, self._handlers())
             self._listening.start()
@@ -96,6 +98,8 @@ class Engine:
                 {"name": o.name, "size_bytes": o.device.capabilities.size, "addresses": o.addresses}
                 for o in self.offers
             ],
+            "remarks": self._access.remarks,
+            "invites": self._access.invites,
         }
 
     def _become_ready(self, ready: daemon.Ready) -> None:
@@ -132,6 +136,7 @@ class Engine:
             LOG.warning("requests did not finish in time; their clients see a lost connection")
         for server in self._listening.servers:
             server.close()
+        self._access.close()
         clean, closed = self._finish_devices()
         if self._control is not None:
             self._control.close()
@@ -163,6 +168,7 @@ class Engine:
             "status": self._status,
             "stop": self._stop,
             "wait": self.waits.ask,
+            "keys.reload": self._access.reload,
         }
         return own | dict(self._commands)
 

@@ -15,9 +15,11 @@ from pathlib import Path
 from socket import socket
 from typing import Final, Literal, Protocol
 
-from dsttool.engine.config import paths
+from dsttool.engine.config import keys, paths, protection
+from dsttool.engine.config.address import Address
 from dsttool.engine.config.listen import Listen, check_exposure
 from dsttool.engine.config.supported import check_listen_supported
+from dsttool.engine.export.access import Gate
 from dsttool.engine.export.dst_server import DstServer
 from dsttool.engine.export.nbd_server import NbdServer
 from dsttool.engine.export.offer import Offer
@@ -25,6 +27,7 @@ from dsttool.engine.runtime.reactor import Reactor
 from dsttool.engine.transport.listener import Listener
 from dsttool.engine.vocabulary.endpoint import Endpoint
 from dsttool.engine.vocabulary.errors import DsttoolError, NotFound, UsageError
+from dsttool.engine.wire.dst_security import Security
 
 _ALWAYS: Final[tuple[tuple[Literal["dst", "nbd"], Callable[[str], Path]], ...]] = (
     ("nbd", paths.nbd_socket),
@@ -58,13 +61,19 @@ def check_listens(listens: Sequence[Listen], names: Sequence[str]) -> None:
 
 
 class Listening:
-    """The listeners of one daemon and the servers behind them."""
+    """The listeners of one daemon and the servers behind them.
 
-    def __init__(self, reactor: Reactor, offers: Sequence[Offer]) -> None:
+    identified: of each export that has one, the first place where clients are told apart by their keys.
+    """
+
+    def __init__(self, reactor: Reactor, offers: Sequence[Offer], gate: Gate) -> None:
+        self.identified: dict[str, Address] = {}
         self._reactor = reactor
         self._offers = offers
+        self._gate = gate
         self._listeners: list[Listener] = []
-        self._servers: dict[tuple[str, str, tuple[str, ...]], Server] = {}
+        self._servers: dict[tuple[str, ...], Server] = {}
+        self._protections: dict[tuple[str, str], tuple[Security, bytes | None]] = {}
 
     @property
     def servers(self) -> list[Server]:
@@ -86,13 +95,13 @@ class Listening:
         always = [listen for listen in always if listen.endpoint not in spelled]
         try:
             for listen in [*always, *listens]:
-                self._bind(listen)
+                self.add(listen)
         except BaseException:
             self.close()
             raise
 
     def start(self) -> None:
-        """Accept from now on."""
+        """Accept from now on, at the places that do not yet."""
         for listener in self._listeners:
             listener.start()
 
@@ -102,7 +111,8 @@ class Listening:
             listener.close()
         self._listeners.clear()
 
-    def _bind(self, listen: Listen) -> None:
+    def add(self, listen: Listen, shown: Endpoint | None = None) -> None:
+        """Bind one more place. shown: how clients reach it, if not as it is bound. Raises as `bind`."""
         offers = [o for o in self._offers if o.name == listen.export] or list(self._offers)
         server = self._server(listen, offers)
         bound = None
@@ -134,20 +144,44 @@ class Listening:
             raise refusal
         if listen.endpoint.family != "unix" and listen.endpoint.port:
             bound = listen.endpoint  # As the user named it: a host name stays one.
+        self._note(listen, offers, shown or bound)
+
+    def tells_apart(self, listen: Listen) -> bool:
+        """Whether clients there are told apart by their keys. Reads key files."""
+        return listen.is_sealed and self._protection(listen)[1] is not None
+
+    def _note(self, listen: Listen, offers: Sequence[Offer], place: Endpoint) -> None:
+        """Tell the offers how they are reached now."""
+        public = None if listen.protocol == "nbd" else self._protection(listen)[1]
+        server = "" if public is None else keys.format_public(public)
         for offer in offers:
             only = len(offers) == 1 and listen.protocol == "nbd"
-            offer.addresses.append(str(listen.address(listen.export if only else offer.name, bound)))
+            address = listen.address(listen.export if only else offer.name, place, server=server)
+            offer.addresses.append(str(address))
+            if server:
+                self.identified.setdefault(offer.name, address)
 
     def _server(self, listen: Listen, offers: Sequence[Offer]) -> Server:
-        """One server for each protocol and set of names: a session may come by any of its places."""
+        """One server for each protocol, protection and set of names."""
         names = tuple(offer.name for offer in offers)
         alias = "" if listen.export in names else listen.export
-        key = (listen.protocol, alias, names)
+        key = (listen.protocol, listen.security, listen.key, alias, *names)
         server = self._servers.get(key)
-        if server is None:
-            kind = NbdServer if listen.protocol == "nbd" else DstServer
-            server = self._servers[key] = kind(self._reactor, offers, alias=alias)
+        if server is None and listen.protocol == "nbd":
+            server = NbdServer(self._reactor, offers, alias=alias, gate=self._gate)
+        elif server is None:
+            security, _ = self._protection(listen)
+            server = DstServer(self._reactor, offers, alias=alias, security=security, gate=self._gate)
+        self._servers[key] = server
         return server
+
+    def _protection(self, listen: Listen) -> tuple[Security, bytes | None]:
+        """What protects the links there, and the server's public key if it has one. Reads key files."""
+        key = (listen.security, listen.key)
+        if key not in self._protections:
+            gate = self._gate
+            self._protections[key] = protection.of_listen(listen, gate.knows, gate.invitation_key)
+        return self._protections[key]
 
 
 def _group_id(group: str) -> int:

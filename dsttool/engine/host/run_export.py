@@ -1,16 +1,19 @@
 """An export daemon: devices under names, offered to clients."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from dsttool.engine.config import paths
 from dsttool.engine.config.address import Address, parse_address
+from dsttool.engine.config.address_rules import EVERYBODY, AddressRules
 from dsttool.engine.config.export_file import load_export
 from dsttool.engine.config.listen import Listen
 from dsttool.engine.config.names import check_name, is_name
 from dsttool.engine.control.lock import NameLock
 from dsttool.engine.export.offer import Offer
+from dsttool.engine.host.access import DEFAULT_LISTEN, AccessPlan
 from dsttool.engine.host.daemon import Ready
 from dsttool.engine.host.engine import Engine
 from dsttool.engine.host.listening import check_listens
@@ -21,25 +24,38 @@ from dsttool.engine.vocabulary.errors import DsttoolError, NotFound, UsageError
 
 @dataclass(frozen=True, slots=True)
 class Offered:
-    """One device to offer. size: of a file to create, in bytes."""
+    """One device to offer. size: of a file to create, in bytes. access: rules for addresses."""
 
     name: str
     device: Address
     size: int | None = None
     read_only: bool = False
+    access: AddressRules = EVERYBODY
 
 
 @dataclass(frozen=True, slots=True)
 class ExportPlan:
-    """What an export daemon is to do; the first name is the daemon's."""
+    """What an export daemon is to do; the first name is the daemon's.
+
+    listens: places beside the sockets in the runtime folder; with none, the default one. invite_ns: how
+    long an invitation to each export is to hold, None for no invitation.
+    """
 
     offered: tuple[Offered, ...]
     listens: tuple[Listen, ...]
+    default: Listen = DEFAULT_LISTEN
+    invite_ns: int | None = None
 
     @property
     def names(self) -> list[str]:
         """Names to serve, the daemon's first."""
         return [each.name for each in self.offered]
+
+    @property
+    def access(self) -> AccessPlan:
+        """Who may come in."""
+        rules = {each.name: each.access for each in self.offered}
+        return AccessPlan(rules, None if self.listens else self.default, self.invite_ns)
 
 
 def plan(
@@ -49,8 +65,14 @@ def plan(
     size: int | None = None,
     read_only: bool = False,
     listens: Sequence[Listen] = (),
+    security: str = "",
+    key: str = "",
+    access: AddressRules | None = None,
+    invite_ns: int | None = None,
 ) -> ExportPlan:
     """Understand a command line; nothing is opened or created yet.
+
+    security, key: of DST listeners that do not spell their own. access: None for what is configured.
 
     A DEVICE is the NAME of a configured export, an existing file, or any address. Raises NotFound,
     UsageError, Unsafe.
@@ -61,20 +83,30 @@ def plan(
             "Give each device at most one --name.",
         )
     offered: list[Offered] = []
-    places = list(listens)
+    places = [place.with_security(security, key) for place in listens]
+    default = DEFAULT_LISTEN.with_security(security, key)
     for index, text in enumerate(devices):
         name = names[index] if index < len(names) else ""
         if is_name(text) and text in paths.export_names():
             config = load_export(text)
             config_size = config.size if size is None else size
-            offered.append(Offered(name or text, config.device, config_size, read_only or config.read_only))
+            rules = config.access if access is None else access
+            offered.append(
+                Offered(name or text, config.device, config_size, read_only or config.read_only, rules)
+            )
+            protected = (security or config.security, key or config.key)
+            default = DEFAULT_LISTEN.with_security(*protected)
             if not listens:
-                places += config.listen
+                places += [place.with_security(*protected) for place in config.listen]
         else:
             address = _device(text, size)
-            offered.append(Offered(name or _default_name(address), address, size, read_only))
+            rules = access or EVERYBODY
+            offered.append(Offered(name or _default_name(address), address, size, read_only, rules))
     chosen = ExportPlan(
-        tuple(_checked(each) for each in offered), tuple(place.absolute(Path.cwd()) for place in places)
+        tuple(_checked(each) for each in offered),
+        tuple(place.absolute(Path.cwd()) for place in places),
+        default.absolute(Path.cwd()),
+        invite_ns,
     )
     if len(set(chosen.names)) < len(chosen.names):
         raise UsageError("Two of the exports have the same name.", "Give each its own --name.")
@@ -90,7 +122,11 @@ def run(
     """
     reactor = Reactor()
     offers = _offers(reactor, chosen)
-    engine = Engine("export", reactor, lock, offers, lambda: ([], [offer.status() for offer in offers]))
+
+    def statuses() -> tuple[list[Any], list[Any]]:
+        return [], [offer.status() for offer in offers]
+
+    engine = Engine("export", reactor, lock, offers, statuses, access=chosen.access)
     if running is not None:
         running(engine)
     return engine.serve(chosen.listens, ready)
@@ -132,7 +168,7 @@ def _checked(each: Offered) -> Offered:
         raise UsageError(f"--size is for files, and {address} is not one.", "Leave it out.")
     if each.size == 0:
         raise UsageError("A file of no bytes cannot be offered.", "Write for example --size 1G.")
-    return Offered(each.name, address, each.size, each.read_only)
+    return replace(each, device=address)
 
 
 def _default_name(address: Address) -> str:

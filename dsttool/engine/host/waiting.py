@@ -39,9 +39,9 @@ def obstacle(condition: str, entry: Mapping[str, Any]) -> str:
 
 
 def _not_up(entry: Mapping[str, Any]) -> str:
-    return (
-        "" if entry["state"] in ("online", "degraded", "serving", "read_only") else f"it is {entry['state']}"
-    )
+    # An export that waits for its first key serves this machine.
+    serves = ("online", "degraded", "serving", "read_only", "waiting")
+    return "" if entry["state"] in serves else f"it is {entry['state']}"
 
 
 def _not_degraded(array: Mapping[str, Any]) -> str:

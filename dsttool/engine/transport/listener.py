@@ -45,9 +45,10 @@ class Listener:
             self.endpoint = Endpoint(endpoint.family, endpoint.host, self._sock.getsockname()[1])
 
     def start(self) -> None:
-        """Begin to accept."""
-        self._started = True
-        self._reactor.register(self._sock.fileno(), self._ready, READABLE)
+        """Begin to accept, if it does not yet."""
+        if not self._started:
+            self._started = True
+            self._reactor.register(self._sock.fileno(), self._ready, READABLE)
 
     def close(self) -> None:
         """Stop; a Unix socket's file goes too, if it is still ours."""

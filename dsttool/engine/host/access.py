@@ -1,0 +1,180 @@
+"""Who may come in to a daemon: read when it starts, and again when a command says that it changed.
+
+    keys.reload  {}     control command: read keys and invitations, cut links that may not be any more, listen
+                        for the keys that are new; answers {"cut": links that were cut}
+
+The default listener of an export, on DST's TCP port on all addresses, is for authorised keys only. While
+there are none (and nobody is invited) it is not even bound: the export waits, and only this machine
+reaches it. So it is where security or a key are asked for that tell no clients apart.
+"""
+
+import logging
+import socket
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Final
+
+from dsttool.engine.config import authorized, invitations
+from dsttool.engine.config.address import Address
+from dsttool.engine.config.address_rules import AddressRules
+from dsttool.engine.config.authorized import AuthorizedKeys
+from dsttool.engine.config.invitations import Invitation, Invite
+from dsttool.engine.config.listen import Listen
+from dsttool.engine.config.uri import DEFAULT_PORTS
+from dsttool.engine.control.server import Answer
+from dsttool.engine.export.access import Gate
+from dsttool.engine.export.dst_server import DstServer
+from dsttool.engine.export.offer import Offer
+from dsttool.engine.host.listening import Listening
+from dsttool.engine.runtime.reactor import Reactor
+from dsttool.engine.vocabulary.endpoint import Endpoint
+from dsttool.engine.vocabulary.errors import DsttoolError, UsageError
+
+LOG = logging.getLogger(__name__)
+
+# All addresses of this machine; the second where it has no IPv6.
+DEFAULT_ENDPOINTS: Final = (
+    Endpoint("tcp", "::", DEFAULT_PORTS["dst"]),
+    Endpoint("tcp", "0.0.0.0", DEFAULT_PORTS["dst"]),
+)
+DEFAULT_LISTEN: Final = Listen("dst", DEFAULT_ENDPOINTS[0])
+_EVERYWHERE: Final = ("::", "0.0.0.0")
+_LOCAL_ONLY: Final = (
+    f"Only this machine can connect: TCP port {DEFAULT_PORTS['dst']} is for authorised keys, and there are"
+    " none. Authorise one (dsttool key authorize), invite one (--invite), or name other places (--listen)."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class AccessPlan:
+    """Who may come in, as asked for.
+
+    rules: for addresses, by export. default: whether to listen on DST's TCP port, too, for authorised
+    keys, and with which security and key; its place does not matter. invite_ns: how long an invitation
+    to each export is to hold; None for no invitation.
+    """
+
+    rules: Mapping[str, AddressRules] = field(default_factory=dict)
+    default: Listen | None = None
+    invite_ns: int | None = None
+
+
+# Whoever reaches a listener may come in, as far as its security lets.
+OPEN: Final = AccessPlan()
+
+
+class Access:
+    """The gate of one daemon and its listeners, kept at what the files of keys say.
+
+    remarks: what whoever started the daemon should know. invites: lines to give to other machines.
+    """
+
+    def __init__(self, reactor: Reactor, offers: Sequence[Offer], plan: AccessPlan) -> None:
+        self.remarks: list[str] = []
+        self.invites: list[str] = []
+        self.gate = Gate(reactor, rules=plan.rules)
+        self.listening = Listening(reactor, offers, self.gate)
+        self._reactor = reactor
+        self._offers = offers
+        self._plan = plan
+        self._names = [offer.name for offer in offers]
+        self._default_bound = False
+
+    def begin(self, listens: Sequence[Listen]) -> None:
+        """Read who is authorised, bind all places, invite. Raises what keeps that from being done."""
+        if self._plan.default or any(listen.is_sealed for listen in listens):
+            self._take(*self._read())
+        self.listening.bind(listens)
+        try:
+            self._bind_default()
+            if self._plan.invite_ns is not None:
+                self._invite(self._plan.invite_ns)
+        except BaseException:
+            self.listening.close()
+            raise
+        self._update()
+        if self._plan.default and not self._default_bound and not self.remarks:
+            self.remarks.append(_LOCAL_ONLY)
+
+    def reload(self, _arguments: dict[str, Any], answer: Answer) -> None:
+        """The control command."""
+
+        def read(result: tuple[AuthorizedKeys, Mapping[bytes, Invitation]] | None, error: Any) -> None:
+            if result is None:
+                answer(
+                    error if isinstance(error, DsttoolError) else DsttoolError(f"Reading failed: {error!r}.")
+                )
+                return
+            self._take(*result)
+            servers = [server for server in self.listening.servers if isinstance(server, DstServer)]
+            cut = sum(server.cut_revoked() for server in servers)
+            self._bind_default()
+            self.listening.start()
+            self._update()
+            LOG.info(
+                "keys were read again: %d are authorised, %d links cut", len(self.gate.keys.entries), cut
+            )
+            answer({"cut": cut})
+
+        self._reactor.run_blocking(self._read, read, "state")
+
+    def close(self) -> None:
+        """Say what was not said yet about refusals."""
+        self.gate.close()
+
+    def _read(self) -> tuple[AuthorizedKeys, Mapping[bytes, Invitation]]:
+        return authorized.load(), invitations.load_all(self._names)
+
+    def _take(self, keys: AuthorizedKeys, invited: Mapping[bytes, Invitation]) -> None:
+        self.gate.keys = keys
+        self.gate.invitations = invited
+
+    def _bind_default(self) -> None:
+        """Listen for authorised keys, once there are any; a port that is taken is no reason to fail."""
+        wanted = self.gate.keys.any_for(self._names) or self.gate.invitations or self._plan.invite_ns
+        default = self._plan.default
+        if self._default_bound or default is None or not wanted or not self.listening.tells_apart(default):
+            return
+        error: DsttoolError | None = None
+        for endpoint in DEFAULT_ENDPOINTS:
+            try:
+                self.listening.add(replace(default, endpoint=endpoint), shown=_named(endpoint))
+            except DsttoolError as failure:
+                error = failure
+                continue
+            self._default_bound = True
+            return
+        remark = f"Only this machine can connect. {error} --listen names other places."
+        self.remarks.append(remark)
+        LOG.warning("%s", remark)
+
+    def _invite(self, lifetime_ns: int) -> None:
+        invited = dict(self.gate.invitations)
+        for offer in self._offers:
+            address = self.listening.identified.get(offer.name)
+            if address is None:
+                raise UsageError(
+                    f"Nobody can be invited to {offer.name}: it has no listener that tells keys apart.",
+                    "Listen with --listen dst://HOST, without a shared key.",
+                )
+            invitation = invitations.create([offer.name], read_only=offer.read_only, lifetime_ns=lifetime_ns)
+            invited[invitation.id] = invitation
+            invite = Invite(_reachable(address), invitation.id, invitation.key)
+            self.invites.append(invitations.format_invite(invite))
+        self.gate.invitations = invited
+
+    def _update(self) -> None:
+        """Whether each export waits for its first key."""
+        for offer in self._offers:
+            for_keys = self._plan.default is not None or offer.name in self.listening.identified
+            offer.waiting = for_keys and not self.gate.keys.any_for([offer.name])
+
+
+def _named(endpoint: Endpoint) -> Endpoint:
+    """An endpoint by which other machines reach what listens everywhere: by this machine's name."""
+    return replace(endpoint, host=socket.gethostname()) if endpoint.host in _EVERYWHERE else endpoint
+
+
+def _reachable(address: Address) -> Address:
+    assert address.endpoint is not None
+    return replace(address, endpoint=_named(address.endpoint))

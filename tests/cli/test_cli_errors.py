@@ -40,7 +40,7 @@ CASES = [
     (("export", "mem:1M", "mem:2M", "--name", "x", "--name", "x"), 2, "same name", "--name"),
     (("export", "mem:1M", "--listen", "here"), 2, "'here' is not an address to listen on", "nbd+unix"),
     (("export", "mem:1M", "--listen", "nbd://0.0.0.0"), 6, "offer data to other machines", "security=none"),
-    (("export", "mem:1M", "--listen", "dst://127.0.0.1"), 2, "cannot seal links yet", "security=none"),
+    (("info", "dst://127.0.0.1/a"), 2, "does not say with which keys", "security=none"),
     (("export", "mem:1M", "--security", "aes"), 2, "'aes' is none of none, checksum,", ""),
     (("export", "mem:1M", "--access", "allow me"), 2, "'me' in 'allow me' is not a network", "10.0.0.0/8"),
     (("status", "pool"), 3, "Nothing called pool is running", "dsttool status"),

@@ -18,7 +18,6 @@ from typing import Final, Literal, Protocol
 from dsttool.engine.config import keys, paths, protection
 from dsttool.engine.config.address import Address
 from dsttool.engine.config.listen import Listen, check_exposure
-from dsttool.engine.config.supported import check_listen_supported
 from dsttool.engine.export.access import Gate
 from dsttool.engine.export.dst_server import DstServer
 from dsttool.engine.export.nbd_server import NbdServer
@@ -51,7 +50,6 @@ class Server(Protocol):
 def check_listens(listens: Sequence[Listen], names: Sequence[str]) -> None:
     """UsageError or Unsafe for what must not, or cannot, be listened on. Touches nothing."""
     for listen in listens:
-        check_listen_supported(listen)
         check_exposure(listen)
         if listen.export and len(names) > 1 and listen.export not in names:
             raise UsageError(

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from dsttool.engine.config import paths
+from dsttool.engine.config import paths, protection
 from dsttool.engine.config.address import Address, parse_address
 from dsttool.engine.config.names import is_name
 from dsttool.engine.config.supported import check_supported
@@ -18,6 +18,7 @@ from dsttool.engine.runtime.reactor import Reactor
 from dsttool.engine.transaction.policy import SINGLE_COPY, Policy
 from dsttool.engine.vocabulary.endpoint import Endpoint
 from dsttool.engine.vocabulary.errors import DsttoolError, NotFound
+from dsttool.engine.wire.dst_security import Security
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +27,7 @@ class Opening:
 
     name: in messages and the status; the address if empty. size: create a file that does not exist,
     in bytes. mapped: as in FileDevice.open. policy: the whole of it; None for what the address's options
-    make of the default. owner, ordered_above: as in DstNode.
+    make of the default. owner, ordered_above: as in DstNode. security: None for what the address says.
     """
 
     address: Address
@@ -37,6 +38,7 @@ class Opening:
     policy: Policy | None = None
     owner: str = ""
     ordered_above: bool = False
+    security: Security | None = None
 
 
 def parse_device(text: str) -> Address:
@@ -139,4 +141,5 @@ def _make(reactor: Reactor, opening: Opening) -> Device:
         read_only=opening.read_only,
         owner=opening.owner,
         ordered_above=opening.ordered_above,
+        security=opening.security or protection.of_address(address),
     )

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 @described(required=False)
 @click.option("--security", help="Protection of DST listeners that do not spell their own: none.")
 @click.option("--assume-clean", is_flag=True, help="Take all members for equal; nothing is compared.")
-@click.option("--degraded", is_flag=True, help="Go on without members that are missing or stale.")
+@click.option("--resync-from", default="", metavar="NODE", help="Copy this member onto all others.")
+@click.option("--degraded", is_flag=True, help="Go on without members that are missing; resync stale ones.")
 @click.option("--read-only", is_flag=True, help="Let nobody write.")
 @click.option("--foreground", is_flag=True, help="Stay in this process, for service managers.")
 @shared()
@@ -35,6 +36,7 @@ def up(
     listens: tuple[str, ...],
     security: str | None,
     assume_clean: bool,
+    resync_from: str,
     degraded: bool,
     read_only: bool,
     foreground: bool,
@@ -52,7 +54,9 @@ def up(
 
     check_security(security)
     places = tuple(parse_listen(text).with_security(security or "") for text in listens)
-    options = array_plan.ArrayPlan(ArrayConfig("", "", ()), places, assume_clean, degraded, read_only)
+    options = array_plan.ArrayPlan(
+        ArrayConfig("", "", ()), places, assume_clean, degraded, read_only, resync_from
+    )
     if layout is None:
         _check_names(words, raw=raw or chunk is not None or read_policy is not None)
         plans = array_plan.from_configuration(words, options)
@@ -73,6 +77,7 @@ def up(
             listens=places,
         )
         plans = [replace(options, config=config, listens=config.listen)]
+        plans[0].check()
     _bring_up(settings, plans, foreground=foreground, listening=bool(places), all_of_them=not words)
 
 
@@ -103,6 +108,8 @@ def _bring_up(
     if len(plans) > 1 and (foreground or listening):
         option = "--foreground" if foreground else "--listen"
         raise UsageError(f"{option} is for one array, and these are {len(plans)}.", "Name one of them.")
+    if len(plans) > 1 and plans[0].resync_from:
+        raise UsageError(f"--resync-from is for one array, and these are {len(plans)}.", "Name one of them.")
     remarks = [remark for plan in plans for remark in exposure_remarks(plan.listens)]
     if foreground:
         serve = functools.partial(run_array.run, plans[0])

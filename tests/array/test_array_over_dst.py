@@ -96,10 +96,32 @@ def test_a_budget_that_ends_marks_exactly_that_member_and_the_load_goes_on() -> 
         finish(hall, load)
         assert [member.state for member in array.members] == ["in_sync", "stale", "in_sync"]
         assert store.stored == [(["in_sync", "stale", "in_sync"], 1)]
+        assert not [member.errors for member in array.members if member.state == "in_sync" and member.errors]
+
+
+def test_a_member_that_missed_writes_catches_up_under_load_when_its_link_is_back() -> None:
+    rng = random.Random("back")
+    store = Store()
+    with DstHall() as hall:
+        devices = [MemoryDevice(hall.reactor, 2 * AREA) for _ in range(2)]
+        exports = [hall.export(device) for device in devices]
+        array = over_exports(hall, "mirror", exports, SHORT, store=store)
+        load = Load(submitter(array), array.capabilities.size, rng)
+        exports[1].go_away()
+        load.submit_some()
+        hall.until(lambda: array.state == "degraded")
+        for _ in range(20):
+            load.submit_some()
+            hall.pass_time(1 * MS)
         exports[1].start()
-        hall.until(lambda: array.members[1].up)
+        while array.state != "online":
+            if len(load.running) < 64:
+                load.submit_some()
+            hall.pass_time(1 * MS)
+            load.collect()
         finish(hall, load)
-        assert array.members[1].state == "stale"
+        hall.until(lambda: store.stored[-1][0] == ["in_sync", "in_sync"])
+        assert bytes(devices[0]._view) == bytes(devices[1]._view)
 
 
 def test_reads_go_to_the_other_side_at_once_while_a_link_is_down() -> None:
@@ -193,7 +215,7 @@ def test_a_stalled_write_never_reverts_a_newer_one(layout: str) -> None:
     """The first write's budget ends while it is still under way on the server; a newer one is acked."""
     with DstHall() as hall:
         devices = [FaultyDevice(hall.reactor, MIB, f"d{slot}", prompt=False) for slot in range(2)]
-        states = ["in_sync", "stale" if layout == "mirror" else "in_sync"]
+        states = ["in_sync", "suspended" if layout == "mirror" else "in_sync"]
         array = over_exports(hall, layout, [hall.export(device) for device in devices], SHORT, states=states)
         stalled, newer = write(0, b"o" * 512), write(0, b"n" * 512)
         array.submit([stalled])

@@ -72,11 +72,12 @@ def test_a_stale_member_gets_nothing_any_more() -> None:
         assert len(bench.nodes[0].got) == before
 
 
-def test_what_a_stale_member_missed_is_unknown_and_not_none() -> None:
+def test_what_a_stale_member_missed_is_dirty_by_chunks() -> None:
     with ArrayBench() as bench:
         bench.nodes[1].fail(errno.EIO, WRITE)
         bench.run(write(0, DATA))
-        assert [member["dirty_bytes"] for member in bench.array.status()["members"]] == [0, None]
+        bench.run(write(4000, DATA), trim(32768, 4096))
+        assert [member["dirty_bytes"] for member in bench.array.status()["members"]] == [0, 3 * 4096]
 
 
 def test_changes_and_flushes_that_complete_while_a_record_is_pending_are_held_and_reads_are_not() -> None:

@@ -174,7 +174,7 @@ class Bench:
         nodes = [self.node() for _ in range(2)]
         algorithm = layout([SIZE, SIZE])
         members = [Member(i, f"n{i}", "", node, "in_sync") for i, node in enumerate(nodes)]
-        array = Array(self.reactor, "a", algorithm, members, store=lambda _states, _generation: None)
+        array = Array(self.reactor, "a", algorithm, members, store=lambda _record: None)
         return self.over_node(array, nodes, op)
 
 

@@ -11,9 +11,11 @@ STATE = ArrayState(
     layout="mirror",
     parameters={"chunk": 65536, "read_policy": "nearest"},
     nodes=("dst://a/d0", "/srv/d1"),
-    members=("in_sync", "stale"),
+    members=("in_sync", "suspended"),
     clean=False,
     generation=3,
+    verifiers=("00112233445566778899aabbccddeeff", None),
+    lost=True,
 )
 
 
@@ -52,6 +54,8 @@ def test_arrays_have_states_of_their_own() -> None:
         {"members": ["in_sync", "fine"]},
         {"members": None},
         {"generation": -1},
+        {"verifiers": [None]},
+        {"verifiers": ["0", None]},
         {"clean": 1},
         {"unknown": 1},
         {"version": "1"},
@@ -84,11 +88,24 @@ def test_every_cut_of_a_state_is_refused() -> None:
             state_file.load("pool")
 
 
+def test_a_state_of_the_first_version_is_read_and_knows_no_verifiers() -> None:
+    paths.state_file("pool").parent.mkdir(exist_ok=True, parents=True)
+    paths.state_file("pool").write_bytes(
+        b'{"layout":"mirror","parameters":{},"nodes":["/a","/b"],"members":["in_sync","stale"],'
+        b'"clean":true,"generation":7,"version":1}\n'
+    )
+    state = state_file.load("pool")
+    assert state is not None
+    assert (state.generation, state.verifiers, state.lost) == (7, (), False)
+
+
 def test_a_state_of_a_later_version_is_refused_as_such() -> None:
     state_file.store("pool", STATE)
     path = paths.state_file("pool")
-    path.write_bytes(path.read_bytes().replace(b'"version":1', b'"version":2,"more":1'))
-    with pytest.raises(DsttoolError, match="has version 2, and this release of dsttool reads version 1"):
+    path.write_bytes(path.read_bytes().replace(b'"version":2', b'"version":3,"more":1'))
+    with pytest.raises(
+        DsttoolError, match="has version 3, and this release of dsttool reads versions up to 2"
+    ):
         state_file.load("pool")
 
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from dsttool.engine.array.array import Array
+from dsttool.engine.array.marks import Record
 from dsttool.engine.array.member import Member
 from dsttool.engine.device.device import Device
 from dsttool.engine.export.dst_server import DstServer
@@ -259,6 +260,6 @@ class Host(Party):
             return Stripe(sizes, chunk=CHUNK)
         return Mirror(sizes)
 
-    def _store(self, states: list[str], generation: int) -> None:
-        self.states, self.generation = list(states), generation
-        self.world.note("%s stores %s", self.name, states)
+    def _store(self, record: Record) -> None:
+        self.states, self.generation = list(record.states), record.generation
+        self.world.note("%s stores %s", self.name, record.states)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from dsttool.engine.array.array import Array
+from dsttool.engine.array.marks import Record
 from dsttool.engine.array.member import Member
 from dsttool.engine.device.device import Device
 from dsttool.engine.device.request import Request
@@ -61,7 +62,7 @@ def content(request: Request) -> bytes:
 
 def over(reactor: Reactor, algorithm: Algorithm, nodes: Sequence[Device | None], **options: Any) -> Array:
     """An array of these nodes, all in sync; a store that remembers nothing unless one is given."""
-    options.setdefault("store", lambda _states, _generation: None)
+    options.setdefault("store", lambda _record: None)
     states = options.pop("states", ["in_sync"] * len(nodes))
     members = [
         Member(slot, f"n{slot}", f"mem{slot}", node, state)
@@ -146,6 +147,7 @@ class Store:
 
     def __init__(self, *, blocked: bool = False, failures: int = 0) -> None:
         self.stored: list[tuple[list[str], int]] = []
+        self.records: list[Record] = []
         self.attempts = 0
         self.begun = threading.Semaphore(0)
         self._failures = failures
@@ -153,14 +155,15 @@ class Store:
         if not blocked:
             self._open.set()
 
-    def __call__(self, states: list[str], generation: int) -> None:
+    def __call__(self, record: Record) -> None:
         self.attempts += 1
         self.begun.release()
         assert self._open.wait(20), "the test never let the record be stored"
         if self._failures:
             self._failures -= 1
             raise OSError(errno.ENOSPC, "no space left")
-        self.stored.append((states, generation))
+        self.records.append(record)
+        self.stored.append((record.states, record.generation))
 
     def await_attempt(self) -> None:
         assert self.begun.acquire(timeout=20), "nothing is being stored"

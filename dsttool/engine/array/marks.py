@@ -1,14 +1,17 @@
-"""Marks: which members are stale, kept durably before anything that they missed is acked.
+"""Marks: what an array must remember, kept durably before anything is acked that relies on it.
 
 Rule (arrays.md, 2): a write that failed on a member is acked only after that member is durably recorded
-as stale; otherwise a crash would bring it back as if it had everything. So from the moment a member is
-marked until the record is stored, no write and no flush is acked: they are held here. If storing
-fails they fail, and it is tried again; what comes meanwhile is held as well.
+as stale; otherwise a crash would bring it back as if it had everything. The same holds for a verifier that
+has changed: a crash must not make the loss unseen. So from the moment of such a mark until the record is
+stored, no write and no flush is acked: they are held here. If storing fails they fail, and it is tried
+again; what comes meanwhile is held as well. That a member is in sync again nobody waits for: an older record
+only brings it back as stale.
 """
 
 import errno
 import logging
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 from dsttool.engine.array.member import Member
 from dsttool.engine.device.request import Request
@@ -21,14 +24,27 @@ LOG = logging.getLogger(__name__)
 STORE_AGAIN_NS = limits.SECOND
 
 
+class Record(NamedTuple):
+    """What is to be remembered. states: Member.remembered; verifiers: of the members' nodes, None where there
+    is no node. lost: acked writes were lost that no member holds, and not every client may know."""
+
+    states: list[str]
+    generation: int
+    verifiers: list[bytes | None]
+    lost: bool
+
+
 class Marks:
-    """`release(requests)` answers what was held. `pending`: a record is not durable yet."""
+    """`store(record)` blocks until it is durable, in a thread; `release(requests)` answers what was held.
+
+    lost: see Record.
+    """
 
     def __init__(
         self,
         reactor: Reactor,
         members: Sequence[Member],
-        store: Callable[[list[str], int], None],
+        store: Callable[[Record], None],
         generation: int,
         release: Callable[[list[Request]], None],
     ) -> None:
@@ -37,33 +53,50 @@ class Marks:
         self._store = store
         self._release = release
         self._held: list[Request] = []
+        self._told: list[tuple[int, Callable[[], None]]] = []
         self._running = False
-        self._stored = generation
+        self._stored = self._needed = generation
         self.generation = generation
+        self.lost = False
 
     @property
     def pending(self) -> bool:
         """Whether acks have to be held."""
-        return self._stored != self.generation
+        return self._stored < self._needed
 
     def hold(self, requests: list[Request]) -> None:
         """Answer these once the record is durable."""
         self._held += requests
 
-    def store(self) -> None:
-        """The members' states have changed: store them under a new generation."""
+    def store(self, *, urgent: bool = True, stored: Callable[[], None] | None = None) -> None:
+        """Something has changed: store it under a new generation. urgent: acks have to wait for it.
+
+        `stored` is called once it is durable.
+        """
         self.generation += 1
+        if urgent:
+            self._needed = self.generation
+        if stored is not None:
+            self._told.append((self.generation, stored))
         self._start()
 
+    def record(self) -> Record:
+        """What there is to remember now."""
+        return Record(
+            [member.remembered for member in self._members],
+            self.generation,
+            [None if member.node is None else member.node.verifier for member in self._members],
+            self.lost,
+        )
+
     def _start(self) -> None:
-        if self._running or not self.pending:
+        if self._running or self._stored == self.generation:
             return
         self._running = True
-        generation = self.generation
-        states = [member.state for member in self._members]
+        record = self.record()
         self._reactor.run_blocking(
-            lambda: self._store(states, generation),
-            lambda _, error: self._done(generation, error),
+            lambda: self._store(record),
+            lambda _, error: self._done(record.generation, error),
             "state",
         )
 
@@ -72,10 +105,14 @@ class Marks:
         if error is None:
             self._stored = generation
             self._start()
+            told = [call for wanted, call in self._told if wanted <= generation]
+            self._told = [entry for entry in self._told if entry[0] > generation]
+            for call in told:
+                call()
             if self.pending:
                 return
         else:
-            LOG.error("Cannot record which members are stale, so writes fail: %s", error)
+            LOG.error("Cannot record the members' states, so writes fail: %s", error)
             for request in self._held:
                 request.error = errno.EIO
             self._reactor.call_later(STORE_AGAIN_NS, self._start)

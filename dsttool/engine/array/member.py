@@ -1,22 +1,55 @@
 """Member: a node's place in an array, and whether its bytes may be relied on.
 
-    in_sync   holds everything that was acked: read and written
-    stale     missed a write: neither read nor written
-    missing   no node there
+    state      read  written  what it misses is dirty
+    in_sync    yes   yes      it misses nothing
+    resyncing  -     yes      and is being copied
+    stale      -     -        waits for its node, for what is under way on it, or for another try
+    suspended  -     -        gets no request at all until it is resumed
+    missing    -     -        no node there yet
 
-A member leaves in_sync when a write failed on it, and only while others hold what it missed.
+    from                  event                                                     to
+    in_sync               a change or flush failed on it, and others hold it all    stale
+    in_sync               its verifier changed, it may have lost what others hold   stale
+    in_sync               suspended, and others hold everything                     suspended
+    stale                 its node is up and nothing is under way on it             resyncing
+    resyncing             a request on it failed                                    stale
+    resyncing             nothing is dirty, it has flushed                          in_sync
+    stale, resyncing      suspended                                                 suspended
+    suspended             resumed                                                   stale
+    missing               its node is there                                         stale
+
+The status shows `faulty` for a member whose node has ended for good, whatever the state.
 """
 
 from typing import Any
 
 from dsttool.engine.device.device import Device
+from dsttool.engine.extents.dirty_map import DirtyMap
 from dsttool.engine.vocabulary.status import MemberStatus
 
 
 class Member:
-    """One slot. `node` is None while it is missing; `in_sync` is the hot path's question."""
+    """One slot. `node` is None while it is missing.
 
-    __slots__ = ("address", "errors", "in_sync", "name", "node", "slot", "state")
+    in_sync, written: the hot path's questions. in_flight: requests of the array on its node. dirty: what it
+    misses, once it is not in sync and part of an array. timed: it is suspended for a time only. resynced:
+    bytes copied by the current or the last resync.
+    """
+
+    __slots__ = (
+        "address",
+        "dirty",
+        "errors",
+        "in_flight",
+        "in_sync",
+        "name",
+        "node",
+        "resynced",
+        "slot",
+        "state",
+        "timed",
+        "written",
+    )
 
     def __init__(self, slot: int, name: str, address: str, node: Device | None, state: str) -> None:
         self.slot = slot
@@ -24,17 +57,35 @@ class Member:
         self.address = address
         self.node = node
         self.errors = 0
+        self.in_flight = 0
+        self.resynced = 0
+        self.timed = False
+        self.dirty: DirtyMap | None = None
         self.enter(state if node is not None else "missing")
 
     def enter(self, state: str) -> None:
         """Take a state of vocabulary.md."""
         self.state = state
         self.in_sync = state == "in_sync"
+        self.written = self.in_sync or state == "resyncing"
 
     @property
     def up(self) -> bool:
         """Whether it answers at once: local, or its link is up."""
         return self.node is not None and self.node.up
+
+    @property
+    def remembered(self) -> str:
+        """What to keep durably of its state: in_sync, stale or suspended."""
+        if self.state == "suspended" and not self.timed:
+            return "suspended"
+        return "in_sync" if self.in_sync else "stale"
+
+    @property
+    def missed(self) -> DirtyMap:
+        """What it misses, while it is not in sync."""
+        assert self.dirty is not None, "a member out of sync has a dirty map"
+        return self.dirty
 
     def status(self) -> MemberStatus:
         """The fields of interface.md."""
@@ -44,11 +95,10 @@ class Member:
             "name": self.name,
             "address": self.address,
             "state": "faulty" if self.node is not None and self.node.failure else self.state,
-            "in_flight": node.get("in_flight", 0),
+            "in_flight": node.get("in_flight", self.in_flight),
             "resends": node.get("resends", 0),
             "errors": self.errors,
-            # What a stale member missed is not tracked yet.
-            "dirty_bytes": 0 if self.in_sync else None,
-            "resynced_bytes": 0,
+            "dirty_bytes": 0 if self.dirty is None else self.dirty.dirty_bytes,
+            "resynced_bytes": self.resynced,
             "link": node.get("link"),
         }

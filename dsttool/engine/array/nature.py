@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Sequence
 
 from dsttool.engine.array.member import Member
-from dsttool.engine.device.device import Capabilities
+from dsttool.engine.device.device import Capabilities, Device
 from dsttool.engine.mapping.algorithm import Algorithm
 from dsttool.engine.vocabulary.errors import UsageError
 
@@ -36,6 +36,35 @@ def capabilities_of(algorithm: Algorithm, members: Sequence[Member]) -> Capabili
         # Where copies are kept, a range that is fast on one member only would make the other one stale.
         fast_zero=not algorithm.spare and all(c.fast_zero for c in can),
         rotational=any(c.rotational for c in can),
+    )
+
+
+def check_newcomer(node: Device, wanted: Capabilities, size: int) -> None:
+    """UsageError if a member with this node could not do what its array has promised already.
+
+    size: how many bytes of the member are in use.
+    """
+    can = node.capabilities
+    lacks = [
+        word
+        for word in ("flush", "fua", "trim", "write_zeroes")
+        if getattr(wanted, word) and not getattr(can, word)
+    ]
+    if can.size < size:
+        reason = f"it has {can.size} bytes, and {size} are needed"
+    elif can.read_only and not wanted.read_only:
+        reason = "it is read-only"
+    elif wanted.block_min % can.block_min:
+        reason = f"it insists on blocks of {can.block_min} bytes"
+    elif can.payload_max < wanted.payload_max:
+        reason = f"it takes at most {can.payload_max} bytes at once"
+    elif lacks:
+        reason = f"it cannot do {', '.join(lacks)}"
+    else:
+        return
+    raise UsageError(
+        f"{node.name} does not fit into the array that runs: {reason}.",
+        "Bring the array down and up again with it, or use another node.",
     )
 
 

@@ -120,9 +120,10 @@ class Searches:
         piece.slot = slot
         piece.error = 0
         piece.data = None
-        node = self._members[slot].node
-        assert node is not None
-        node.submit([piece])
+        member = self._members[slot]
+        assert member.node is not None
+        member.in_flight += 1
+        member.node.submit([piece])
 
     def _park(self, piece: Piece, search: Search) -> None:
         """Whoever comes up then counts as never asked."""

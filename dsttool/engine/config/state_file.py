@@ -2,7 +2,9 @@
 
 A raw array has no superblock, so this file is the only witness that a member missed writes. An array
 that marks a member stale stores that here before it acks the write which the member missed
-(arrays.md, rule 2). Content that cannot be understood is therefore refused, never taken for none.
+(arrays.md, rule 2); and the verifiers of its members before it acks anything under them, for those tell
+after an unclean end whether acked writes were lost (protocol.md, durability verifier). Content that
+cannot be understood is therefore refused, never taken for none.
 """
 
 from typing import Annotated, Final, Literal
@@ -12,9 +14,12 @@ import msgspec
 from dsttool.engine.config import durable, paths
 from dsttool.engine.vocabulary.errors import DsttoolError, from_oserror
 
-VERSION: Final = 1
+VERSION: Final = 2
+# Version 1 had neither verifiers nor suspended members.
+READABLE: Final = (1, 2)
 
-MemberState = Literal["in_sync", "stale"]
+MemberState = Literal["in_sync", "stale", "suspended"]
+Verifier = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{32}$")]
 
 
 class ArrayState(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -22,7 +27,8 @@ class ArrayState(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
 
     layout, parameters: as it was made (chunk in bytes). nodes: addresses without options, in slot order;
     members: their states. clean: nothing was in flight when it ended. generation grows by one each
-    time a member is marked.
+    time a member's state or verifier changes. verifiers: of the nodes, in slot order, null where there was
+    none. lost: while it ran acked writes were lost, and not every client may know.
     """
 
     layout: str
@@ -31,11 +37,15 @@ class ArrayState(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     members: tuple[MemberState, ...]
     clean: bool
     generation: Annotated[int, msgspec.Meta(ge=0)]
+    verifiers: tuple[Verifier | None, ...] = ()
+    lost: bool = False
     version: int = VERSION
 
     def __post_init__(self) -> None:
         if len(self.nodes) != len(self.members):
             raise ValueError(f"{len(self.nodes)} nodes, but {len(self.members)} member states")
+        if self.verifiers and len(self.nodes) != len(self.verifiers):
+            raise ValueError(f"{len(self.nodes)} nodes, but {len(self.verifiers)} verifiers")
         if "in_sync" not in self.members:
             raise ValueError("no member is in sync")
 
@@ -51,9 +61,9 @@ def load(name: str) -> ArrayState | None:
         raise from_oserror(error, f"read {path}") from error
     try:
         version = msgspec.json.decode(content, type=_Versioned).version
-        if version != VERSION:
+        if version not in READABLE:
             raise DsttoolError(
-                f"{path} has version {version}, and this release of dsttool reads version {VERSION}.",
+                f"{path} has version {version}, and this release of dsttool reads versions up to {VERSION}.",
                 "Use the release that wrote it.",
             )
         return msgspec.json.decode(content, type=ArrayState)

@@ -59,6 +59,8 @@ class Device(ABC):
     budget_ns: int = 0
     # Why it serves no request any more and never will again, if so.
     failure: DsttoolError | None = None
+    # Whether it holds requests whose time is over until an administrator acts.
+    frozen: bool = False
     # Called each time the link has come up.
     on_up: Callable[[], None] | None = None
     # Called once, when `failure` has been set.

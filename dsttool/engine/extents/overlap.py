@@ -21,6 +21,7 @@ earlier and in the way here, that one waits for as well. So a queue of writes to
 each of them one comparison, not one per write before it.
 """
 
+from collections.abc import Iterator
 from typing import Any, Final, Generic, Protocol, TypeVar
 
 # 64 KiB: a block of 4 KiB rarely touches two chunks, and a sequential stream of such blocks has at
@@ -68,6 +69,14 @@ class OverlapGate(Generic[R]):
     def busy(self) -> bool:
         """Whether any request that is not empty is running (none waits if none runs)."""
         return bool(self._chunks) or bool(self._wide)
+
+    def running(self) -> Iterator[R]:
+        """Those that were admitted and are not released. Looks at all: for what goes wrong, not for what
+        goes well. The gate must not change meanwhile."""
+        filed = dict.fromkeys(self._wide)
+        for each in self._chunks.values():
+            filed.update(dict.fromkeys(each if type(each) is list else [each]))
+        return (request for request in filed if request not in self._waiting)
 
     def admit(self, request: R) -> bool:
         """Whether the request may run now; if not, a later `release` returns it.

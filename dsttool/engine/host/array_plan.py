@@ -29,6 +29,7 @@ class ArrayPlan:
     """How to bring an array up.
 
     assume_clean: take all members for equal. degraded: go on without members that are missing or stale.
+    resync_from: name or address of the member that is copied onto all others; none if empty.
     """
 
     config: ArrayConfig
@@ -36,6 +37,7 @@ class ArrayPlan:
     assume_clean: bool = False
     degraded: bool = False
     read_only: bool = False
+    resync_from: str = ""
 
     @property
     def name(self) -> str:
@@ -57,11 +59,33 @@ class ArrayPlan:
         """The layout's parameters with their values. UsageError if these members make no array."""
         return self._shape().parameters()
 
+    @property
+    def source(self) -> int | None:
+        """The slot of the member that is copied onto all others, if one is. NotFound if there is none."""
+        if not self.resync_from:
+            return None
+        names = self.member_names
+        if self.resync_from in names:
+            return names.index(self.resync_from)
+        for slot, node in enumerate(self.config.nodes):
+            if self.resync_from == str(node.bare()) or _is_place(self.resync_from, node):
+                return slot
+        raise NotFound(
+            f"The array {self.name} has no member {self.resync_from} to resync from.",
+            f"There are: {', '.join(names)}.",
+        )
+
     def policies(self) -> list[MemberPolicy]:
         """Each member's policy, in slot order. UsageError if what is configured contradicts itself."""
         default = REDUNDANT if self.spare else SINGLE_COPY
         return [
-            MemberPolicy(f"{self.name}/{name}", default, self.config.policy, node.options)
+            MemberPolicy(
+                f"{self.name}/{name}",
+                default,
+                self.config.policy,
+                node.options,
+                has_link=node.kind not in ("file", "mem"),
+            )
             for name, node in zip(self.member_names, self.config.nodes)
         ]
 
@@ -86,9 +110,22 @@ class ArrayPlan:
         if config.read_policy is not None and config.layout != "mirror":
             raise UsageError("Only mirrors have a read policy.", "Leave it out.")
         self._check_nodes()
+        self._check_source()
         check_listens(self.listens, [self.name])
         self._shape()
         self.policies()
+
+    def _check_source(self) -> None:
+        if self.source is None:
+            return
+        if not self.spare:
+            raise UsageError(
+                f"The layout {self.config.layout} keeps no copies, so there is nothing to resync from.",
+                "Leave --resync-from out.",
+            )
+        if self.assume_clean or self.read_only:
+            other = "--assume-clean" if self.assume_clean else "--read-only"
+            raise UsageError(f"--resync-from and {other} contradict each other.", "Give one of them.")
 
     def _check_nodes(self) -> None:
         earlier: list[Address] = []
@@ -167,6 +204,13 @@ def refuse_configured(name: str) -> None:
             f"An array named {name} is configured already.",
             f"Bring that one up with: dsttool array up {name}; or choose another name.",
         )
+
+
+def _is_place(text: str, node: Address) -> bool:
+    """Whether the text is an address of this node, however it is written."""
+    if "/" not in text and ":" not in text:
+        return False
+    return resolved(parse_device(text)).bare() == resolved(node).bare()
 
 
 def _leaves_first(plans: dict[str, ArrayPlan]) -> list[ArrayPlan]:

@@ -1,51 +1,67 @@
 """What is remembered of a raw array between its runs, and what that means when it comes up again.
 
-Only layouts with copies have something to remember: which member missed writes, and whether the array
-was stopped or just ended. `clean` is false while it runs.
+Remembered are which members missed writes, under which verifiers they acked, and whether the array was
+stopped or just ended. `clean` is false while it runs.
+
+    last end   copies                                      no copies
+    clean      members in sync are taken as such           -
+    unclean    exit 6: --resync-from or --assume-clean     members are flushed first
+               if several members were in sync
+    unclean    a member taken for in sync that acked under another verifier has lost acked writes:
+               clients are told with their first flush (Offer.lost)
 """
 
+import logging
 from collections.abc import Sequence
 
+from dsttool.engine.array.marks import Record
 from dsttool.engine.config import state_file
 from dsttool.engine.config.state_file import ArrayState, MemberState
+from dsttool.engine.device.device import Device
 from dsttool.engine.host.array_plan import ArrayPlan
 from dsttool.engine.host.open_node import resolved
 from dsttool.engine.vocabulary.errors import Unsafe
+
+LOG = logging.getLogger(__name__)
 
 
 class History:
     """The stored state of the array of a plan. What is remembered of a node counts in whatever slot it is
     given; of a node that was never part of the array nothing is known.
 
-    generation: grows with each stored change of a member's state.
+    generation: grows with each stored change of a member's state. clean: it was stopped when it last ran.
     """
 
     def __init__(self, plan: ArrayPlan) -> None:
         self._plan = plan
-        self._kept = plan.spare > 0
         self._parameters = plan.parameters
         self._nodes = tuple(str(resolved(node).bare()) for node in plan.config.nodes)
-        before = state_file.load(plan.name) if self._kept else None
+        before = state_file.load(plan.name)
         self._before = before if before is not None and self._is_same(before) else None
         self.generation = self._before.generation if self._before is not None else 0
+        self.clean = self._before is None or self._before.clean
 
     def states_to_begin_with(self) -> list[MemberState]:
         """Each member's state as far as is remembered. Unsafe if that is no good to begin with."""
         plan, before = self._plan, self._before
-        if before is None or plan.assume_clean:
+        if plan.source is not None:
+            return self._states_from(plan.source)
+        if before is None or plan.assume_clean or not plan.spare:
             return ["in_sync"] * len(self._nodes)
-        states = _carried_over(before, self._nodes)
-        stale = [name for name, state in zip(plan.member_names, states) if state == "stale"]
-        if stale and not plan.degraded:
+        states = self._carried_over(before)
+        behind = [name for name, state in zip(plan.member_names, states) if state != "in_sync"]
+        current = [name for name, state in zip(plan.member_names, states) if state == "in_sync"]
+        if behind and not plan.degraded:
             raise Unsafe(
-                f"Member {' and '.join(stale)} of {plan.name} missed writes when it last ran.",
-                "Add --degraded to go on without it. Or copy a current member onto it (dsttool cp), and "
-                "only then add --assume-clean.",
+                f"Member {' and '.join(behind)} of {plan.name} missed writes when it last ran.",
+                f"Add --resync-from {(current or ['NODE'])[0]} to copy that one onto the others; or"
+                " --degraded to do so with members missing.",
             )
         if not before.clean and before.members.count("in_sync") > 1:
             raise Unsafe(
                 f"{plan.name} was not stopped cleanly: its members may differ where it was just written.",
-                "Copy one member onto the others (dsttool cp), or add --assume-clean if they hold the same.",
+                f"Add --resync-from {plan.member_names[0]} (or another member) to copy that one onto the"
+                " others, or --assume-clean if they hold the same.",
             )
         return states
 
@@ -53,38 +69,66 @@ class History:
         """Whether any member that is present had everything when the array last ran."""
         if self._before is None:
             return True
-        states = _carried_over(self._before, self._nodes)
+        states = self._carried_over(self._before)
         return any(here and state == "in_sync" for here, state in zip(present, states))
 
-    def begin(self, states: Sequence[str]) -> None:
-        """The array is about to be written to. Blocks until that is durable."""
-        self._store(states, clean=False)
+    def has_lost(self, nodes: Sequence[Device | None], states: Sequence[str]) -> bool:
+        """Whether acked writes were lost that clients have to be told of. The nodes have been flushed."""
+        before = self._before
+        if before is None or before.clean:
+            return False
+        lost = before.lost
+        for name, address, node, state in zip(self._plan.member_names, self._nodes, nodes, states):
+            known = self._verifier_of(before, address)
+            if node is not None and state == "in_sync" and known not in (None, node.verifier.hex()):
+                lost = True
+                LOG.error(
+                    "%s was not stopped cleanly, and member %s has lost acked writes that were not flushed",
+                    self._plan.name,
+                    name,
+                )
+        return lost
 
-    def store(self, states: Sequence[str], generation: int) -> None:
-        """Members' states have changed. Blocks until that is durable."""
-        self.generation = generation
-        self._store(states, clean=False)
+    def store(self, record: Record) -> None:
+        """The array is about to be written to, or a member's state or verifier has changed. Blocks until
+        that is durable."""
+        self._store(record, clean=False)
 
-    def end(self, states: Sequence[str], generation: int) -> None:
-        """The array has ended, and its members in sync hold the same."""
-        self.generation = generation
-        self._store(states, clean=True)
+    def end(self, record: Record) -> None:
+        """The array has ended: all is on stable storage, and its members in sync hold the same."""
+        self._store(record._replace(lost=False), clean=True)
 
-    def _store(self, states: Sequence[str], *, clean: bool) -> None:
-        if not self._kept:
+    def _store(self, record: Record, *, clean: bool) -> None:
+        if self._plan.read_only:
             return
-        members: list[MemberState] = ["in_sync" if state == "in_sync" else "stale" for state in states]
+        self.generation = record.generation
+        states: list[MemberState] = [_known(state) for state in record.states]
         state_file.store(
             self._plan.name,
             ArrayState(
                 layout=self._plan.config.layout,
                 parameters=self._parameters,
                 nodes=self._nodes,
-                members=tuple(members),
+                members=tuple(states),
                 clean=clean,
-                generation=self.generation,
+                generation=record.generation,
+                verifiers=tuple(None if each is None else each.hex() for each in record.verifiers),
+                lost=record.lost,
             ),
         )
+
+    def _states_from(self, source: int) -> list[MemberState]:
+        """The source in sync, all others stale. Unsafe if another one is known to hold more."""
+        plan, before = self._plan, self._before
+        states = None if before is None else self._carried_over(before)
+        if states is not None and states[source] != "in_sync" and "in_sync" in states:
+            newer = plan.member_names[states.index("in_sync")]
+            raise Unsafe(
+                f"Member {plan.member_names[source]} of {plan.name} missed writes that {newer} holds.",
+                f"Add --resync-from {newer} instead; if that one is lost for good, form an array of another"
+                " name.",
+            )
+        return ["in_sync" if slot == source else "stale" for slot in range(len(self._nodes))]
 
     def _is_same(self, before: ArrayState) -> bool:
         return (before.layout, before.parameters) == (
@@ -92,14 +136,22 @@ class History:
             self._parameters,
         ) and not set(before.nodes).isdisjoint(self._nodes)
 
+    def _verifier_of(self, before: ArrayState, address: str) -> str | None:
+        known = dict(zip(before.nodes, before.verifiers))
+        return known.get(address) if before.nodes.count(address) == 1 else None
 
-def _carried_over(before: ArrayState, nodes: Sequence[str]) -> list[MemberState]:
-    """What is remembered of these nodes; what is new counts as in sync until it is compared."""
-    remembered = list(zip(before.nodes, before.members))
-    states: list[MemberState] = []
-    for node in nodes:
-        known = next((each for each in remembered if each[0] == node), None)
-        if known is not None:
-            remembered.remove(known)  # memory has no place: two of one size are told apart by their order
-        states.append("in_sync" if known is None else known[1])
-    return states
+    def _carried_over(self, before: ArrayState) -> list[MemberState]:
+        """What is remembered of these nodes; what is new counts as in sync until it is compared."""
+        remembered = list(zip(before.nodes, before.members))
+        states: list[MemberState] = []
+        for node in self._nodes:
+            known = next((each for each in remembered if each[0] == node), None)
+            if known is not None:
+                remembered.remove(known)  # memory has no place: two of one size differ by their order
+            states.append("in_sync" if known is None else known[1])
+        return states
+
+
+def _known(state: str) -> MemberState:
+    """A state as it is remembered: `Member.remembered` has no others."""
+    return "in_sync" if state == "in_sync" else "suspended" if state == "suspended" else "stale"

@@ -99,6 +99,29 @@ def open_all(reactor: Reactor, openings: Sequence[Opening]) -> list[Device | Dst
     return [result for result in results if result is not None]
 
 
+def open_later(reactor: Reactor, opening: Opening, done: Callable[[Device | DsttoolError], None]) -> None:
+    """Open one device while the reactor turns; `done` with it, or with why there is none."""
+
+    def made(device: Device | None, error: BaseException | None) -> None:
+        if isinstance(device, DstNode | NbdNode):
+            device.connect(lambda failure: done(failure or device))
+        elif isinstance(error, DsttoolError):
+            done(error)
+        else:
+            assert device is not None, f"neither a device nor a reason: {error!r}"
+            done(device)
+
+    if opening.address.kind == "file":  # the disk may hang
+        reactor.run_blocking(lambda: _make(reactor, opening), made)
+        return
+    try:
+        device = _make(reactor, opening)
+    except DsttoolError as error:
+        done(error)
+    else:
+        made(device, None)
+
+
 def open_one(reactor: Reactor, opening: Opening) -> Device:
     """Open one device. Raises why there is none."""
     (result,) = open_all(reactor, [opening])

@@ -13,9 +13,11 @@ from dsttool.engine.export.offer import Offer
 from dsttool.engine.host.array_plan import ArrayPlan
 from dsttool.engine.host.array_state import History
 from dsttool.engine.host.daemon import Ready
+from dsttool.engine.host.ending import flush_all
 from dsttool.engine.host.engine import Engine
 from dsttool.engine.host.open_node import Opening, open_all
 from dsttool.engine.host.policies import MemberPolicy
+from dsttool.engine.host.returning import Returning
 from dsttool.engine.mapping.algorithm import Algorithm
 from dsttool.engine.runtime.reactor import Reactor
 from dsttool.engine.vocabulary.errors import DsttoolError, NotFound, TimedOut, Unreachable, Unsafe
@@ -36,12 +38,14 @@ def run(
     states = history.states_to_begin_with()
     reactor = Reactor()
     policies = plan.policies()
-    nodes = _open(reactor, plan, states, policies)
+    openings = _openings(plan, policies)
+    nodes = _open(reactor, plan, states, openings)
     if plan.assume_clean and not history.vouches_for([node is not None for node in nodes]):
         raise Unsafe(
             f"The members of {plan.name} that are here missed writes that only the missing ones hold.",
             "Bring one of those back first; if they are lost for good, form an array of another name.",
         )
+    lost = not history.clean and (_cannot_flush(reactor, nodes) or history.has_lost(nodes, states))
     algorithm = plan.algorithm(_sizes(nodes))
     members = [
         Member(slot, name, str(address.bare()), node, state)
@@ -59,38 +63,52 @@ def run(
         store=history.store,
         generation=history.generation,
         read_policy=plan.config.read_policy or "nearest",
+        lost=lost,
     )
     offer = Offer(plan.name, array, read_only=plan.read_only)
-    if not offer.read_only:
-        history.begin([member.state for member in members])
+    offer.lost = lost
+    history.store(array.record)
+    returning = Returning(reactor, array, openings)
     engine = Engine("array", reactor, lock, [offer], lambda: ([_status(array, offer)], []))
     if running is not None:
         running(engine)
-    code = engine.serve(plan.listens, ready)
-    if engine.clean and array.settled and not offer.read_only:
-        history.end([member.state for member in members], array.generation)
+    try:
+        code = engine.serve(plan.listens, ready)
+    finally:
+        returning.end()
+    if engine.clean and array.settled:
+        history.end(array.record)
     return code
 
 
+def _openings(plan: ArrayPlan, policies: Sequence[MemberPolicy]) -> list[Opening]:
+    return [
+        Opening(
+            address,
+            name=f"{plan.name}/{name}",
+            read_only=plan.read_only,
+            mapped=True,
+            policy=each.policy,
+            owner=f"{plan.name}/{slot}",
+            ordered_above=True,
+        )
+        for slot, (name, address, each) in enumerate(zip(plan.member_names, plan.config.nodes, policies))
+    ]
+
+
+def _cannot_flush(reactor: Reactor, nodes: Sequence[Device | None]) -> bool:
+    """Whether what was acked before an unclean end may not have reached the media."""
+    failures = flush_all(reactor, [node for node in nodes if node is not None])
+    for failure in failures:
+        LOG.error("after an unclean end: %s", failure)
+    return bool(failures)
+
+
 def _open(
-    reactor: Reactor, plan: ArrayPlan, states: Sequence[str], policies: Sequence[MemberPolicy]
+    reactor: Reactor, plan: ArrayPlan, states: Sequence[str], openings: Sequence[Opening]
 ) -> list[Device | None]:
     """The members' devices; None for one that is missing and that --degraded goes without."""
-    results = open_all(
-        reactor,
-        [
-            Opening(
-                address,
-                name=f"{plan.name}/{name}",
-                read_only=plan.read_only,
-                mapped=True,
-                policy=each.policy,
-                owner=f"{plan.name}/{slot}",
-                ordered_above=True,
-            )
-            for slot, (name, address, each) in enumerate(zip(plan.member_names, plan.config.nodes, policies))
-        ],
-    )
+    results = open_all(reactor, openings)
     nodes: list[Device | None] = []
     missing: list[tuple[str, DsttoolError]] = []
     for name, result in zip(plan.member_names, results):
@@ -142,7 +160,8 @@ def _compare(reactor: Reactor, plan: ArrayPlan, algorithm: Algorithm, members: l
         first, second, offset = difference
         raise Unsafe(
             f"Members {first} and {second} of {plan.name} differ, for example at byte {offset}.",
-            f"Copy the right one onto the other (dsttool cp), or add --assume-clean if {plan.name} is new.",
+            f"Add --resync-from {first} or {second} to copy that one onto the others, or --assume-clean if"
+            f" {plan.name} is new.",
         )
 
 

@@ -1,0 +1,385 @@
+"""Flow: an array's requests on their way down to the members, and back up.
+
+    batch -> pieces, one list per member -> nodes -> pieces -> requests whose last piece is done
+
+Rules:
+* Overlapping writes, trims and zeroes are ordered over all members, so that members agree.
+* A read goes to one member in sync; if that one fails or its link is down, to the next (`Searches`).
+  What a member that is not in sync any more has read is not believed.
+* A write goes to all members that are written to and is acked when all of them answered. What it does not
+  reach is dirty there. Which members failed it is judged by `Trust`; what that changes is durable before the
+  ack (`Marks`).
+* A change is tagged as unflushed when it is acked; a flush covers what was tagged before it was sent.
+* When acked writes were lost, what is under way is done once more (`repeat`): part of it may be lost, too.
+"""
+
+import errno
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from dsttool.engine.array.fence import Fence
+from dsttool.engine.array.marks import Marks
+from dsttool.engine.array.member import Member
+from dsttool.engine.array.piece import CHANGES, LOCK, Lock, Piece, parts_of
+from dsttool.engine.array.readers import first_in_sync, flattened, readers
+from dsttool.engine.array.searches import Searches
+from dsttool.engine.array.trust import Trust
+from dsttool.engine.device.request import Request, deliver
+from dsttool.engine.extents.overlap import OverlapGate
+from dsttool.engine.mapping.algorithm import Algorithm
+from dsttool.engine.mapping.algorithm import Piece as Part
+from dsttool.engine.runtime.reactor import Reactor
+from dsttool.engine.vocabulary.operations import CACHE, FAIL_FAST, FLUSH, FUA, READ, WRITE
+
+_ORDERED = (*CHANGES, LOCK)
+
+
+class Flow:
+    """`drained(member)`: nothing is under way any more on a member that is not in sync.
+
+    verifier: the array's, for flushes. batches: how many were submitted. reading, changing: requests under
+    way. read_policy: see readers. budget_ns: how long a read waits when no member is up.
+    """
+
+    def __init__(
+        self,
+        reactor: Reactor,
+        algorithm: Algorithm,
+        members: Sequence[Member],
+        gate: OverlapGate[Request],
+        trust: Trust,
+        marks: Marks,
+        fence: Fence,
+        *,
+        read_policy: str,
+        budget_ns: int,
+        read_only: bool,
+        drained: Callable[[Member], None],
+    ) -> None:
+        self._algorithm = algorithm
+        self._members = members
+        self._gate = gate
+        self._trust = trust
+        self._marks = marks
+        self._fence = fence
+        self._read_policy = read_policy
+        self._drained = drained
+        self._sink = self._done
+        self._turn = 0
+        self.verifier = b""
+        self.batches = self.changing = self.reading = 0
+        self._failed: dict[Request, list[Piece]] = {}
+        self._flushing: set[Request] = set()
+        self._repeat: set[Request] = set()
+        self._outgoing: list[tuple[list[list[Request]], list[Request]]] = []
+        self._unsettled = trust.unsettled
+        self._unflushed = trust.unflushed
+        self.searches = Searches(reactor, algorithm, members, trust.unsettled, budget_ns, self._ended)
+        # What cannot be written has nothing to flush.
+        self._flushed = () if read_only else tuple(range(len(members)))
+        self._closing: Callable[[], None] | None = None
+
+    def submit(self, batch: list[Request]) -> None:
+        """See Device.submit."""
+        if self._fence.up:
+            self._fence.came += batch
+            return
+        self.batches += 1
+        out: list[list[Request]] = [[] for _ in self._members]
+        locate, sink = self._algorithm.locate, self._sink
+        readable = readers(self._members, self._read_policy)
+        count = len(self._members)
+        fast = FAIL_FAST if self._algorithm.spare else 0
+        turn = self._turn
+        at_once: list[Request] = []
+        for request in batch:
+            if request.op == READ:
+                self.reading += 1
+                place = locate(request.offset, request.length)
+                if place is None or self._unsettled:
+                    self._start_read(request, readable, out, at_once)
+                    continue
+                slots, offset = place
+                if len(slots) == 1:
+                    slot = slots[0]
+                elif len(slots) != count:  # not every member has it
+                    self._start_read(request, readable, out, at_once)
+                    continue
+                elif readable:
+                    slot = readable[turn % len(readable)]
+                    turn += 1
+                else:
+                    slot = first_in_sync(self._members, slots)
+                request.pending = 1
+                out[slot].append(
+                    Piece(READ, request.flags | fast, offset, request.length, None, request, slot, 0, sink)
+                )
+            else:
+                self.changing += 1
+                if request.op not in CHANGES or self._gate.admit(request):
+                    self._start_change(request, out, at_once)
+        self._turn = turn
+        self._dispatch(out, at_once)
+
+    def lock(self, lock: Lock) -> bool:
+        """Whether the lock is granted now; if not, it will be told. `release` gives it back."""
+        self.changing += 1
+        return self._gate.admit(lock)
+
+    def repeat(self) -> None:
+        """What is under way and not answered yet has to be done once more before it is."""
+        self._repeat.update(self._flushing)
+        self._repeat.update(request for request in self._gate.running() if request.op in CHANGES)
+
+    def close(self, closed: Callable[[], None]) -> None:
+        """Start nothing more. `closed` is called whenever nothing is under way any more."""
+        self._closing = closed
+        self.searches.end()
+        ended = self._fence.open()
+        if ended:
+            self.release(ended)
+
+    def _dispatch(self, out: list[list[Request]], at_once: list[Request]) -> None:
+        """Hand pieces to their nodes. What these answers admit is handed on here as well, in a loop:
+        a node may answer at once, and a queue of writes to one block must not nest as deep."""
+        self._outgoing.append((out, at_once))
+        if len(self._outgoing) > 1:
+            return
+        for out, at_once in self._outgoing:
+            for member, pieces in zip(self._members, out):
+                if pieces:
+                    if not member.in_sync:
+                        pieces = self._without_refused(member, pieces)
+                    if pieces:
+                        member.in_flight += len(pieces)
+                        member.node.submit(pieces)  # type: ignore[union-attr]
+            if at_once:
+                self._complete(at_once)
+        self._outgoing.clear()
+
+    # -- reads ---------------------------------------------------------------------------------------
+
+    def _start_read(
+        self, request: Request, readable: list[int], out: list[list[Request]], at_once: list[Request]
+    ) -> None:
+        """A read of several pieces, or one that may touch unsettled extents."""
+        parts = self._algorithm.split(request.offset, request.length)
+        unsettled = self._unsettled.overlaps(request.offset, request.length)
+        request.pending = len(parts)
+        request.data = [None] * len(parts)
+        if not parts:
+            at_once.append(request)
+        for index, part in enumerate(parts):
+            usable = [slot for slot in readable if slot in part.slots]
+            flags = request.flags | (FAIL_FAST if len(part.slots) > 1 else 0)
+            if unsettled or not usable:
+                slot = first_in_sync(self._members, part.slots)
+            else:
+                slot = usable[self._turn % len(usable)]
+                self._turn += 1
+            piece = Piece(READ, flags, part.offset, part.length, None, request, slot, index, self._sink)
+            out[slot].append(piece)
+
+    def _without_refused(self, member: Member, pieces: list[Request]) -> list[Request]:
+        """The member may have left since these were made. What it must not be asked any more has failed."""
+        taken = [piece for piece in pieces if member.written and piece.op in CHANGES]
+        refused = [piece for piece in pieces if not (member.written and piece.op in CHANGES)]
+        for piece in refused:
+            piece.error = errno.EIO
+        if refused:
+            self._ended(refused)
+        return taken
+
+    def _disbelieve(self, pieces: list[Piece]) -> None:
+        """What members that are not in sync have read is not to be believed: it may be from before a
+        write that they missed and that has been acked since."""
+        for piece in pieces:
+            if piece.op == READ and not piece.error and not self._members[piece.slot].in_sync:
+                piece.error = errno.ESTALE
+
+    # -- writes and everything else that goes to all copies --------------------------------------------
+
+    def _start_change(self, request: Request, out: list[list[Request]], at_once: list[Request]) -> None:
+        op, flags, data, sink = request.op, request.flags, request.data, self._sink
+        if op == FLUSH:
+            self._start_flush(request, out, at_once)
+            return
+        if op == LOCK:
+            request.granted(request)  # type: ignore[attr-defined]
+            return
+        members, whole = self._members, self._trust.whole
+        place = self._algorithm.locate(request.offset, request.length)
+        if place is not None:
+            parts = [Part(place[0], place[1], request.length, 0)]
+        else:
+            parts = parts_of(self._algorithm, request)
+        pending = 0
+        for index, (slots, offset, length, start) in enumerate(parts):
+            payload = data
+            if op == WRITE and length != request.length:
+                payload = data[start : start + length]
+            for slot in slots:
+                if whole or self._reaches(members[slot], op, offset, length):
+                    out[slot].append(Piece(op, flags, offset, length, payload, request, slot, index, sink))
+                    pending += 1
+        request.pending = pending
+        if not pending:
+            request.error = errno.EIO
+            at_once.append(request)
+
+    def _reaches(self, member: Member, op: int, offset: int, length: int) -> bool:
+        """Whether a change is sent to the member; else it is dirty there from now on."""
+        if member.in_sync:
+            return True
+        if op == CACHE:
+            return False
+        if member.written:
+            if member.up:
+                return True
+            self._trust.absent(member)
+        member.missed.mark(offset, length)
+        return False
+
+    def _start_flush(self, request: Request, out: list[list[Request]], at_once: list[Request]) -> None:
+        """Only members in sync are asked: what the others hold is flushed when they are to be relied on."""
+        self._flushing.add(request)
+        request.data = self.verifier
+        request.pending = 0
+        epoch = self._trust.flush_epoch()
+        for slot in self._flushed:
+            member = self._members[slot]
+            if member.in_sync and member.node is not None:
+                piece = Piece(FLUSH, request.flags, 0, 0, None, request, slot, 0, self._sink)
+                piece.cookie = (epoch, member.node.verifier, 1)
+                out[slot].append(piece)
+                request.pending += 1
+        if not request.pending:
+            at_once.append(request)
+
+    def _maybe_closed(self) -> None:
+        if self._closing is not None and not (self.reading or self.changing):
+            self._closing()
+
+    # -- what comes back -------------------------------------------------------------------------------
+
+    def _done(self, pieces: list[Any]) -> None:
+        """The sink of every piece: those of one member at a time."""
+        member = self._members[pieces[0].slot]
+        member.in_flight -= len(pieces)
+        if not self._trust.whole:
+            self._disbelieve(pieces)
+        self._ended(pieces)
+        if not member.in_flight and not member.in_sync:
+            self._drained(member)
+
+    def _ended(self, pieces: list[Any]) -> None:
+        """Pieces that have an answer, or get none: another member is asked, or they are done."""
+        finished: list[Request] = []
+        for piece in pieces:
+            parent = piece.parent
+            if piece.error:
+                if piece.op == READ:
+                    if self.searches.go_on(piece):
+                        continue
+                    link = piece.error == errno.ENOLINK and not parent.flags & FAIL_FAST
+                    parent.error = errno.EIO if link else piece.error
+                else:
+                    self._failed.setdefault(parent, []).append(piece)
+            elif piece.op == READ:
+                if parent.data is None:
+                    parent.data = piece.data
+                else:
+                    parent.data[piece.index] = piece.data
+            elif piece.op == FLUSH and not self._flush_counts(piece):
+                continue
+            parent.pending -= 1
+            if not parent.pending:
+                finished.append(parent)
+        if finished:
+            self._complete(finished)
+
+    def _flush_counts(self, piece: Piece) -> bool:
+        """Whether a member's flush is done; if not, it is sent again."""
+        if not self._trust.flushed(piece):
+            member = self._members[piece.slot]
+            assert member.node is not None
+            member.in_flight += 1
+            member.node.submit([piece])
+            return False
+        if piece.error:
+            self._failed.setdefault(piece.parent, []).append(piece)
+        return True
+
+    def _complete(self, requests: list[Request]) -> None:
+        """Requests whose last piece has ended."""
+        if self._failed:
+            for request in requests:
+                pieces = self._failed.pop(request, None)
+                if pieces and not self._fence.check():
+                    self._trust.judge(request, pieces)
+        if self._unsettled:
+            self._trust.settle(requests)
+        for request in requests:
+            if request.op == READ:
+                self.reading -= 1
+                if type(request.data) is list:
+                    request.data = flattened(request)
+        if self._marks.pending:
+            held = [request for request in requests if request.op != READ]
+            requests = [request for request in requests if request.op == READ]
+            self._marks.hold(held)
+        if requests:
+            self.release(requests)
+
+    def release(self, requests: list[Request]) -> None:
+        """Answer requests upward, and start the writes that waited for them."""
+        if self._fence.up:
+            if self._closing is None:
+                self._fence.ended += requests
+                return
+            for request in requests:
+                request.error = errno.ESHUTDOWN
+        out: list[list[Request]] | None = None
+        at_once: list[Request] = []
+        release, unflushed = self._gate.release, self._unflushed
+        if self._repeat:
+            requests, out = self._repeated(requests, at_once)
+        for request in requests:
+            if request.op != READ:
+                self.changing -= 1
+                if request.op in _ORDERED:
+                    if unflushed is not None and not request.flags & FUA:
+                        chunk = request.offset >> unflushed.shift
+                        if request.offset + request.length - 1 >> unflushed.shift == chunk:
+                            unflushed.chunks[chunk] = unflushed.value
+                        else:
+                            unflushed.tag(request.offset, request.length)
+                    for admitted in release(request):
+                        if self._closing is not None:
+                            admitted.error = errno.ESHUTDOWN
+                            requests.append(admitted)
+                            continue
+                        out = out or [[] for _ in self._members]
+                        self._start_change(admitted, out, at_once)
+                elif request.op == FLUSH:
+                    self._flushing.discard(request)
+        deliver(requests)
+        if out is not None:
+            self._dispatch(out, at_once)
+        if self._closing is not None:
+            self._maybe_closed()
+
+    def _repeated(
+        self, requests: list[Request], at_once: list[Request]
+    ) -> tuple[list[Request], list[list[Request]]]:
+        """Those of the requests that are finished; the pieces of the others, which are done once more."""
+        out: list[list[Request]] = [[] for _ in self._members]
+        finished = []
+        for request in requests:
+            again = request in self._repeat
+            self._repeat.discard(request)
+            if again and not request.error and self._closing is None:
+                self._start_change(request, out, at_once)
+            else:
+                finished.append(request)
+        return finished, out

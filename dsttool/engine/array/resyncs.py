@@ -1,0 +1,184 @@
+"""Resyncs: a member that is stale is resynced as soon as that can be, without anybody asking.
+
+It can be when its node is up and nothing is under way on it from before (an old answer must not be taken for
+a new one). After a failure it is tried again later and later, or at once when its link comes up.
+"""
+
+import errno
+import logging
+import os
+from collections.abc import Callable
+from typing import Final
+
+from dsttool.engine.array.member import Member
+from dsttool.engine.array.pacer import Pacer
+from dsttool.engine.array.piece import Lock
+from dsttool.engine.array.resync import Resync
+from dsttool.engine.array.trust import Trust
+from dsttool.engine.device.request import Request
+from dsttool.engine.runtime.reactor import Reactor, Timer
+from dsttool.engine.vocabulary.limits import SECOND
+from dsttool.engine.vocabulary.status import JobStatus
+
+LOG = logging.getLogger(__name__)
+
+# A disk that is full or broken does not heal in no time; one that does is back soon enough.
+AGAIN_MIN_NS: Final = SECOND
+AGAIN_MAX_NS: Final = 30 * SECOND
+
+
+class Resyncs:
+    """All resyncs of an array. `drained(member)`: nothing of its resync is under way any more."""
+
+    def __init__(
+        self,
+        reactor: Reactor,
+        name: str,
+        trust: Trust,
+        *,
+        lock: Callable[[Lock], bool],
+        unlock: Callable[[list[Request]], None],
+        busy: Callable[[], bool],
+        longest: int,
+        drained: Callable[[Member], None],
+    ) -> None:
+        self._reactor = reactor
+        self._name = name
+        self._trust = trust
+        self._lock = lock
+        self._unlock = unlock
+        self._busy = busy
+        self._longest = longest
+        self._drained = drained
+        self._jobs: dict[int, Resync] = {}
+        self._failures: dict[int, int] = {}
+        self._again: dict[int, Timer] = {}
+        self._whole: set[int] = {member.slot for member in trust.members}
+        self._ended = False
+        self.pacer = Pacer()
+        self.paused = False
+
+    # -- commands ------------------------------------------------------------------------------------------
+
+    def pause(self) -> None:
+        """Copy nothing until `start`. Members are written to all the same."""
+        self._pause(paused=True)
+
+    def start(self) -> None:
+        """Go on after `pause`; and try again now what would be tried later."""
+        self._pause(paused=False)
+        for member in self._trust.members:
+            self.came_up(member)
+
+    def limit(self, floor: int, ceiling: int) -> None:
+        """How fast all resyncs together go, in bytes per second; see Pacer."""
+        self.pacer.floor, self.pacer.ceiling = floor, ceiling
+        self.pacer.forget()
+        for job in self._jobs.values():
+            job.start()
+
+    def status(self) -> list[JobStatus]:
+        """The jobs, in the order of the members."""
+        return [self._jobs[slot].status() for slot in sorted(self._jobs)]
+
+    def _pause(self, *, paused: bool) -> None:
+        self.paused = paused
+        for job in self._jobs.values():
+            job.paused = paused
+            job.start()
+
+    # -- events --------------------------------------------------------------------------------------------
+
+    def runs(self, member: Member) -> bool:
+        """Whether anything of its resync may be under way."""
+        return member.slot in self._jobs
+
+    def consider(self, member: Member) -> None:
+        """Resync the member if it is stale and can be resynced."""
+        node = member.node
+        if member.state != "stale" or member.in_flight or member.slot in self._jobs or self._ended:
+            return
+        if node is None or not node.up or node.failure is not None or member.slot in self._again:
+            return
+        if member.slot in self._whole:
+            self._whole.discard(member.slot)
+            member.resynced = 0
+        self._trust.begin(member)
+        job = self._jobs[member.slot] = Resync(
+            self._reactor,
+            member,
+            self._trust,
+            self.pacer,
+            lock=self._lock,
+            unlock=self._unlock,
+            busy=self._busy,
+            longest=self._longest,
+            ended=self._job_ended,
+        )
+        job.paused = self.paused
+        if member.slot not in self._failures:
+            dirty = member.missed.dirty_bytes
+            LOG.info("%s: member %s is resynced, %d bytes are dirty", self._name, member.name, dirty)
+        job.start()
+
+    def came_up(self, member: Member) -> None:
+        """Its link has come up, or somebody wants it to be tried now."""
+        timer = self._again.pop(member.slot, None)
+        if timer is not None:
+            timer.cancel()
+        self.consider(member)
+
+    def broke(self, member: Member, error: int) -> None:
+        """The member has become stale. error: the errno it answered, or 0 if it answers."""
+        job = self._jobs.get(member.slot)
+        if error:
+            self._later(member)
+        if job is not None:
+            job.stop(error or errno.ESTALE)
+        else:
+            self._reactor.post(lambda: self.consider(member))
+
+    def stop(self, member: Member) -> None:
+        """Nothing may be copied to the member; `drained` follows, also if nothing is."""
+        timer = self._again.pop(member.slot, None)
+        if timer is not None:
+            timer.cancel()
+        job = self._jobs.get(member.slot)
+        if job is not None:
+            job.stop(errno.ECANCELED)
+
+    def end(self) -> None:
+        """The array closes, or is not written to any more."""
+        self._ended = True
+        for timer in self._again.values():
+            timer.cancel()
+        for job in self._jobs.values():
+            job.stop(errno.ESHUTDOWN)
+
+    def _later(self, member: Member) -> None:
+        failures = self._failures[member.slot] = self._failures.get(member.slot, 0) + 1
+        delay = min(AGAIN_MIN_NS << min(failures - 1, 10), AGAIN_MAX_NS)
+        earlier = self._again.get(member.slot)
+        if earlier is not None:
+            earlier.cancel()
+        self._again[member.slot] = self._reactor.call_later(delay, lambda: self.came_up(member))
+
+    def _job_ended(self, job: Resync, error: int) -> None:
+        member = job.member
+        del self._jobs[member.slot]
+        if member.state == "resyncing" and not self._ended:
+            if not error:
+                self._failures.pop(member.slot, None)
+                self._whole.add(member.slot)
+                self._trust.promote(member)
+            else:
+                if not self._failures.get(member.slot):
+                    LOG.warning(
+                        "%s: the resync of %s will be tried again: %s",
+                        self._name,
+                        member.name,
+                        os.strerror(error),
+                    )
+                self._trust.leave(member, "stale")
+                self._later(member)
+        self._drained(member)

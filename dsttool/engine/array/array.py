@@ -102,8 +102,11 @@ class Array(Device):
             longest=self.capabilities.payload_max,
             drained=self._drained,
         )
+        # Called when a member's state, or its link, may have changed.
+        self.on_change: Callable[[], None] | None = None
         self._suspensions = Suspensions(reactor, name, self.members, self._trust, self._marks, self.resyncs)
         for member in self.members:
+            member.changed = self.changed
             if member.node is not None:
                 self._welcome(member, member.node)
 
@@ -170,6 +173,11 @@ class Array(Device):
         is not suspended."""
         self._suspensions.resume(slot, done)
 
+    def changed(self) -> None:
+        """Whoever waits for a state should look."""
+        if self.on_change is not None:
+            self.on_change()
+
     def adopt(self, slot: int, node: Device) -> None:
         """The node of a member that was missing: all of it is resynced. UsageError if it does not fit."""
         member = self.members[slot]
@@ -191,6 +199,7 @@ class Array(Device):
     def _came_up(self, member: Member) -> None:
         self._flow.searches.wake()
         self.resyncs.came_up(member)
+        self.changed()
         if self.on_up is not None and self.up:
             self.on_up()
 

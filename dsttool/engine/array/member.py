@@ -21,6 +21,7 @@
 The status shows `faulty` for a member whose node has ended for good, whatever the state.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 from dsttool.engine.device.device import Device
@@ -38,6 +39,7 @@ class Member:
 
     __slots__ = (
         "address",
+        "changed",
         "dirty",
         "errors",
         "in_flight",
@@ -61,6 +63,7 @@ class Member:
         self.resynced = 0
         self.timed = False
         self.dirty: DirtyMap | None = None
+        self.changed: Callable[[], None] | None = None
         self.enter(state if node is not None else "missing")
 
     def enter(self, state: str) -> None:
@@ -68,6 +71,8 @@ class Member:
         self.state = state
         self.in_sync = state == "in_sync"
         self.written = self.in_sync or state == "resyncing"
+        if self.changed is not None:
+            self.changed()
 
     @property
     def up(self) -> bool:

@@ -30,7 +30,7 @@ def copy(settings: Settings, source: str, target: str) -> None:
     with reactor() as used:
         from_device = open_one(used, Opening(from_address, read_only=True))
         size = from_device.capabilities.size if fresh else None
-        to_device = open_one(used, Opening(to_address, size=size))
+        to_device = open_one(used, Opening(to_address, size=size, retain=True))
         job = Copy(used, from_device, to_device, fresh=fresh)
         progress = Progress(settings, "copying", job.total_bytes)
         interval = int(progress.interval * 1e9)

@@ -134,9 +134,9 @@ class Bench:
 
     def node(self) -> DstNode:
         node = DstNode(self.reactor, "n", Endpoint("unix", path="/nowhere"), "a", ordered_above=True)
-        node.check_welcome(Welcome(bytes(16), SIZE, 1, 4096, 1 << 25, frozenset(), 1024, 1 << 26))
-        node._link.state = "up"
-        node._link.send = drop  # type: ignore[method-assign]
+        link = node._links.all[0]
+        link.send = drop  # type: ignore[method-assign]
+        node.link_up(link, Welcome(bytes(16), SIZE, 1, 4096, 1 << 25, frozenset(["flush"]), 1024, 1 << 26))
         return node
 
     def answer(self, node: DstNode, op: int) -> None:
@@ -145,7 +145,7 @@ class Bench:
         length = self.size if op == READ else 0
         heads = b"".join(REPLY.pack(id_, 0, 0, length) for id_ in ids)
         body = memoryview(heads + bytes(length * len(ids)))
-        node._replies.take(body, len(ids), 0, len(body))
+        node._links.all[0].replies.take(body, len(ids), 0, len(body))
 
     def over_node(self, device: Device, nodes: list[DstNode], op: int) -> float:
         """Processor time of submit, flush and answer, without making requests and replies."""
@@ -164,7 +164,7 @@ class Bench:
                 body = memoryview(heads + bytes(length * len(ids)))
                 begin = time.process_time_ns()
                 if ids:
-                    node._replies.take(body, len(ids), 0, len(body))
+                    node._links.all[0].replies.take(body, len(ids), 0, len(body))
                 spent += time.process_time_ns() - begin
             best = min(best, spent)
         self.reactor._flushes.clear()

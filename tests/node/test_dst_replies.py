@@ -17,7 +17,7 @@ from dsttool.engine.wire import dst_records
 from dsttool.engine.wire.dst_records import CROSSOVER
 from support.array_bench import ask, content, is_done, read, trim, write
 from support.dst_hall import DstHall
-from support.dst_strangers import RawServer, Talker, record, replies, reply, requests_of
+from support.dst_strangers import WELCOME, RawServer, Talker, record, replies, reply, requests_of
 
 QUICK = Policy(backoff_min_ns=2 * MS, backoff_max_ns=10 * MS)
 BRIEF = Policy(resend_timeout_ns=20 * MS, resends=1, backoff_min_ns=2 * MS, backoff_max_ns=10 * MS)
@@ -52,12 +52,12 @@ def stage() -> Iterator[Stage]:
 
 
 def answers_of(*asked: tuple[int, int, int, int]) -> bytes:
-    """What an honest server replies: reads bring their id, byte by byte."""
+    """What an honest server replies: reads bring their id, byte by byte, flushes the verifier."""
     heads, small, large = [], b"", b""
     for id_, op, _, length in asked:
-        size = length if op == READ else 0
+        size = length if op == READ else 16 if op == FLUSH else 0
         heads.append(reply(id_, length=size))
-        payload = bytes([id_ % 256]) * size
+        payload = bytes([id_ % 256]) * size if op == READ else WELCOME.verifier[:size]
         if size >= CROSSOVER:
             large += record(dst_records.PAYLOAD, payload)
         else:
@@ -101,6 +101,7 @@ WRONG = {
     "a large read as a small one": replies(reply(3, length=100), payload=bytes(100)),
     "a payload of another length": replies(reply(3, length=LARGE))
     + record(dst_records.PAYLOAD, bytes(LARGE - 1)),
+    "a flush without its verifier": replies(reply(6)),
     "a payload nobody announced": record(dst_records.PAYLOAD, bytes(LARGE)),
     "data for a write": replies(reply(4, length=LARGE)) + record(dst_records.PAYLOAD, bytes(LARGE)),
     "no heads": record(dst_records.REPLIES, b""),
@@ -114,13 +115,16 @@ WRONG = {
 @pytest.mark.parametrize("what", sorted(WRONG))
 def test_an_answer_that_cannot_be_drops_the_link_and_never_a_request(stage: Stage, what: str) -> None:
     node, talker = stage.up()
-    asked = [write(0, b"x" * 512), read(0, 100), read(0, LARGE), write(4096, b"y" * LARGE), read(8, 8)]
+    asked = [
+        *(write(0, b"x" * 512), read(0, 100), read(0, LARGE), write(4096, b"y" * LARGE), read(8, 8)),
+        ask(FLUSH),
+    ]
     node.submit(asked)
-    before = requests_of(talker, 5)
+    before = requests_of(talker, 6)
     talker.say(WRONG[what])
     assert talker.is_closed()
     talker = stage.again()
-    assert requests_of(talker, 5) == before, "all of them, in their order, with their ids"
+    assert requests_of(talker, 6) == before, "all of them, in their order, with their ids"
     assert not is_done(*asked)
     talker.say(answers_of(*before))
     stage.hall.wait(*asked)
@@ -180,7 +184,7 @@ def test_announcements_without_payloads_are_bounded(stage: Stage) -> None:
     batch = replies(*[reply(7, length=LARGE)] * 1000)
     talker.says_until_held_back(batch, 1000 * len(batch))
     assert talker.is_closed()
-    assert len(node._replies._announced) < 10_000
+    assert len(node._links.all[0].replies._announced) < 10_000
 
 
 def test_a_late_answer_to_a_read_that_failed_fast_is_ignored(stage: Stage) -> None:
@@ -274,7 +278,7 @@ def test_a_server_that_never_reads_costs_no_more_than_the_window(stage: Stage) -
     asked = [write(at * LARGE % (1 << 20), b"x" * LARGE) for at in range(200)]
     node.submit(asked)
     stage.hall.pass_time(5 * MS)
-    channel = node._link._channel
+    channel = node._links.all[0]._channel
     assert channel is not None
     assert channel.link.unsent <= 64 * (LARGE + 64)
     node.abandon()

@@ -9,6 +9,7 @@ from dsttool.engine.config.address import Address, parse_address
 from dsttool.engine.config.names import is_name
 from dsttool.engine.config.supported import check_supported
 from dsttool.engine.device.device import Device
+from dsttool.engine.host import owners
 from dsttool.engine.host.policies import MemberPolicy
 from dsttool.engine.node.dst import DstNode
 from dsttool.engine.node.file import FileDevice
@@ -27,7 +28,8 @@ class Opening:
 
     name: in messages and the status; the address if empty. size: create a file that does not exist,
     in bytes. mapped: as in FileDevice.open. policy: the whole of it; None for what the address's options
-    make of the default. owner, ordered_above: as in DstNode. security: None for what the address says.
+    make of the default. array, slot, takeover, ordered_above, retain: as in DstNode. security: None for what
+    the address says.
     """
 
     address: Address
@@ -36,8 +38,11 @@ class Opening:
     size: int | None = None
     mapped: bool = False
     policy: Policy | None = None
-    owner: str = ""
+    array: bytes = b""
+    slot: int = 0
+    takeover: bool = False
     ordered_above: bool = False
+    retain: bool = False
     security: Security | None = None
 
 
@@ -162,7 +167,11 @@ def _make(reactor: Reactor, opening: Opening) -> Device:
         address.export,
         policy=policy,
         read_only=opening.read_only,
-        owner=opening.owner,
+        owner=owners.machine(),
+        array=opening.array,
+        slot=opening.slot,
+        takeover=opening.takeover,
         ordered_above=opening.ordered_above,
+        retain=opening.retain,
         security=opening.security or protection.of_address(address),
     )

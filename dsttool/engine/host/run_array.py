@@ -10,6 +10,7 @@ from dsttool.engine.array.samples import Samples
 from dsttool.engine.control.lock import NameLock
 from dsttool.engine.device.device import Device
 from dsttool.engine.export.offer import Offer
+from dsttool.engine.host import owners
 from dsttool.engine.host.array_plan import ArrayPlan
 from dsttool.engine.host.array_state import History
 from dsttool.engine.host.daemon import Ready
@@ -70,7 +71,6 @@ def run(
     history.store(array.record)
     returning = Returning(reactor, array, openings)
     engine = Engine("array", reactor, lock, [offer], lambda: ([_status(array, offer)], []))
-    array.on_change = engine.waits.changed
     if running is not None:
         running(engine)
     try:
@@ -83,6 +83,7 @@ def run(
 
 
 def _openings(plan: ArrayPlan, policies: Sequence[MemberPolicy]) -> list[Opening]:
+    array = owners.array_id(plan.name)
     return [
         Opening(
             address,
@@ -90,8 +91,10 @@ def _openings(plan: ArrayPlan, policies: Sequence[MemberPolicy]) -> list[Opening
             read_only=plan.read_only,
             mapped=True,
             policy=each.policy,
-            owner=f"{plan.name}/{slot}",
+            array=array,
+            slot=slot,
             ordered_above=True,
+            retain=not plan.spare,
         )
         for slot, (name, address, each) in enumerate(zip(plan.member_names, plan.config.nodes, policies))
     ]

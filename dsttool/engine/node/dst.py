@@ -1,16 +1,20 @@
-"""A remote export as a Device, over DST/2: transactions that outlive the link.
+"""A remote export as a Device, over DST/2: transactions that outlive their links.
 
     submit -> gate -> in-flight table -> (turn ends) one record -> link
     link -> replies of one record -> table -> finished list -> sinks
 
-* While the link is down, transactions wait; when it is up again, all unanswered ones are sent
-  again, oldest first. Nobody above sees an error before a transaction's budget ends.
+* While no link is up, transactions wait; when one is up again, all unanswered ones are sent again,
+  oldest first, and the server carries out none of them twice. Nobody above sees an error before a
+  transaction's budget ends (`Budgets`).
 * Overlapping changes are never in flight together, and what ended unanswered keeps its extent
   (`Extents`).
-* Reads flagged FAIL_FAST do not wait: with the link down, or after one resend timeout, they fail
-  with ENOLINK and the array asks another member.
-* A reconnect that finds another size, identity or permission ends the node: a smaller, different or
-  read-only export is never written to (`Session`).
+* With several links each turn's batch goes to one of them; what a lost one carried goes to the others.
+* Reads flagged FAIL_FAST do not wait: with no link up, or after one resend timeout, they fail with ENOLINK
+  and the array asks another member.
+* When the server may have lost what it acked, that is told upward by another verifier, or repaired from what
+  was retained (`Repair`). Whatever was sent before counts no more: it is done again, with a new id.
+* A reconnect that finds another size, identity or permission, or that another writer has taken over, ends
+  the node: what it holds fails with EIO and is never sent again.
 """
 
 import errno
@@ -23,16 +27,20 @@ from dsttool.engine.device.request import Request, deliver
 from dsttool.engine.node.dst_budget import Budgets
 from dsttool.engine.node.dst_extents import Extents
 from dsttool.engine.node.dst_link import DstLink
+from dsttool.engine.node.dst_links import Links
+from dsttool.engine.node.dst_listing import Listing
+from dsttool.engine.node.dst_repair import Repair
 from dsttool.engine.node.dst_replies import Replies
 from dsttool.engine.node.dst_session import Session, capabilities_of
 from dsttool.engine.runtime.reactor import Reactor
 from dsttool.engine.transaction.policy import SINGLE_COPY, Policy
-from dsttool.engine.transaction.table import InFlightTable, Transaction
+from dsttool.engine.transaction.table import ENDLESS, InFlightTable, Transaction
 from dsttool.engine.vocabulary import limits
 from dsttool.engine.vocabulary.endpoint import Endpoint
 from dsttool.engine.vocabulary.errors import DsttoolError
-from dsttool.engine.vocabulary.operations import FAIL_FAST
-from dsttool.engine.wire.dst_hello import Hello, Welcome
+from dsttool.engine.vocabulary.operations import FAIL_FAST, WRITE
+from dsttool.engine.vocabulary.status import TransactionStatus
+from dsttool.engine.wire.dst_hello import RUNNING, Hello, Welcome
 from dsttool.engine.wire.dst_messages import pack_requests
 from dsttool.engine.wire.dst_security import PLAIN, Security
 
@@ -42,8 +50,9 @@ LOG = logging.getLogger(__name__)
 class DstNode(Device):
     """One export on another machine (or process). Call `connect` before the first submit.
 
-    ordered_above: an array above orders overlapping writes already, over all its members. security: what
-    protects the link.
+    owner, array, slot, takeover: as in Session. ordered_above: an array above orders overlapping writes
+    already, over all its members. retain: keep what was acked until it is flushed, for there is no other
+    copy; then payloads must not change until a flush has ended. security: what protects the links.
     """
 
     def __init__(
@@ -56,7 +65,11 @@ class DstNode(Device):
         policy: Policy = SINGLE_COPY,
         read_only: bool = False,
         owner: str = "",
+        array: bytes = b"",
+        slot: int = 0,
+        takeover: bool = False,
         ordered_above: bool = False,
+        retain: bool = False,
         security: Security = PLAIN,
     ) -> None:
         self._reactor = reactor
@@ -64,16 +77,42 @@ class DstNode(Device):
         self.export = export
         self.policy = policy
         self.budget_ns = policy.budget_ns
-        self._session = Session(reactor.random_bytes(16), name, export, read_only=read_only, owner=owner)
+        self.up = False
+        self.failure = None
+        self.server_verifier = bytes(16)
+        self._session = Session(
+            reactor.random_bytes(16),
+            name,
+            export,
+            owner=owner,
+            array=array,
+            slot=slot,
+            read_only=read_only,
+            takeover=takeover,
+        )
         self._table = InFlightTable(policy.window, limits.CLIENT_BYTES_MAX)
         self._extents = Extents(ordered_above=ordered_above)
-        self._budgets = Budgets(reactor, self._table, policy, self)
-        self._replies = Replies(name, self._table, self._settle, self._late)
-        self._link = DstLink(reactor, name, endpoint, self._session.id, policy, self, self._replies, security)
+        self._budgets = Budgets(reactor, name, self._table, policy, self)
+        self._repair = Repair(reactor, name, self._table, self) if retain and not read_only else None
+        self._links = Links(
+            [
+                DstLink(
+                    reactor,
+                    name,
+                    endpoint,
+                    self._session.id,
+                    policy,
+                    self,
+                    Replies(name, self._table, self),
+                    security,
+                    index=index,
+                )
+                for index in range(policy.links)
+            ]
+        )
         self._to_send: list[Transaction] = []
         self._scheduled = False
         self._ready: Callable[[DsttoolError | None], None] | None = None
-        self._failure: DsttoolError | None = None
         self._last_reason = ""
         self._exhausted = 0
 
@@ -82,17 +121,12 @@ class DstNode(Device):
     def connect(self, ready: Callable[[DsttoolError | None], None]) -> None:
         """Connect; `ready(None)` once capabilities are known, `ready(error)` if the first try fails."""
         self._ready = ready
-        self._link.start()
-
-    @property
-    def up(self) -> bool:  # type: ignore[override]
-        """Whether the link is up."""
-        return self._link.state == "up"
+        self._links.start()
 
     @property
     def rtt_ns(self) -> int | None:  # type: ignore[override]
         """The round trip of the last ping, or of the hello."""
-        return self._link.rtt
+        return (self._links.up or self._links.all)[0].rtt
 
     @property
     def in_flight(self) -> int:
@@ -100,63 +134,80 @@ class DstNode(Device):
         return len(self._table)
 
     @property
-    def failure(self) -> DsttoolError | None:  # type: ignore[override]
-        """Why the node has ended, if it has."""
-        return self._failure
+    def frozen(self) -> bool:  # type: ignore[override]
+        """Whether a budget has ended and everything is held, as the policy says."""
+        return self._budgets.frozen
+
+    def set_policy(self, policy: Policy) -> None:
+        """Go on under another policy; its number of links counts at the next start. Budgets are counted
+        from the start of each transaction."""
+        self.policy = policy
+        self.budget_ns = policy.budget_ns
+        self._set_window()
+        self._links.set_policy(policy)
+        self._budgets.set_policy(policy)
+        self.send(self._table.refill())
 
     def status(self) -> dict[str, Any]:
         """What a member's status shows of its node."""
         return {
             "in_flight": self.in_flight,
             "resends": self._table.resends,
-            "errors": self._exhausted + self._replies.errors,
-            "link": self._link.status(),
+            "errors": self._exhausted + self._links.errors,
+            "frozen": self.frozen,
+            "link": self._links.first.status(),
+            "links": self._links.status(),
         }
+
+    def transactions(self) -> list[TransactionStatus]:
+        """See Device."""
+        listing = Listing(self.name, self._reactor.now, self.policy, self._table, self._extents, self._links)
+        return list(listing.entries())
 
     # -- Device ----------------------------------------------------------------------------------------
 
     def submit(self, batch: list[Request]) -> None:
         """See Device."""
-        if not self.up and (self._failure is not None or any(r.flags & FAIL_FAST for r in batch)):
+        if not self.up and (self.failure is not None or any(r.flags & FAIL_FAST for r in batch)):
             batch = self._refuse(batch)
         if self._extents.gate is not None:
             self._extents.admit(batch)
-        self._send(self._table.start(batch, self._reactor.now))
+        if self._repair is not None:
+            self._repair.submitted(batch)
+        self.send(self._table.start(batch, self._reactor.now))
         if self._budgets.timer is None:
             self._budgets.arm()
 
     def close(self, done: Callable[[], None]) -> None:
-        """See Device. What has no answer yet fails with ESHUTDOWN."""
-        self._failure = self._failure or DsttoolError("The node is closed.")
-        self._link.close()
+        """See Device. What has no answer yet fails with ESHUTDOWN; the writer's grant is given back if
+        nothing can run at the server any more."""
+        sent = any(transaction.attempts for transaction in self._table.in_flight.values())
+        if self.up and not (sent or self._table.doubted or self._extents.locked):
+            self._links.up[0].say_goodbye()
+        self.failure = self.failure or DsttoolError("The node is closed.")
+        self._stop()
         self._end(errno.ESHUTDOWN)
         self._reactor.post(done)
 
     def abandon(self) -> None:
         """See Device. As if every budget had ended now."""
-        expired = self._table.take_all()
+        expired = self._table.expire(ENDLESS - 1)
         if expired:
             self.exhausted(expired)
 
-    def _end(self, code: int) -> None:
-        """Everything that has no answer fails; nothing will be sent any more."""
-        self._budgets.end()
-        self._extents.clear()
-        _finish((t.request for t in self._table.take_all()), code)
-
     def _refuse(self, batch: list[Request]) -> list[Request]:
         """Answer at once what must not wait for a link that is down; returns the rest."""
-        code = errno.EIO if self._failure else errno.ENOLINK
-        refused = [r for r in batch if self._failure or r.flags & FAIL_FAST]
-        waiting = [r for r in batch if not (self._failure or r.flags & FAIL_FAST)]
+        code = errno.EIO if self.failure else errno.ENOLINK
+        refused = [r for r in batch if self.failure or r.flags & FAIL_FAST]
+        waiting = [r for r in batch if not (self.failure or r.flags & FAIL_FAST)]
         # Answers come in a turn of their own: the caller may be in the middle of its own batch.
         self._reactor.post(lambda: _finish(refused, code))
         return waiting
 
     # -- sending ---------------------------------------------------------------------------------------
 
-    def _send(self, transactions: list[Transaction]) -> None:
-        """Have transactions sent when this turn ends, if the link is up; else `link_up` will."""
+    def send(self, transactions: list[Transaction]) -> None:
+        """Have transactions sent when this turn ends, if a link is up; else `link_up` will."""
         if self._extents.held:
             transactions = self._extents.without_held(transactions)
         if transactions and self.up:
@@ -169,80 +220,166 @@ class DstNode(Device):
         """All transactions of this turn, as few records as their payloads allow."""
         self._scheduled = False
         transactions, self._to_send = self._to_send, []
-        if self.up:
+        if self.up and transactions:
+            link = self._links.pick()
             for transaction in transactions:
                 transaction.attempts += 1
-            self._link.send(pack_requests(transactions, self._table.floor))
+                transaction.link = link
+            link.send(pack_requests(transactions, self._table.floor))
 
     # -- LinkOwner -------------------------------------------------------------------------------------
 
-    def hello(self, epoch: int) -> Hello:
+    def hello(self, link: DstLink, epoch: int) -> Hello:
         """See LinkOwner."""
-        return self._session.hello(epoch, self._table.floor)
+        return self._session.hello(link.index, epoch, self._table.floor)
 
     def check_welcome(self, welcome: Welcome) -> DsttoolError | None:
         """See LinkOwner."""
-        error = self._session.changed(welcome)
-        if error is not None:
-            return error
-        if self._session.welcome is None:
-            self._session.welcome = welcome
-            self.identity = welcome.export_id
-            self.capabilities = capabilities_of(welcome)
-        else:
-            self._last_reason = ""
-            LOG.info("%s: connected again, %d transactions to send", self.name, len(self._table.in_flight))
-        self._table.window = min(self.policy.window, welcome.window)
-        self._table.window_bytes = welcome.window_bytes
-        return None
+        return self._session.changed(welcome)
 
-    def link_up(self) -> None:
+    def link_up(self, link: DstLink, welcome: Welcome) -> None:
         """See LinkOwner."""
-        self._send(self._table.resend())
-        # The server ended the old link before its welcome: what was on it cannot run any more.
-        self._send(self._extents.unlock(list(self._extents.locked)))
+        if self._session.welcome is None:
+            self._meet(welcome)
+        self._session.accept(welcome)
+        self._set_window()
+        self._last_reason = ""
+        lost = welcome.verifier != self.server_verifier
+        if lost:
+            # What the others still bring was acked by an earlier server than this one.
+            self._links.restart_others(link)
+        alone = not self._links.up
+        self._links.opened(link)
+        self.up = True
+        self._budgets.thaw()
+        self._resume(link, welcome, lost=lost)
+        if alone and self.up:
+            LOG.info("%s: connected, %d transactions to send", self.name, len(self._table.in_flight))
+            self._to_send.clear()
+            self._resend(list(self._table.in_flight.values()))
         ready, self._ready = self._ready, None
         if ready is not None:
             ready(None)
-        if self.on_up is not None:
+        if alone and self.on_up is not None:
             self.on_up()
 
-    def link_down(self, error: DsttoolError, final: bool) -> None:
+    def _meet(self, welcome: Welcome) -> None:
+        """The first welcome."""
+        self.identity = welcome.export_id
+        self.capabilities = capabilities_of(welcome)
+        self.server_verifier = welcome.verifier
+        if not self.capabilities.flush:
+            self._repair = None  # what needs no flush is not lost
+        self.verifier = welcome.verifier if self._repair is None else self._repair.verifier
+
+    def link_down(self, link: DstLink, error: DsttoolError, final: bool) -> None:
         """See LinkOwner."""
-        self._to_send.clear()
+        was_up = self._links.lost(link)
+        self.up = bool(self._links.up)
         ready, self._ready = self._ready, None
         if ready is not None:
-            self._link.close()
-            self._failure = error
+            self.failure = error
+            self._stop()
             ready(error)
             return
         if final:
-            LOG.error("%s: %s", self.name, error)
-            self._failure = error
-            self._end(errno.EIO)
+            self.fail(error)
             return
         if str(error) != self._last_reason:  # once per reason, not once per attempt
             self._last_reason = str(error)
             LOG.warning("%s: %s", self.name, error)
-        self.impatient(self._reactor.now)
+        if not self.up:
+            self._to_send.clear()
+            self.impatient(self._reactor.now)
+        elif was_up:
+            sent = [t for t in self._table.in_flight.values() if t.attempts]
+            self._resend([t for t in sent if t.link is link])
+
+    # -- what becomes of what was sent before ----------------------------------------------------------
+
+    def _resume(self, link: DstLink, welcome: Welcome, *, lost: bool) -> None:
+        """Of what was sent before: what is done, what still runs, and what never will."""
+        running = {id_ for id_, status in welcome.known if status == RUNNING}
+        answered = self._table.take_known({id_: s for id_, s in welcome.known if s != RUNNING})
+        if answered:
+            self.settle(answered)  # under the old verifier: told before the new one
+        if lost:
+            self._lose(welcome.verifier, lambda transaction: transaction.id in running)
+        unresolved = [*self._extents.locked.values(), *self._table.doubted.values()]
+        self._ask_after(link, [t for t in unresolved if t.id in running])
+        # The server carries out nothing below the floor of this hello, nor what is left in the old link.
+        ended = [t for t in unresolved if t.id not in running and (t.id < link.floor or t.link is link)]
+        self._over([transaction.id for transaction in ended])
+
+    def _ask_after(self, link: DstLink, running: list[Transaction]) -> None:
+        """Have the end of what runs at the server told over this link, if that which asked has gone."""
+        floor = self._table.floor
+        asked = []
+        for transaction in running:
+            gone = transaction.link is link or transaction.link not in self._links.up
+            if gone and transaction.id < floor:  # or it might begin again
+                transaction.link = link
+                asked.append(_asking_after(transaction))
+        if asked:
+            link.send(pack_requests(asked, floor))
+
+    def _over(self, ids: list[int]) -> None:
+        """These cannot run any more."""
+        if ids:
+            self.send(self._extents.unlock(ids))
+            self.send(self._table.believe(ids))
+        if self._repair is not None:
+            self._repair.go_on()
+
+    def lost(self, verifier: bytes) -> None:
+        """See Answered. What is under way may have been done before the loss or after it."""
+        self._lose(verifier, lambda transaction: True)
+        self._over([])
+
+    def _lose(self, verifier: bytes, may_run: Callable[[Transaction], bool]) -> None:
+        """What the server acked and did not flush may be lost."""
+        LOG.warning("%s: what was written since the last flush may be lost there", self.name)
+        self.server_verifier = verifier
+        self._to_send.clear()
+        self._table.doubt(may_run)
+        self._extents.requeued()
+        if self._repair is not None:
+            self._repair.lost()
+            return
+        self.verifier = verifier
+        if self.on_verifier is not None:
+            self.on_verifier()
+        self.send(self._table.refill())
+
+    def late(self, id_: int) -> None:
+        """See Answered."""
+        if id_ in self._extents.locked or id_ in self._table.doubted:
+            self._over([id_])
 
     # -- finishing -------------------------------------------------------------------------------------
 
-    def _settle(self, finished: list[Request]) -> None:
-        """Answered transactions, popped from the table already."""
+    def settle(self, finished: list[Request]) -> None:
+        """See Answered."""
+        if self._repair is not None:
+            self._repair.settled(finished)
         refill = self._table.settle(finished)
         if refill:
-            self._send(refill)
-        if self._extents.gate is not None:
+            self.send(refill)
+        if self._extents.gate is not None and not (self._repair and self._repair.replaying):
             freed = self._extents.release(finished)
             if freed:
-                self._send(freed)
+                self.send(freed)
         deliver(finished)
 
-    def _late(self, id_: int) -> None:
-        """An answer to what had been given up: its extent is free now."""
-        if id_ in self._extents.locked:
-            self._send(self._extents.unlock([id_]))
+    def _resend(self, transactions: list[Transaction]) -> None:
+        self._table.resends += sum(1 for transaction in transactions if transaction.attempts)
+        self.send(transactions)
+
+    def _set_window(self) -> None:
+        welcome = self._session.welcome
+        if welcome is not None:
+            self._table.window = min(self.policy.window, welcome.window)
+            self._table.window_bytes = welcome.window_bytes
 
     def exhausted(self, expired: list[Transaction]) -> None:
         """See BudgetOwner."""
@@ -250,19 +387,55 @@ class DstNode(Device):
         self._exhausted += len(expired)
         if self._to_send:
             self._to_send = [t for t in self._to_send if t.id in self._table.in_flight]
-        running = [t.request for t in self._table.in_flight.values()]
+        if self._repair is not None:
+            self._repair.given_up(expired)
+        running = [t.request for t in (*self._table.doubted.values(), *self._table.in_flight.values())]
         waiting = [request for request, _ in self._table.backlog]
         freed = self._extents.give_up(expired, running + waiting)
-        self._send(self._table.settle([t.request for t in expired if t.id]))
-        self._send(freed)
+        self.send(self._table.settle([t.request for t in expired if t.id]))
+        self.send(freed)
+        self._over([])
         _finish((t.request for t in expired), errno.EIO)
 
     def impatient(self, before: int) -> None:
         """See BudgetOwner. Reads that another member can answer do not wait any longer."""
         taken = self._table.take_reads(FAIL_FAST, before)
         if taken:
-            self._send(self._table.settle([t.request for t in taken if t.id]))
+            self.send(self._table.settle([t.request for t in taken if t.id]))
             _finish((t.request for t in taken), errno.ENOLINK)
+
+    # -- the end ---------------------------------------------------------------------------------------
+
+    def fail(self, error: DsttoolError) -> None:
+        """The node ends with this: whoever is above knows before its requests fail."""
+        LOG.error("%s: %s", self.name, error)
+        self.failure = error
+        self._stop()
+        if self.on_failure is not None:
+            self.on_failure()
+        self._end(errno.EIO)
+
+    def _stop(self) -> None:
+        self.up = False
+        self._links.close()
+        self._budgets.end()
+
+    def _end(self, code: int) -> None:
+        """Everything that has no answer fails; nothing will be sent any more."""
+        self._to_send.clear()
+        self._extents.clear()
+        if self._repair is not None:
+            self._repair.clear()
+        _finish((t.request for t in self._table.take_all()), code)
+
+
+def _asking_after(transaction: Transaction) -> Transaction:
+    """The transaction once more, to learn its end: it runs, so it is not begun again, and a payload is
+    not looked at. Its own may have changed since its request ended."""
+    request = transaction.request
+    data = memoryview(bytes(request.length)) if request.op == WRITE else None
+    copy = Request(request.op, request.flags, request.offset, request.length, data, None, request.sink)
+    return Transaction(transaction.id, copy, transaction.started)
 
 
 def _finish(requests: Iterable[Request], code: int) -> None:

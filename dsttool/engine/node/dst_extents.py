@@ -9,10 +9,7 @@ from collections.abc import Iterable
 
 from dsttool.engine.device.request import Request
 from dsttool.engine.extents.overlap import OverlapGate
-from dsttool.engine.transaction.table import Transaction
-from dsttool.engine.vocabulary.operations import TRIM, WRITE, WRITE_ZEROES
-
-CHANGES = (WRITE, TRIM, WRITE_ZEROES)
+from dsttool.engine.transaction.table import CHANGES, Transaction
 
 
 class Extents:
@@ -27,7 +24,7 @@ class Extents:
         self._ordered_above = ordered_above
         self.gate: OverlapGate[Request] | None = None if ordered_above else OverlapGate()
         self.held: dict[Request, Transaction | None] = {}
-        self.locked: dict[int, Request] = {}
+        self.locked: dict[int, Transaction] = {}
 
     def admit(self, batch: Iterable[Request]) -> None:
         """Requests in the order of their submission; only while there is a gate."""
@@ -76,7 +73,7 @@ class Extents:
                 self.gate.withdraw(transaction.request)
         for transaction in began:
             if transaction.attempts:
-                self.locked[transaction.id] = transaction.request
+                self.locked[transaction.id] = transaction
             else:
                 self._free(transaction.request, freed)
         return freed
@@ -85,12 +82,16 @@ class Extents:
         """What had been given up cannot run any more, or was answered late; what may be sent now."""
         freed: list[Transaction] = []
         for id_ in ids:
-            request = self.locked.pop(id_, None)
-            if request is not None:
-                self._free(request, freed)
+            transaction = self.locked.pop(id_, None)
+            if transaction is not None:
+                self._free(transaction.request, freed)
         if self._ordered_above and not self.locked and not self.held:
             self.gate = None  # with all extents free again the order above is enough
         return freed
+
+    def requeued(self) -> None:
+        """The window has taken back what it had admitted: what is held will be admitted again."""
+        self.held = dict.fromkeys(self.held)
 
     def clear(self) -> None:
         """Nothing will be sent any more."""

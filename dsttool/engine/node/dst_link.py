@@ -9,7 +9,7 @@
     any         lost, timed out, pings missed, or        down (backoff), connecting again
                 refused for another reason than access
     any         another export than before, access       down, for good
-                refused, or closed
+                refused, fenced, or closed
 
 A welcome resets the backoff. Times are the policy's. What the link carries is its owner's matter.
 """
@@ -17,7 +17,7 @@ A welcome resets the backoff. Times are the policy's. What the link carries is i
 import logging
 import os
 from socket import SO_ERROR, SOL_SOCKET, socket
-from typing import Protocol
+from typing import Final, Protocol
 
 from dsttool.engine.node.dst_replies import Replies
 from dsttool.engine.runtime.reactor import WRITABLE, Reactor, Timer
@@ -38,21 +38,29 @@ LOG = logging.getLogger(__name__)
 class LinkOwner(Protocol):
     """The node above a link."""
 
-    def hello(self, epoch: int) -> Hello:
+    def hello(self, link: "DstLink", epoch: int) -> Hello:
         """What to say at this connect."""
 
     def check_welcome(self, welcome: Welcome) -> DsttoolError | None:
         """The server's answer; an error says why the node does not go on with it, for good."""
 
-    def link_up(self) -> None:
+    def link_up(self, link: "DstLink", welcome: Welcome) -> None:
         """The link is up: send."""
 
-    def link_down(self, error: DsttoolError, final: bool) -> None:
+    def link_down(self, link: "DstLink", error: DsttoolError, final: bool) -> None:
         """The link is not up (any more), or an attempt failed. Final: there will be no other."""
 
 
+# What a server says when the client must not come again as it is; after all else it may.
+_FINAL: Final = frozenset({dst_hello.REFUSED_ACCESS, dst_hello.REFUSED_KEY, dst_hello.FENCED})
+
+
 class DstLink:
-    """One link of a session. `state`: down, connecting, handshake, up (vocabulary.md)."""
+    """One link of a session. `state`: down, connecting, handshake, up (vocabulary.md).
+
+    index: its place among the session's links. floor: the one told in the last hello. retry_at: when the next
+    attempt to connect begins, while it is down.
+    """
 
     def __init__(
         self,
@@ -64,13 +72,14 @@ class DstLink:
         owner: LinkOwner,
         replies: Replies,
         security: Security = PLAIN,
+        *,
+        index: int = 0,
     ) -> None:
         self._reactor = reactor
         self._name = name
         self._endpoint = endpoint
         self._session = session
         self._owner = owner
-        self._replies = replies
         self._security = security
         self._channel: Channel | None = None
         self._sock: socket | None = None
@@ -81,6 +90,10 @@ class DstLink:
         self._pinged_at = self._hello_at = 0
         self._closed = False
         self.policy = policy
+        self.index = index
+        self.floor = 0
+        self.retry_at: int | None = None
+        self.replies = replies
         self.state = "down"
         self.since = reactor.now
         self.connects = 0
@@ -101,6 +114,31 @@ class DstLink:
         assert self._channel is not None
         self._channel.send(records)
 
+    @property
+    def unsent(self) -> int:
+        """Bytes that wait for the kernel to take them."""
+        return self._channel.link.unsent if self._channel is not None else 0
+
+    def set_policy(self, policy: Policy) -> None:
+        """Go on under another policy; what waits, waits as long as that one says from now on."""
+        self.policy = policy
+        if self.state == "up":
+            self._beat_in(policy.ping_interval_ns)
+        elif self.retry_at is not None:
+            self._retry_in(min(policy.backoff_max_ns, max(0, self.retry_at - self._reactor.now)))
+
+    def say_goodbye(self) -> None:
+        """The session ends, everything is answered; only while up, and `close` follows."""
+        assert self._channel is not None
+        self._send_one(dst_records.NOTICE, dst_hello.pack_reason(dst_hello.GOODBYE, "The session ends."))
+        self._channel.flush()
+
+    def restart(self) -> None:
+        """Connect anew at once; the owner is not told that the old connection has ended."""
+        self._drop()
+        self._enter("down")
+        self._retry_in(0)
+
     def close(self) -> None:
         """End for good; the owner is not told."""
         self._closed = True
@@ -113,6 +151,7 @@ class DstLink:
         """Begin an attempt to connect."""
         if self._closed:
             return
+        self.retry_at = None
         self._enter("connecting")
         self._deadline = self._reactor.call_later(
             self.policy.connect_timeout_ns,
@@ -137,8 +176,8 @@ class DstLink:
             reason = error.strerror if isinstance(error, OSError) else None
             self._fail(_unreachable(self._endpoint, reason or str(error)))
         else:
-            # The next attempt takes the host's next address.
-            self._connect(found[self._attempt % len(found)])
+            # The next attempt, and the next link, take the host's next address.
+            self._connect(found[(self._attempt + self.index) % len(found)])
 
     def _connect(self, endpoint: Endpoint) -> None:
         try:
@@ -161,7 +200,7 @@ class DstLink:
             return
         self._enter("handshake")
         self._epoch += 1
-        self._replies.begin()
+        self.replies.begin()
         handshake = ClientHandshake(self._security, self._session)
         self._channel = Channel(self._reactor, sock, self, handshake)
         self._channel.start()
@@ -171,7 +210,9 @@ class DstLink:
     def opened(self) -> None:
         """See RecordReceiver."""
         self._hello_at = self._reactor.now
-        self._send_one(dst_records.HELLO, self._owner.hello(self._epoch).pack())
+        hello = self._owner.hello(self, self._epoch)
+        self.floor = hello.floor
+        self._send_one(dst_records.HELLO, hello.pack())
 
     def _send_one(self, kind: int, body: bytes) -> None:
         assert self._channel is not None
@@ -185,9 +226,9 @@ class DstLink:
             if self._channel is None:  # closed by what the last record brought
                 break
             if kind == dst_records.REPLIES and self.state == "up":
-                kept |= self._replies.take(view, count, start, end)
+                kept |= self.replies.take(view, count, start, end)
             elif kind == dst_records.PAYLOAD and self.state == "up":
-                self._replies.take_payload(view[start:end])
+                self.replies.take_payload(view[start:end])
                 kept = True
             elif not self._take_other(kind, bytes(view[start:end])):
                 break
@@ -206,10 +247,14 @@ class DstLink:
         elif kind == dst_records.REFUSAL:
             code, error = dst_hello.parse_reason(body)
             # An export that is not there may come; one that refuses access has changed.
-            (self._give_up if code == dst_hello.REFUSED_ACCESS else self._fail)(error)
+            (self._give_up if code in _FINAL else self._fail)(error)
             return False
         elif kind == dst_records.NOTICE:
-            LOG.warning("%s: %s", self._name, dst_hello.parse_reason(body)[1])
+            code, error = dst_hello.parse_reason(body)
+            if code in _FINAL:
+                self._give_up(error)
+                return False
+            LOG.warning("%s: %s", self._name, error)
         else:
             raise ProtocolError(f"A record of type {kind} came when it must not.")
         return True
@@ -226,8 +271,8 @@ class DstLink:
         self._enter("up")
         self._cancel_timers()
         self._timer = self._reactor.call_later(self.policy.ping_interval_ns, self._beat)
-        self._owner.link_up()
-        return True
+        self._owner.link_up(self, welcome)
+        return self._channel is not None
 
     def drained(self) -> None:
         """See RecordReceiver: nothing to do, the window bounds what is queued."""
@@ -246,7 +291,7 @@ class DstLink:
         quiet = self._reactor.now - self._channel.link.received_at
         if quiet < interval:
             self._missed = 0
-            self._timer = self._reactor.call_later(interval - quiet, self._beat)
+            self._beat_in(interval - quiet)
             return
         if self._missed >= self.policy.ping_misses:
             self._fail(_unreachable(self._endpoint, f"no answer to {self._missed} pings"))
@@ -254,7 +299,11 @@ class DstLink:
         self._missed += 1
         self._pinged_at = self._reactor.now
         self._send_one(dst_records.PING, self._pinged_at.to_bytes(dst_records.PING_BYTES, "big"))
-        self._timer = self._reactor.call_later(interval, self._beat)
+        self._beat_in(interval)
+
+    def _beat_in(self, wait: int) -> None:
+        self._cancel_timers()
+        self._timer = self._reactor.call_later(wait, self._beat)
 
     # -- the end of a connection -----------------------------------------------------------------------
 
@@ -263,17 +312,22 @@ class DstLink:
         self._drop()
         self._attempt += 1
         self._enter("down")
-        wait = backoff(self.policy, self._attempt, self._reactor.random())
-        self._timer = self._reactor.call_later(wait, self.start)
-        self._owner.link_down(error, False)
+        self._retry_in(backoff(self.policy, self._attempt, self._reactor.random()))
+        self._owner.link_down(self, error, False)
+
+    def _retry_in(self, wait: int) -> None:
+        self._cancel_timers()
+        self.retry_at = self._reactor.now + wait
+        self._timer = self._reactor.call_at(self.retry_at, self.start)
 
     def _give_up(self, error: DsttoolError) -> None:
         """The export is not the one it was: it must not be used again."""
         self.close()
-        self._owner.link_down(error, True)
+        self._owner.link_down(self, error, True)
 
     def _drop(self) -> None:
         self._cancel_timers()
+        self.retry_at = None
         if self._sock is not None:
             self._reactor.unregister(self._sock.fileno())
             self._sock.close()

@@ -1,7 +1,7 @@
 """What a DST server answers, taken from the records of one link. The hot path of a node."""
 
 from collections import deque
-from collections.abc import Callable
+from typing import Protocol
 
 from dsttool.engine.device.request import Request
 from dsttool.engine.transaction.table import InFlightTable
@@ -11,22 +11,28 @@ from dsttool.engine.wire.dst_messages import REPLY, VERIFIER_BYTES, heads_of
 from dsttool.engine.wire.dst_records import BATCH_COUNT_MAX, CROSSOVER
 
 
-class Replies:
-    """settle: gets the requests that a batch answered, popped from the table already.
-    late: gets the id of an answer to what had been given up.
-    """
+class Answered(Protocol):
+    """The node that is answered. server_verifier: the one of the last welcome or flush."""
 
-    def __init__(
-        self,
-        name: str,
-        table: InFlightTable,
-        settle: Callable[[list[Request]], None],
-        late: Callable[[int], None],
-    ) -> None:
+    server_verifier: bytes
+
+    def settle(self, finished: list[Request]) -> None:
+        """The requests that a batch answered, popped from the table already."""
+
+    def late(self, id_: int) -> None:
+        """An answer to what is not in the table any more."""
+
+    def lost(self, verifier: bytes) -> None:
+        """A flush was done under another verifier: what was not flushed before may be lost."""
+
+
+class Replies:
+    """Of one link. errors: answers that were errors."""
+
+    def __init__(self, name: str, table: InFlightTable, node: Answered) -> None:
         self._name = name
         self._table = table
-        self._settle = settle
-        self._late = late
+        self._node = node
         self._announced: deque[tuple[int, int]] = deque()
         self.errors = 0
 
@@ -39,7 +45,8 @@ class Replies:
 
         One look-up per reply, everything else per batch.
         """
-        pop = self._table.in_flight.pop
+        node = self._node
+        pop, late = self._table.in_flight.pop, node.late
         finished: list[Request] = []
         heads, position = heads_of(REPLY, view, count, start, end)
         first = position
@@ -50,7 +57,7 @@ class Replies:
                 continue
             transaction = pop(id_, None)
             if transaction is None:
-                self._late(id_)
+                late(id_)
                 position += length
                 continue
             request = transaction.request
@@ -63,18 +70,35 @@ class Replies:
                     broken = True
                     break
                 request.data = view[position : position + length]
-            elif request.op == FLUSH and length == VERIFIER_BYTES:
+            elif request.op == FLUSH:
+                if length != VERIFIER_BYTES or position + length > end:
+                    self._table.put_back(transaction)
+                    broken = True
+                    break
                 request.data = bytes(view[position : position + length])
+                if request.data != node.server_verifier:
+                    # It covers nothing that was acked before, those of this batch included: once more.
+                    self._table.put_back(transaction)
+                    finished = self._lost(finished, request.data)
+                    position += length
+                    continue
             position += length
             finished.append(request)
         if finished:
-            self._settle(finished)
+            node.settle(finished)
         if broken or position != end:
             raise ProtocolError(f"The server of {self._name} sent payloads of the wrong length.")
         # Every request of a window may be announced at once, and as many that were given up.
         if len(self._announced) > 2 * max(self._table.window, BATCH_COUNT_MAX):
             raise ProtocolError(f"The server of {self._name} announced payloads that do not come.")
         return position != first
+
+    def _lost(self, finished: list[Request], verifier: bytes) -> list[Request]:
+        """What was answered before that is told first; returns what there is to tell after it."""
+        if finished:
+            self._node.settle(finished)
+        self._node.lost(verifier)
+        return []
 
     def take_payload(self, payload: memoryview) -> None:
         """A PAYLOAD body, to keep. Raises ProtocolError."""
@@ -87,4 +111,4 @@ class Replies:
         if request is not None:
             del self._table.in_flight[id_]
             request.data = payload
-            self._settle([request])
+            self._node.settle([request])

@@ -7,26 +7,60 @@ from dsttool.engine.wire.dst_hello import Hello, Welcome
 
 
 class Session:
-    """One node's identity towards its server. welcome: the first one's, None before it."""
+    """One node's session. welcome: the last one's, None before the first. term: of its writer's grant.
 
-    def __init__(self, id_: bytes, name: str, export: str, *, read_only: bool, owner: str) -> None:
+    As whom it comes (protocol.md, owners and terms): owner: the machine, for servers that cannot tell it
+    themselves. array: 16 bytes, the same whenever this array comes up again; one-off clients have none, and
+    are nobody's successor. slot: the member's. takeover: take the grant from another owner, at the first
+    welcome only.
+    """
+
+    def __init__(
+        self,
+        id_: bytes,
+        name: str,
+        export: str,
+        *,
+        owner: str,
+        array: bytes,
+        slot: int,
+        read_only: bool,
+        takeover: bool,
+    ) -> None:
         self.id = id_
         self._name = name
         self._export = export
-        self._access = dst_hello.READ_ONLY if read_only else dst_hello.READ_WRITE
         self._owner = owner
+        self._array = array or id_
+        self._slot = slot
+        self._access = dst_hello.READ_ONLY if read_only else dst_hello.READ_WRITE
+        self._takeover = takeover
+        self.term = 0
         self.welcome: Welcome | None = None
 
-    def hello(self, epoch: int, floor: int) -> Hello:
-        """What to say on a link's connect number `epoch`; floor: the lowest id that has no answer."""
+    def hello(self, index: int, epoch: int, floor: int) -> Hello:
+        """What to say on the link of that index, on its connect number `epoch`.
+
+        floor: the lowest id that waits for an answer.
+        """
         return Hello(
             session=self.id,
             epoch=epoch,
             export=self._export,
             floor=floor,
+            term=self.term,
+            array=self._array,
+            slot=self._slot,
+            link=index,
             access=self._access,
             owner=self._owner,
+            takeover=self._takeover and self.welcome is None,
         )
+
+    def accept(self, welcome: Welcome) -> None:
+        """Go on with what the server has now."""
+        self.welcome = welcome
+        self.term = welcome.term
 
     def changed(self, welcome: Welcome) -> DsttoolError | None:
         """Why the node must not go on with what the server has now, if so."""

@@ -40,6 +40,7 @@ from dsttool.engine.wire.dst_handshake import ServerHandshake
 from dsttool.engine.wire.dst_hello import Hello, Welcome
 from dsttool.engine.wire.dst_messages import FLOOR, REQUEST, heads_of, pack_replies, take_floor
 from dsttool.engine.wire.dst_records import CROSSOVER, PAYLOAD, PING, PONG, REQUESTS, Record
+from dsttool.engine.wire.dst_seal import BadRecord
 from dsttool.engine.wire.dst_security import Security
 
 LOG = logging.getLogger(__name__)
@@ -121,7 +122,7 @@ class DstConnection(Session):
     def broken(self, error: DsttoolError) -> None:
         """See RecordReceiver."""
         code = dst_hello.REFUSED_KEY if isinstance(error, Forbidden) else dst_hello.REFUSED_PROTOCOL
-        self.refuse(code, error.what)
+        self.refuse(code, error.what, "record" if isinstance(error, BadRecord) else None)
 
     def take(self, view: memoryview, records: list[Record]) -> tuple[int, bool]:
         """See RecordReceiver."""
@@ -372,9 +373,9 @@ class DstConnection(Session):
 
     # -- the end -----------------------------------------------------------------------------------------
 
-    def refuse(self, code: int, reason: str) -> None:
+    def refuse(self, code: int, reason: str, counts_as: Reason | None = None) -> None:
         """Tell why, and close."""
-        self._server.gate.refused(_REASONS[code], "dst", self.peer, reason)
+        self._server.gate.refused(counts_as or _REASONS[code], "dst", self.peer, reason)
         if self.link.open:
             body = dst_hello.pack_reason(code, reason)
             self._send_one(dst_records.REFUSAL, body)

@@ -30,6 +30,7 @@ from dsttool.engine.wire import dst_hello, dst_records
 from dsttool.engine.wire.dst_handshake import ClientHandshake
 from dsttool.engine.wire.dst_hello import Hello, Welcome
 from dsttool.engine.wire.dst_records import OutRecord, Record
+from dsttool.engine.wire.dst_seal import BadRecord
 from dsttool.engine.wire.dst_security import PLAIN, Security
 
 LOG = logging.getLogger(__name__)
@@ -96,7 +97,7 @@ class DstLink:
         self.replies = replies
         self.state = "down"
         self.since = reactor.now
-        self.connects = 0
+        self.connects = self.bad_records = 0
         self.rtt: int | None = None
 
     def status(self) -> LinkStatus:
@@ -106,6 +107,7 @@ class DstLink:
             "security": self._security.name,
             "rtt_ns": self.rtt,
             "connects": self.connects,
+            "bad_records": self.bad_records,
             "since_ns": self._reactor.now - self.since,
         }
 
@@ -236,6 +238,7 @@ class DstLink:
 
     def broken(self, error: DsttoolError) -> None:
         """See RecordReceiver."""
+        self.bad_records += isinstance(error, BadRecord)
         self._fail(error)
 
     def _take_other(self, kind: int, body: bytes) -> bool:

@@ -121,6 +121,7 @@ class NbdLink:
             "security": "none",
             "rtt_ns": self.rtt_ns,
             "connects": self.connects,
+            "bad_records": 0,
             "since_ns": self._reactor.now - self.since,
         }
 

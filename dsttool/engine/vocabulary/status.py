@@ -21,12 +21,16 @@ SCHEMA: Final = "dsttool.status/1"
 
 
 class LinkStatus(TypedDict):
-    """One connection to a node. `since_ns` is the age of the state."""
+    """One connection to a node. `since_ns` is the age of the state.
+
+    bad_records: records that did not open or had a wrong checksum; each ended its connection.
+    """
 
     state: str
     security: str | None
     rtt_ns: int | None
     connects: int
+    bad_records: int
     since_ns: int | None
 
 

@@ -71,6 +71,7 @@ def run(
     history.store(array.record)
     returning = Returning(reactor, array, openings)
     engine = Engine("array", reactor, lock, [offer], lambda: ([_status(array, offer)], []))
+    array.on_change = engine.waits.changed
     if running is not None:
         running(engine)
     try:

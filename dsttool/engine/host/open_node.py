@@ -159,6 +159,7 @@ def _make(reactor: Reactor, opening: Opening) -> Device:
             address.export,
             policy=policy,
             read_only=opening.read_only,
+            retain=opening.retain,
         )
     return DstNode(
         reactor,

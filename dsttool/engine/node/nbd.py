@@ -20,34 +20,44 @@ What NBD does not give, for it knows no sessions:
   its extent is locked. When there is nothing left to wait for, it is not known any more.
 * Whether acked writes outlived the loss of a connection: the server may have started anew. So every
   reconnect is a change of the verifier. A flush on the new connection would not help: it says nothing of
-  what is lost, and covers only what was answered, not what still runs.
+  what is lost, and covers only what was answered, not what still runs. The same holds after a flush that
+  failed. Where there is no other copy (`retain`), what was acked and not flushed is written again instead,
+  before anything else is sent, and the verifier stays (`Repair`). A server that has no flush at all can
+  never be asked to keep anything, so there every reconnect is a change even so.
 """
 
 import errno
 import logging
-from collections.abc import Callable, Iterable
-from itertools import takewhile
+from collections.abc import Callable
 from typing import Any
 
 from dsttool.engine.device.device import Device
 from dsttool.engine.device.request import Request, deliver
+from dsttool.engine.node.dst_repair import Repair
+from dsttool.engine.node.nbd_budgets import Budgets
 from dsttool.engine.node.nbd_connection import Answers, Connection
-from dsttool.engine.node.nbd_dialect import Dialect, Piece, capabilities
+from dsttool.engine.node.nbd_dialect import capabilities
 from dsttool.engine.node.nbd_export import change_of, identity_of
 from dsttool.engine.node.nbd_extents import Extents
 from dsttool.engine.node.nbd_link import NbdLink
-from dsttool.engine.node.nbd_splits import Splits
-from dsttool.engine.node.nbd_transactions import CHANGES, changes_of, root_of, take_out, transactions_of
-from dsttool.engine.runtime.reactor import Reactor, Timer
+from dsttool.engine.node.nbd_sender import Sender
+from dsttool.engine.node.nbd_transactions import (
+    CHANGES,
+    changes_of,
+    may_have_dropped,
+    root_of,
+    take_out,
+    transactions_of,
+)
+from dsttool.engine.runtime.reactor import Reactor
 from dsttool.engine.transaction.policy import SINGLE_COPY, Policy
 from dsttool.engine.transaction.table import InFlightTable, Transaction
-from dsttool.engine.transport.link import Bytes
 from dsttool.engine.vocabulary.endpoint import Endpoint
 from dsttool.engine.vocabulary.errors import Conflict, DsttoolError
-from dsttool.engine.vocabulary.limits import MS, NBD_WINDOW, NBD_WINDOW_BYTES
-from dsttool.engine.vocabulary.operations import FAIL_FAST, FLUSH, FUA, READ, WRITE
+from dsttool.engine.vocabulary.limits import NBD_WINDOW, NBD_WINDOW_BYTES
+from dsttool.engine.vocabulary.operations import FAIL_FAST, FLUSH, READ, WRITE
 from dsttool.engine.vocabulary.status import TransactionStatus
-from dsttool.engine.wire.nbd import REQUEST, REQUEST_MAGIC, ExportInfo
+from dsttool.engine.wire.nbd import ExportInfo
 
 LOG = logging.getLogger(__name__)
 
@@ -56,6 +66,8 @@ Ready = Callable[[DsttoolError | None], None]
 
 class NbdNode(Device):
     """See the head of this file. `capabilities` and `info` are there once `ready` had no error.
+
+    retain: there is no other copy, so keep what was acked until it is flushed.
 
     Counters count finished requests: reads, writes and their bytes where they succeeded, errors.
     """
@@ -71,6 +83,7 @@ class NbdNode(Device):
         *,
         policy: Policy = SINGLE_COPY,
         read_only: bool = False,
+        retain: bool = False,
     ) -> None:
         self.name = name
         self.export = export
@@ -82,13 +95,21 @@ class NbdNode(Device):
         self._reactor = reactor
         self._endpoint = endpoint
         self._read_only = read_only
+        self._retain = retain
+        self._repair: Repair | None = None
         self._table = InFlightTable(min(policy.window, NBD_WINDOW), NBD_WINDOW_BYTES)
         self._link = NbdLink(reactor, name, endpoint, export, policy, self)
         self._connection: Connection | None = None
         self._extents = Extents()
-        # Every request that has no answer, and when it was submitted, in that order.
-        self._unfinished: dict[Request, int] = {}
-        self._timer: Timer | None = None
+        self._budgets = Budgets(
+            reactor,
+            name,
+            policy,
+            exhaust=lambda expired: self._give_up(expired, errno.EIO),
+            fail_fast=lambda reads: self._give_up(reads, errno.ENOLINK),
+        )
+        self._unfinished = self._budgets.unfinished
+        self._announced = True
         self._ready: Ready | None = None
         self._last_reason = ""
         self._closing: Callable[[], None] | None = None
@@ -106,13 +127,12 @@ class NbdNode(Device):
         self.policy = self._link.policy = policy
         self.budget_ns = policy.budget_ns
         self._fit_window()
-        self._disarm()
-        self._arm()
+        self._budgets.set_policy(policy)
 
     @property
     def up(self) -> bool:  # type: ignore[override]
         """Whether requests can be sent."""
-        return self._connection is not None
+        return self._connection is not None and not (self._repair is not None and self._repair.replaying)
 
     @property
     def _ended(self) -> bool:
@@ -157,13 +177,15 @@ class NbdNode(Device):
             batch = self._refuse(batch)
             if not batch:
                 return
-        self._unfinished.update(dict.fromkeys(batch, self._reactor.now))
+        self._budgets.begin(batch)
+        if self._repair is not None:
+            self._repair.submitted(batch)
         admit = self._extents.admit
-        finished = self._start([r for r in batch if r.op not in CHANGES or admit(r)])
+        ready = [r for r in batch if r.op not in CHANGES or admit(r)]
+        finished = self._sender.start(ready, self._reactor.now)
         if finished:
             self._complete(finished)
-        if self._timer is None:
-            self._arm()
+        self._budgets.arm()
 
     def _refuse(self, batch: list[Request]) -> list[Request]:
         """Answer at once what must not wait; returns the rest."""
@@ -176,41 +198,9 @@ class NbdNode(Device):
             self._reactor.post(lambda: deliver(refused))
         return [r for r in batch if not (self._ended or r.flags & FAIL_FAST)]
 
-    def _start(self, requests: Iterable[Request]) -> list[Request]:
-        """Send requests whose extents are free. Returns those that need no sending."""
-        longest, emulated = self._dialect.longest, self._dialect.emulated
-        fitting: list[Request] = []
-        finished: list[Request] = []
-        for request in requests:
-            op = request.op
-            fits = request.length <= longest.get(op, -1)
-            if fits and not (request.flags and request.flags & emulated.get(op, 0)):
-                fitting.append(request)
-                continue
-            pieces = self._splits.begin(request)
-            if pieces:
-                fitting += pieces
-            else:
-                finished.append(request)
-        self._send(self._table.start(fitting, self._reactor.now))
-        return finished
-
-    def _send(self, transactions: list[Transaction]) -> None:
-        if not transactions or self._connection is None:
-            return
-        out: list[Bytes] = []
-        append, pack, flags = out.append, REQUEST.pack, self._dialect.flags
-        size = REQUEST.size * len(transactions)
-        for transaction in transactions:
-            transaction.attempts += 1
-            request = transaction.request
-            op, length = request.op, request.length
-            sent_flags = request.flags & flags[op] if request.flags else 0
-            append(pack(REQUEST_MAGIC, sent_flags, op, transaction.id, request.offset, length))
-            if op == WRITE:
-                append(request.data)
-                size += length
-        self._link.send(out, size)
+    def send(self, transactions: list[Transaction]) -> None:
+        """See RepairOwner."""
+        self._sender.send(transactions)
 
     # -- LinkOwner -------------------------------------------------------------------------------------
 
@@ -220,8 +210,10 @@ class NbdNode(Device):
             self.info = info
             self.capabilities = capabilities(info, self._read_only)
             self.identity = identity_of(self._endpoint, info)
-            self._dialect = Dialect(info)
-            self._splits = Splits(self._dialect)
+            self._sender = Sender(self._table, info, self._link)
+            if self._retain and info.flush and not self.capabilities.read_only:
+                self._repair = Repair(self._reactor, self.name, self._table, self)
+                self.verifier = self._repair.verifier
             return None
         change = change_of(self.info, info, read_only=self._read_only)
         if not change:
@@ -236,17 +228,41 @@ class NbdNode(Device):
         connection.begin(self._table.in_flight)
         self.structured = connection.handshake.structured
         self._connection = connection
-        self._fit_window()
+        self._sender.open = True
         ready, self._ready = self._ready, None
         if ready is not None:
+            self._fit_window()
             ready(None)
         else:
             self._last_reason = ""
             LOG.info("%s: connected again, %d requests wait", self.name, len(self._unfinished))
+            self._begin_again()
+        self._announce()
+
+    def _announce(self) -> None:
+        """Tell once that requests are answered again."""
+        if self.up and not self._announced:
+            self._announced = True
+            if self.on_up is not None:
+                self.on_up()
+
+    def _begin_again(self) -> None:
+        """On a new connection: what was lost first, then what was not answered."""
+        if self._repair is None:
             self._change_verifier()
-            self._send(self._table.resend())
-        if self.on_up is not None:
-            self.on_up()
+            self.send(self._table.resend())
+            self._fit_window()
+        else:
+            self._table.doubt(lambda _: False)
+            self._repair.lost()
+            self._fit_window()
+            self._write_again()
+
+    def _write_again(self) -> None:
+        """Begin what was lost, unless a witness still runs some of it: that could land late."""
+        running = any(witness.repairing for witness in self._link.witnesses)
+        if self._repair is not None and self._connection is not None and not running:
+            self._repair.go_on()
 
     def _change_verifier(self) -> None:
         """What was acked and not flushed may be lost."""
@@ -257,27 +273,32 @@ class NbdNode(Device):
     def link_down(self, error: DsttoolError, *, final: bool, in_doubt: list[Transaction]) -> None:
         """See LinkOwner."""
         self._connection = None
+        self._announced = False
         ready, self._ready = self._ready, None
         if ready is not None:
             self._link.close()
             self.failure = error
             ready(error)
             return
+        if in_doubt and self._repair is not None:
+            self._link.witnesses[-1].repairing = self._repair.replaying
         for request in changes_of(in_doubt):
-            self._extents.doubt(request)
+            if request in self._unfinished:
+                self._extents.doubt(request)
         if final:
-            self._end(error)
+            self.fail(error)
             return
         if str(error) != self._last_reason:  # once per reason, not once per attempt
             self._last_reason = str(error)
             LOG.warning("%s: %s", self.name, error)
-        flushes = take_out(self._table, lambda r: type(r) is Piece and r.op == FLUSH)
-        again = self._splits.again([transaction.request for transaction in flushes])
-        self._table.start(again, self._reactor.now)
+        self._sender.lost(self._reactor.now)
+        # What was being written again will be made anew.
+        own = take_out(self._table, lambda r: root_of(r) not in self._unfinished)
+        self._table.settle([t.request for t in own if t.id])
         if self._closing is not None:
             self._give_up(list(self._unfinished), errno.ESHUTDOWN)
         else:
-            self._fail_fast(self._reactor.now)
+            self._budgets.fail_fast(self._reactor.now)
 
     def answered(self, answers: Answers) -> None:
         """See LinkOwner."""
@@ -288,12 +309,25 @@ class NbdNode(Device):
             if payload is not None:
                 request.data = payload
             finished.append(request)
-        self._send(self._table.settle(finished))
-        if self._splits:
-            finished, epilogues = self._splits.gather(finished)
-            self._send(self._table.start(epilogues, self._reactor.now))
+        if self._repair is not None:
+            finished = self._retained(finished)
+        finished = self._sender.settle(finished, self._reactor.now)
         if finished:
             self._complete(finished)
+
+    def _retained(self, finished: list[Request]) -> list[Request]:
+        """Keep what was acked, and answer what the repair itself asked for; returns all else."""
+        assert self._repair is not None
+        self._repair.settled(finished)
+        own = [request for request in finished if root_of(request) not in self._unfinished]
+        if not own:
+            return finished
+        self.send(self._table.settle(own))
+        deliver(own)
+        if any(map(may_have_dropped, own)):
+            self._link.renew("a flush failed")
+        self._announce()
+        return [request for request in finished if root_of(request) in self._unfinished]
 
     def no_longer_runs(self, transactions: list[Transaction]) -> None:
         """See LinkOwner."""
@@ -302,6 +336,9 @@ class NbdNode(Device):
         for request in changes_of(transactions):
             released += self._extents.settle(request)
         self._go_on(released)
+        if self._repair is not None and self._repair.replaying:
+            self._write_again()
+            self._announce()
 
     def awaits(self) -> bool:
         """See LinkOwner."""
@@ -323,7 +360,7 @@ class NbdNode(Device):
                     released += self._extents.end(request)
                 if request.error:
                     self.errors += 1
-                    dropped = dropped or _may_have_dropped(request)
+                    dropped = dropped or may_have_dropped(request)
                 elif op == READ:
                     self.reads += 1
                     self.read_bytes += request.length
@@ -332,10 +369,12 @@ class NbdNode(Device):
                     self.written_bytes += request.length
                 elif op == FLUSH:
                     request.data = self.verifier
-            if dropped:
+            if dropped and self._repair is None:
                 finished = self._after_a_failed_flush(finished)
             deliver(finished)
-            finished = self._start(released) if released else []
+            if dropped and self._repair is not None:
+                self._link.renew("a flush failed")
+            finished = self._sender.start(released, self._reactor.now) if released else []
         if self._closing is not None:
             self._maybe_leave()
 
@@ -353,64 +392,30 @@ class NbdNode(Device):
 
     def _go_on(self, released: list[Request]) -> None:
         """Extents are free: start what waited for them."""
-        finished = self._start(released) if released else []
+        finished = self._sender.start(released, self._reactor.now) if released else []
         if finished:
             self._complete(finished)
 
     def _fit_window(self) -> None:
         """What was given up and has no answer yet takes room at the server, too."""
-        connection = self._connection
-        room = min(self.policy.window, NBD_WINDOW)
-        self._table.window = room - (0 if connection is None else len(connection.late))
-        self._send(self._table.settle(()))
+        if self._connection is not None:
+            room = min(self.policy.window, NBD_WINDOW)
+            self._sender.refill(room - len(self._connection.late))
 
     # -- giving up -------------------------------------------------------------------------------------
 
     def abandon(self) -> None:
         """See Device. As if every budget had ended now."""
-        self._reactor.post(lambda: self._exhaust(list(self._unfinished)))
-
-    def _arm(self) -> None:
-        """One timer for the budgets of all requests."""
-        if self._unfinished:
-            now = self._reactor.now
-            oldest = next(iter(self._unfinished.values()))
-            when = min(oldest + self.policy.budget_ns, now + self.policy.resend_timeout_ns)
-            self._timer = self._reactor.call_at(max(when, now + MS), self._check)
-
-    def _disarm(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-
-    def _check(self) -> None:
-        self._timer = None
-        now = self._reactor.now
-        self._fail_fast(now - self.policy.resend_timeout_ns)
-        if self.policy.on_exhausted == "fail":
-            self._exhaust(self._started_before(now - self.policy.budget_ns))
-        if self._timer is None:
-            self._arm()
-
-    def _started_before(self, when: int) -> list[Request]:
-        """Requests that were submitted at or before `when`."""
-        return [r for r, _ in takewhile(lambda entry: entry[1] <= when, self._unfinished.items())]
-
-    def _fail_fast(self, before: int) -> None:
-        """Reads that another member can answer do not wait any longer."""
-        reads = [r for r in self._started_before(before) if r.op == READ and r.flags & FAIL_FAST]
-        if reads:
-            self._give_up(reads, errno.ENOLINK)
-
-    def _exhaust(self, expired: list[Request]) -> None:
-        if expired:
-            LOG.error("%s: the budget of %d requests has ended without an answer", self.name, len(expired))
-            self._give_up(expired, errno.EIO)
+        self._reactor.post(self._budgets.abandon)
 
     def _give_up(self, requests: list[Request], code: int) -> None:
         """These end without an answer; what was sent of them keeps its extent until it has ended."""
+        if not requests:
+            return
         leaving = set(requests)
         taken = take_out(self._table, lambda r: root_of(r) in leaving)
+        if self._repair is not None:
+            self._repair.given_up(taken)
         if self._connection is not None:
             sent = [t for t in taken if t.attempts]
             self._connection.late.update((t.id, t) for t in sent)
@@ -425,27 +430,30 @@ class NbdNode(Device):
         leaving.difference_update(held)
         released: list[Request] = []
         for request in requests:
-            self._splits.forget(request)
+            self._sender.forget(request)
             if request.op in CHANGES and request in leaving:
                 released += self._extents.end(request)
             request.error = code
             del self._unfinished[request]
         self.errors += len(requests)
-        self._table.settle([t.request for t in taken if t.id])
         self._fit_window()
-        if requests:
-            deliver(requests)
+        self.send(self._table.settle([t.request for t in taken if t.id]))
+        deliver(requests)
         self._go_on(released)
         if self._closing is not None:
             self._maybe_leave()
 
     # -- the end -------------------------------------------------------------------------------------
 
-    def _end(self, error: DsttoolError) -> None:
-        """The export is not the one it was."""
+    def fail(self, error: DsttoolError) -> None:
+        """The node ends: the export is not the one it was, or what was lost cannot be written again."""
         LOG.error("%s: %s", self.name, error)
         self.failure = error
-        self._disarm()
+        self._connection = None
+        self._link.close()
+        self._budgets.stop()
+        if self._repair is not None:
+            self._repair.clear()
         self._give_up(list(self._unfinished), errno.EIO)
         if self.on_failure is not None:
             self.on_failure()
@@ -472,16 +480,9 @@ class NbdNode(Device):
         if self._unfinished or self._closed:
             return
         self._closed = True
-        self._disarm()
+        self._budgets.stop()
         self._connection = None
         self._link.close(politely=True)
         done, self._closing = self._closing, None
         if done is not None:
             self._reactor.post(done)
-
-
-def _may_have_dropped(request: Request) -> bool:
-    """Whether a server that failed so may have dropped what it could not bring to its storage."""
-    return request.error == errno.EIO and (
-        request.op == FLUSH or (request.op in CHANGES and bool(request.flags & FUA))
-    )

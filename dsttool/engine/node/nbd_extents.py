@@ -38,8 +38,10 @@ class Extents:
         self._sends[request] = self._sends.get(request, 0) + 1
 
     def settle(self, request: Request) -> list[Request]:
-        """One such send has ended. Returns those that may run now."""
-        left = self._sends[request] - 1
+        """One such send has ended, if it was one. Returns those that may run now."""
+        left = self._sends.get(request, 0) - 1
+        if left < 0:
+            return []
         if left:
             self._sends[request] = left
             return []

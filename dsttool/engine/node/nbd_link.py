@@ -23,7 +23,6 @@ tell: a server that has ended runs nothing, and one that lives usually closes af
 """
 
 import logging
-from collections.abc import Callable
 from typing import Final, Protocol
 
 from dsttool.engine.node.nbd_connection import Answers, Connection
@@ -97,8 +96,6 @@ class NbdLink:
         self._attempt = 0
         self._closed = False
         self.witnesses: list[Connection] = []
-        # Called when a witness has gone.
-        self.on_dismissed: Callable[[], None] | None = None
         self.policy = policy
         self.up = False
         self.since = reactor.now
@@ -179,7 +176,7 @@ class NbdLink:
         """See ConnectionOwner."""
         if connection.parted and not connection.late:
             connection.close()
-            self._forget(connection)
+            self.witnesses.remove(connection)
         self._owner.no_longer_runs(transactions)
 
     def lost(self, connection: Connection, reason: str) -> None:
@@ -187,10 +184,10 @@ class NbdLink:
         late = list(connection.late.values())
         connection.late.clear()
         if connection.parted:
-            self._forget(connection)
+            self.witnesses.remove(connection)
         else:
             self._fail(Unreachable(f"The connection to {self._endpoint} is lost: {reason}."))
-        if late:
+        if late or connection.repairing:
             self._owner.no_longer_runs(late)
 
     # -- liveness --------------------------------------------------------------------------------------
@@ -207,17 +204,20 @@ class NbdLink:
             self._moved = moved
             self._quiet_since = now
         elif now - self._quiet_since >= self.policy.resend_timeout_ns:
-            self._give_up(connection)
+            seconds = self.policy.resend_timeout_ns / 1e9
+            self.renew(f"no answer for {seconds:g} s")
             return
         self._watch = self._reactor.call_later(self.policy.resend_timeout_ns // _LOOKS, self._look)
 
-    def _give_up(self, connection: Connection) -> None:
-        """The server is silent: try another connection, and keep this one as a witness."""
+    def renew(self, reason: str) -> None:
+        """Try another connection, and keep this one as a witness."""
+        connection = self._current
+        if connection is None or not self.up:
+            return
         self._current = None
         in_doubt = connection.part()
         self.witnesses.append(connection)
-        seconds = self.policy.resend_timeout_ns / 1e9
-        self._fail(Unreachable(f"{self._endpoint} has not answered for {seconds:g} s."), in_doubt)
+        self._fail(Unreachable(f"The connection to {self._endpoint} is given up: {reason}."), in_doubt)
         if len(self.witnesses) > _WITNESSES_MAX:
             self._dismiss(self.witnesses[:1])
 
@@ -227,18 +227,13 @@ class NbdLink:
             if connection in self.witnesses:
                 late = list(connection.late.values())
                 connection.close()
-                self._forget(connection)
+                self.witnesses.remove(connection)
                 LOG.warning(
                     "%s: %d requests of a lost connection have no answer; what they write may land late",
                     self._name,
                     len(late),
                 )
                 self._owner.no_longer_runs(late)
-
-    def _forget(self, connection: Connection) -> None:
-        self.witnesses.remove(connection)
-        if self.on_dismissed is not None:
-            self.on_dismissed()
 
     # -- the end of a connection -----------------------------------------------------------------------
 

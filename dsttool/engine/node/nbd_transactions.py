@@ -1,5 +1,6 @@
 """The transactions of an NBD node: which requests they are for, and what `tx list` shows of them."""
 
+import errno
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final
 
@@ -12,6 +13,7 @@ from dsttool.engine.vocabulary.operations import (
     DF,
     FAIL_FAST,
     FAST_ZERO,
+    FLUSH,
     FUA,
     NAMES,
     NO_HOLE,
@@ -44,6 +46,13 @@ def changes_of(transactions: Iterable[Transaction]) -> Iterator[Request]:
         root = root_of(transaction.request)
         if root.op in CHANGES:
             yield root
+
+
+def may_have_dropped(request: Request) -> bool:
+    """Whether a server that failed so may have dropped what it could not bring to its storage."""
+    return request.error == errno.EIO and (
+        request.op == FLUSH or (request.op in CHANGES and bool(request.flags & FUA))
+    )
 
 
 def take_out(table: InFlightTable, matches: Callable[[Request], bool]) -> list[Transaction]:

@@ -304,7 +304,7 @@ def test_a_replayed_conversation_changes_nothing(hall: DstHall, door: Door) -> N
     thief = door.stranger()
     thief.send(said)
     hall.until(lambda: bool(door.gate.refusals))
-    assert door.gate.refusals == {"protocol": 1}
+    assert door.gate.refusals == {"record": 1}
     assert bytes(door.device.bytes[:4]) == b"new!"
     assert len(door.device.got) == before
     assert not door.offer.sessions

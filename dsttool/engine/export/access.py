@@ -30,7 +30,9 @@ from dsttool.engine.vocabulary.errors import DsttoolError, Forbidden
 
 LOG = logging.getLogger(__name__)
 
-Reason = Literal["address", "busy", "source", "half_open", "slow", "protocol", "record", "key", "access", "export"]
+Reason = Literal[
+    "address", "busy", "source", "half_open", "slow", "protocol", "record", "key", "access", "export"
+]
 """Why a client was refused: its address; too many clients, or from its source; pushed out half open; no
 handshake in time; the protocol broken (a wrong shared key, too); a record that does not open or has a
 wrong checksum; key, access or export refused."""

@@ -209,6 +209,12 @@ def test_a_silent_server_is_given_up_after_its_missed_pongs_and_not_before(
     assert talker.is_closed()
 
 
+def test_a_ping_of_the_server_is_answered(hall: DstHall, server: RawServer) -> None:
+    _, talker = connected(hall, server)
+    talker.say(record(dst_records.PING, b"pingping"))
+    assert talker.record() == (dst_records.PONG, b"pingping")
+
+
 def test_a_link_that_receives_is_not_given_up(hall: DstHall, server: RawServer) -> None:
     node, talker = connected(hall, server, PINGING)
     for _ in range(12):

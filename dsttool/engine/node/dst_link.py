@@ -245,6 +245,8 @@ class DstLink:
         """Everything but the hot path. False when the link has ended."""
         if kind == dst_records.PONG and self.state == "up":
             self.rtt = self._reactor.now - self._pinged_at
+        elif kind == dst_records.PING and self.state == "up":
+            self._send_one(dst_records.PONG, body)
         elif kind == dst_records.WELCOME and self.state == "handshake":
             return self._take_welcome(Welcome.parse(body))
         elif kind == dst_records.REFUSAL:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from dsttool.cli import render
+from dsttool.cli import render, severe
 from dsttool.cli.array_create import described
 from dsttool.cli.serving import check_security, exit_with, exposure_remarks, report_ready, run_foreground
 from dsttool.cli.settings import Settings, shared
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 @click.option("--resync-from", default="", metavar="NODE", help="Copy this member onto all others.")
 @click.option("--degraded", is_flag=True, help="Go on without members that are missing; resync stale ones.")
 @click.option("--read-only", is_flag=True, help="Let nobody write.")
+@click.option("--takeover", is_flag=True, help="Take the nodes from whoever writes to them now.")
+@click.option("--confirm", metavar="NAME", help="The array's name, to go ahead with --takeover unasked.")
 @click.option("--foreground", is_flag=True, help="Stay in this process, for service managers.")
 @shared()
 def up(
@@ -39,6 +41,8 @@ def up(
     resync_from: str,
     degraded: bool,
     read_only: bool,
+    takeover: bool,
+    confirm: str | None,
     foreground: bool,
 ) -> None:
     """Bring arrays up; return when they serve.
@@ -55,8 +59,10 @@ def up(
     check_security(security)
     places = tuple(parse_listen(text).with_security(security or "") for text in listens)
     options = array_plan.ArrayPlan(
-        ArrayConfig("", "", ()), places, assume_clean, degraded, read_only, resync_from
+        ArrayConfig("", "", ()), places, assume_clean, degraded, read_only, resync_from, takeover
     )
+    if confirm is not None and not takeover:
+        raise UsageError("--confirm is for --takeover.", "Leave it out.")
     if layout is None:
         _check_names(words, raw=raw or chunk is not None or read_policy is not None)
         plans = array_plan.from_configuration(words, options)
@@ -78,7 +84,27 @@ def up(
         )
         plans = [replace(options, config=config, listens=config.listen)]
         plans[0].check()
+    if takeover:
+        _confirm_takeover(settings, plans, confirm)
     _bring_up(settings, plans, foreground=foreground, listening=bool(places), all_of_them=not words)
+
+
+def _confirm_takeover(settings: Settings, plans: "list[ArrayPlan]", confirmed: str | None) -> None:
+    if len(plans) > 1:
+        raise UsageError(f"--takeover is for one array, and these are {len(plans)}.", "Name one of them.")
+    plan = plans[0]
+    nodes = ", ".join(str(node.bare()) for node in plan.config.nodes)
+    severe.confirm(
+        settings,
+        plan.name,
+        [
+            f"{plan.name} takes over {nodes}.",
+            "Whoever writes there now is cut off for good: what it still holds is lost, and what it serves "
+            "freezes or fails.",
+            "Do this only if that one is dead, or if you want to end it. Nothing is overwritten by this.",
+        ],
+        confirmed,
+    )
 
 
 def _check_names(words: tuple[str, ...], *, raw: bool) -> None:

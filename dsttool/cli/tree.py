@@ -76,7 +76,36 @@ def build() -> click.Command:
                 },
                 help="Form one device out of several nodes.",
             ),
+            "node": Tree(
+                "node",
+                {
+                    "list": "dsttool.cli.node:list_nodes",
+                    "suspend": "dsttool.cli.node:suspend",
+                    "resume": "dsttool.cli.node:resume",
+                },
+                help="Look at the nodes of an array, take one out for a while, and bring it back.",
+            ),
+            "resync": Tree(
+                "resync",
+                {
+                    "status": "dsttool.cli.resync:status",
+                    "start": "dsttool.cli.resync:start",
+                    "pause": "dsttool.cli.resync:pause",
+                    "limit": "dsttool.cli.resync:limit",
+                },
+                help="Copying to members what they missed: how far it is, and how fast it may go.",
+            ),
+            "policy": Tree(
+                "policy",
+                {"show": "dsttool.cli.policy:show", "set": "dsttool.cli.policy:set_policy"},
+                help="How long transactions may take, and how links are kept alive.",
+            ),
             "status": "dsttool.cli.status:status",
+            "tx": Tree(
+                "tx",
+                {"list": "dsttool.cli.tx:list_transactions", "show": "dsttool.cli.tx:show"},
+                help="Transactions: requests to other machines that have no answer yet.",
+            ),
             "wait": "dsttool.cli.wait:wait",
             "uri": "dsttool.cli.status:uri",
             "info": "dsttool.cli.info:info",

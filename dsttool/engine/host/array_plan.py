@@ -29,7 +29,8 @@ class ArrayPlan:
     """How to bring an array up.
 
     assume_clean: take all members for equal. degraded: go on without members that are missing or stale.
-    resync_from: name or address of the member that is copied onto all others; none if empty.
+    resync_from: name or address of the member that is copied onto all others; none if empty. takeover: take
+    the nodes from other owners who write to them.
     """
 
     config: ArrayConfig
@@ -38,6 +39,7 @@ class ArrayPlan:
     degraded: bool = False
     read_only: bool = False
     resync_from: str = ""
+    takeover: bool = False
 
     @property
     def name(self) -> str:

@@ -5,12 +5,14 @@ One that comes is handed to the array, which resyncs all of it: nobody knows wha
 
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Final
 
 from dsttool.engine.array.array import Array
 from dsttool.engine.array.member import Member
 from dsttool.engine.device.device import Device
 from dsttool.engine.host.open_node import Opening, open_later
+from dsttool.engine.host.policies import MemberPolicy
 from dsttool.engine.runtime.reactor import Reactor, Timer
 from dsttool.engine.vocabulary.errors import DsttoolError
 from dsttool.engine.vocabulary.limits import SECOND
@@ -22,12 +24,18 @@ AGAIN_NS: Final = 5 * SECOND
 
 
 class Returning:
-    """Tries the members of an array that have no node. openings: of all its members, in slot order."""
+    """Tries the members of an array that have no node. openings, policies: of all its members, in slot order.
 
-    def __init__(self, reactor: Reactor, array: Array, openings: Sequence[Opening]) -> None:
+    A policy may change meanwhile. Nothing is taken over from a writer who has come meanwhile.
+    """
+
+    def __init__(
+        self, reactor: Reactor, array: Array, openings: Sequence[Opening], policies: Sequence[MemberPolicy]
+    ) -> None:
         self._reactor = reactor
         self._array = array
         self._openings = openings
+        self._policies = policies
         self._reasons: dict[int, str] = {}
         self._timers: dict[int, Timer] = {}
         self._ended = False
@@ -45,7 +53,8 @@ class Returning:
         self._timers[member.slot] = self._reactor.call_later(AGAIN_NS, lambda: self._try(member))
 
     def _try(self, member: Member) -> None:
-        opening = self._openings[member.slot]
+        policy = self._policies[member.slot].policy
+        opening = replace(self._openings[member.slot], policy=policy, takeover=False)
         open_later(self._reactor, opening, lambda result: self._tried(member, result))
 
     def _tried(self, member: Member, result: Device | DsttoolError) -> None:

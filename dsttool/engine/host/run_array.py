@@ -13,6 +13,7 @@ from dsttool.engine.export.offer import Offer
 from dsttool.engine.host import owners
 from dsttool.engine.host.array_plan import ArrayPlan
 from dsttool.engine.host.array_state import History
+from dsttool.engine.host.commands import for_array
 from dsttool.engine.host.daemon import Ready
 from dsttool.engine.host.ending import flush_all
 from dsttool.engine.host.engine import Engine
@@ -69,8 +70,9 @@ def run(
     offer = Offer(plan.name, array, read_only=plan.read_only)
     offer.lost = lost
     history.store(array.record)
-    returning = Returning(reactor, array, openings)
-    engine = Engine("array", reactor, lock, [offer], lambda: ([_status(array, offer)], []))
+    returning = Returning(reactor, array, openings, policies)
+    commands = for_array(array, offer, policies)
+    engine = Engine("array", reactor, lock, [offer], lambda: ([_status(array, offer)], []), commands)
     array.on_change = engine.waits.changed
     if running is not None:
         running(engine)
@@ -94,6 +96,7 @@ def _openings(plan: ArrayPlan, policies: Sequence[MemberPolicy]) -> list[Opening
             policy=each.policy,
             array=array,
             slot=slot,
+            takeover=plan.takeover,
             ordered_above=True,
             retain=not plan.spare,
         )

@@ -14,6 +14,7 @@ from dsttool.engine.config.names import check_name, is_name
 from dsttool.engine.control.lock import NameLock
 from dsttool.engine.export.offer import Offer
 from dsttool.engine.host.access import DEFAULT_LISTEN, AccessPlan
+from dsttool.engine.host.commands import for_exports
 from dsttool.engine.host.daemon import Ready
 from dsttool.engine.host.engine import Engine
 from dsttool.engine.host.listening import check_listens
@@ -126,7 +127,7 @@ def run(
     def statuses() -> tuple[list[Any], list[Any]]:
         return [], [offer.status() for offer in offers]
 
-    engine = Engine("export", reactor, lock, offers, statuses, access=chosen.access)
+    engine = Engine("export", reactor, lock, offers, statuses, for_exports(offers), access=chosen.access)
     if running is not None:
         running(engine)
     return engine.serve(chosen.listens, ready)

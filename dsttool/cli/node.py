@@ -1,0 +1,93 @@
+"""`node list`, `suspend` and `resume`: the members of an array that runs."""
+
+import click
+
+from dsttool.cli import render
+from dsttool.cli.asking import ask_array, connect_array
+from dsttool.cli.settings import Settings, shared
+from dsttool.engine.config.units import format_duration, format_size, parse_duration
+from dsttool.engine.vocabulary.errors import UsageError
+from dsttool.engine.vocabulary.status import MemberStatus
+
+
+@click.command("list")
+@click.argument("array")
+@shared(waits=True)
+def list_nodes(settings: Settings, array: str) -> None:
+    """List the nodes of an array: their states, what they miss, and how they are reached."""
+    (status,) = ask_array(settings, array, "status")["arrays"]
+    members: list[MemberStatus] = status["members"]
+    if settings.json:
+        answer = {"schema": "dsttool.nodes/1", "array": array, "state": status["state"], "members": members}
+        render.emit_json(settings, answer, members)
+        return
+    render.table(
+        settings,
+        ("SLOT", "NODE", "STATE", "DIRTY", "RESYNCED", "LINK", "SECURITY", "CONNECTS", "ADDRESS"),
+        [_row(settings, member) for member in members],
+        right=("SLOT", "DIRTY", "RESYNCED", "CONNECTS"),
+    )
+
+
+@click.command()
+@click.argument("array")
+@click.argument("node")
+@click.option("--for", "duration", metavar="TIME", help="Resume it by itself after this time, e.g. 10m.")
+@shared(waits=True)
+def suspend(settings: Settings, array: str, node: str, duration: str | None) -> None:
+    """Give NODE no requests until it is resumed; return when none is under way on it.
+
+    What is written meanwhile is copied to it once it is back. The last member that holds everything is
+    not suspended.
+    """
+    for_ns = None if duration is None else parse_duration(duration)
+    if for_ns == 0:
+        raise UsageError("It must be longer than nothing.", "Write for example --for 10m.")
+    member = _order(settings, array, "node.suspend", node=node, for_ns=for_ns)
+    _report(settings, array, member)
+    back = f"for {format_duration(for_ns)}" if for_ns else f"until `dsttool node resume {array} {node}`"
+    render.say(settings, f"{node} of {array} is suspended {back}.")
+
+
+@click.command()
+@click.argument("array")
+@click.argument("node")
+@shared(waits=True)
+def resume(settings: Settings, array: str, node: str) -> None:
+    """Give NODE requests again; what it missed is copied to it while the array serves."""
+    member = _order(settings, array, "node.resume", node=node)
+    _report(settings, array, member)
+    state = member["state"].replace("_", " ")
+    left = f"; {format_size(member['dirty_bytes'])} are to be copied" if member["dirty_bytes"] else ""
+    render.say(settings, f"{node} of {array} is resumed: it is {state}{left}.")
+    if member["state"] != "in_sync":
+        render.say(settings, f"Try: dsttool wait {array} --for clean")
+
+
+def _order(settings: Settings, array: str, command: str, **arguments: object) -> MemberStatus:
+    """The member as it is once the command is done, which may take as long as what is under way on it."""
+    with connect_array(settings, array) as daemon:
+        answer = daemon.wait(settings.timeout, command, **arguments)
+    member: MemberStatus = answer["member"]
+    return member
+
+
+def _report(settings: Settings, array: str, member: MemberStatus) -> None:
+    if settings.json:
+        answer = {"schema": "dsttool.nodes/1", "array": array, "members": [member]}
+        render.emit_json(settings, answer, [member])
+
+
+def _row(settings: Settings, member: MemberStatus) -> tuple[str, ...]:
+    link = member["link"]
+    return (
+        str(member["slot"]),
+        member["name"],
+        render.state(settings, member["state"]),
+        render.UNKNOWN if member["dirty_bytes"] is None else format_size(member["dirty_bytes"]),
+        format_size(member["resynced_bytes"]),
+        render.UNKNOWN if link is None else render.state(settings, link["state"]),
+        render.UNKNOWN if link is None else link["security"] or render.UNKNOWN,
+        render.UNKNOWN if link is None else str(link["connects"]),
+        member["address"] or render.UNKNOWN,
+    )

@@ -1,0 +1,139 @@
+"""`tx list` and `tx show`: what is under way to other machines, and how long it may still take."""
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+import click
+
+from dsttool.cli import render
+from dsttool.cli.asking import ask, split_node
+from dsttool.cli.settings import Settings, shared
+from dsttool.engine.config import paths
+from dsttool.engine.config.units import format_size
+from dsttool.engine.control import client
+from dsttool.engine.vocabulary.errors import NotFound, TimedOut, Unreachable, UsageError
+from dsttool.engine.vocabulary.status import TransactionStatus
+
+_MEANING: Final = {
+    "queued": "it waits for room in the window, or for the link",
+    "held": "an overlapping one before it has no answer yet",
+    "in_flight": "it was sent, and its answer has not come yet",
+    "resend": "its link was lost before its answer came; it is sent again once a link is up",
+    "exhausted": "its budget ended without an answer, and the error has gone up; its extent stays locked "
+    "until the server is known not to run it any more",
+    "frozen": "its budget ended without an answer, and it is held until somebody acts (on_exhausted=freeze)",
+}
+
+
+@click.command("list")
+@click.argument("what", required=False, metavar="[NAME[/NODE]]")
+@shared(waits=True)
+def list_transactions(settings: Settings, what: str | None) -> None:
+    """List transactions that have no answer yet, the oldest first: the first 200, and totals by state."""
+    if what is None:
+        answers = _of_all(settings)
+    else:
+        name, node = split_node(what)
+        answers = [ask(settings, name, "tx.list", name=name, node=node)]
+    oldest: list[TransactionStatus] = [each for answer in answers for each in answer["transactions"]]
+    oldest.sort(key=lambda each: -each["age_ns"])
+    states: dict[str, int] = {}
+    for answer in answers:
+        for state, count in answer["states"].items():
+            states[state] = states.get(state, 0) + count
+    total = sum(states.values())
+    if settings.json:
+        shown = {"schema": "dsttool.transactions/1", "total": total, "states": states, "transactions": oldest}
+        render.emit_json(settings, shown, oldest)
+        return
+    if not oldest and settings.format == "table":
+        render.say(settings, "No transaction waits for an answer.")
+        return
+    _table(settings, oldest)
+    if settings.format == "table":
+        totals = ", ".join(f"{count} {state.replace('_', ' ')}" for state, count in sorted(states.items()))
+        more = f"; shown are the oldest {len(oldest)}" if total > len(oldest) else ""
+        render.say(settings, f"{totals}{more}")
+
+
+@click.command("show")
+@click.argument("what", metavar="NAME[/NODE]")
+@click.argument("id_", metavar="ID")
+@shared(waits=True)
+def show(settings: Settings, what: str, id_: str) -> None:
+    """Show one transaction. Each node numbers its own, so that several may have the same ID."""
+    name, node = split_node(what)
+    if not (id_.isascii() and id_.isdigit() and 0 < len(id_) < 20):
+        raise UsageError(f"'{id_}' is no number of a transaction.", f"`dsttool tx list {name}` shows them.")
+    answer = ask(settings, name, "tx.list", name=name, node=node, id=int(id_))
+    found: list[TransactionStatus] = answer["transactions"]
+    if not found:
+        raise NotFound(
+            f"{what} has no transaction {id_} without an answer.",
+            f"It may have got its answer; `dsttool tx list {what}` lists the others.",
+        )
+    if settings.json:
+        render.emit_json(settings, {"schema": "dsttool.transactions/1", "transactions": found}, found)
+        return
+    for each in found:
+        for word, value in _described(settings, each):
+            click.echo(f"{word:<12}{value}", color=True)
+
+
+def _of_all(settings: Settings) -> list[dict[str, Any]]:
+    """The answers of everything that runs; what does not answer is left out, with a note."""
+    timeout = settings.timeout or client.ANSWER_TIMEOUT
+    answers: list[dict[str, Any]] = []
+    for path in client.sockets(paths.runtime_dir()):
+        try:
+            with client.Client(path, timeout) as daemon:
+                for name in daemon.call("hello")["serves"]:
+                    answers.append(daemon.call("tx.list", name=name))
+        except NotFound:
+            continue  # It has just ended.
+        except (Unreachable, TimedOut) as error:
+            render.note(settings, str(error))
+    return answers
+
+
+def _table(settings: Settings, transactions: Sequence[TransactionStatus]) -> None:
+    render.table(
+        settings,
+        ("TX", "OP", "FLAGS", "OFFSET", "LENGTH", "NODE", "STATE", "AGE", "SENT", "NEXT", "BUDGET"),
+        [
+            (
+                str(each["id"]),
+                each["op"],
+                ",".join(each["flags"]) or render.UNKNOWN,
+                f"{each['offset']:#x}",
+                format_size(each["length"]),
+                each["node"],
+                render.state(settings, each["state"]),
+                _seconds(each["age_ns"]),
+                str(each["attempts"]),
+                _seconds(each["next_resend_ns"]),
+                _seconds(each["budget_left_ns"]),
+            )
+            for each in transactions
+        ],
+        right=("TX", "OFFSET", "LENGTH", "AGE", "SENT", "NEXT", "BUDGET"),
+    )
+
+
+def _described(settings: Settings, each: TransactionStatus) -> list[tuple[str, str]]:
+    state = each["state"]
+    return [
+        ("transaction", str(each["id"])),
+        ("node", each["node"]),
+        ("state", f"{render.state(settings, state)}: {_MEANING.get(state, state)}"),
+        ("request", " ".join((each["op"], *each["flags"]))),
+        ("extent", f"{format_size(each['length'])} at {each['offset']:#x}"),
+        ("age", _seconds(each["age_ns"])),
+        ("sent", f"{each['attempts']} times"),
+        ("next resend", _seconds(each["next_resend_ns"])),
+        ("budget left", _seconds(each["budget_left_ns"])),
+    ]
+
+
+def _seconds(time_ns: int | None) -> str:
+    return render.UNKNOWN if time_ns is None else f"{time_ns / 1e9:.3f} s"

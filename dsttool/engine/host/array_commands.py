@@ -1,0 +1,190 @@
+"""The commands of an array daemon: its members, their resyncs, their policies. See host.commands."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from dsttool.engine.array.array import Array
+from dsttool.engine.array.member import Member
+from dsttool.engine.config import paths
+from dsttool.engine.config.options import parse_policy
+from dsttool.engine.control.server import Answer
+from dsttool.engine.host.policies import MemberPolicy
+from dsttool.engine.node.dst import DstNode
+from dsttool.engine.node.nbd import NbdNode
+from dsttool.engine.vocabulary.errors import Conflict, DsttoolError, NotFound, UsageError
+from dsttool.engine.vocabulary.suggest import suggest
+
+
+def member_named(array: Array, name: str) -> Member:
+    """A member by its name. NotFound with a nearer one."""
+    for member in array.members:
+        if member.name == name:
+            return member
+    names = [member.name for member in array.members]
+    near = suggest(name, names)
+    raise NotFound(
+        f"{array.name} has no member called {name}.",
+        f"Did you mean {near}?" if near else f"There are: {', '.join(names)}.",
+    )
+
+
+def text_of(arguments: Mapping[str, Any], key: str) -> str:
+    """A text among a command's arguments. UsageError if there is none."""
+    value = arguments.get(key)
+    if not isinstance(value, str):
+        raise UsageError(f"The command's '{key}' is no text.", "Use the release of dsttool that runs here.")
+    return value
+
+
+def count_of(arguments: Mapping[str, Any], key: str) -> int | None:
+    """A number among a command's arguments, or None. UsageError if it is none, or negative."""
+    value = arguments.get(key)
+    if value is not None and (type(value) is not int or value < 0):
+        raise UsageError(f"The command's '{key}' is no number.", "Use the release of dsttool that runs here.")
+    return value
+
+
+class Members:
+    """Suspend and resume."""
+
+    def __init__(self, array: Array) -> None:
+        self._array = array
+
+    def suspend(self, arguments: dict[str, Any], answer: Answer) -> None:
+        """Answered with the member once nothing is under way on it; see Array.suspend for the errors."""
+        member = member_named(self._array, text_of(arguments, "node"))
+        for_ns = count_of(arguments, "for_ns")
+        answer.later(_nobody)
+        self._array.suspend(member.slot, for_ns, self._done(member, answer))
+
+    def resume(self, arguments: dict[str, Any], answer: Answer) -> None:
+        """Answered with the member once it is not suspended any more; see Array.resume for the errors."""
+        member = member_named(self._array, text_of(arguments, "node"))
+        answer.later(_nobody)
+        self._array.resume(member.slot, self._done(member, answer))
+
+    def _done(self, member: Member, answer: Answer) -> Callable[[DsttoolError | None], None]:
+        def done(error: DsttoolError | None) -> None:
+            if error is not None and not error.advice:
+                error.with_advice(f"`dsttool node list {self._array.name}` shows the states of its members.")
+            answer({"member": member.status()} if error is None else error)
+
+        return done
+
+
+class Resyncs:
+    """The resyncs of all members. Every command answers with the jobs and the limits."""
+
+    def __init__(self, array: Array) -> None:
+        self._resyncs = array.resyncs
+
+    def status(self, _arguments: dict[str, Any], answer: Answer) -> None:
+        """Change nothing."""
+        pacer = self._resyncs.pacer
+        answer(
+            {
+                "jobs": self._resyncs.status(),
+                "paused": self._resyncs.paused,
+                "floor_bytes": pacer.floor,
+                "ceiling_bytes": pacer.ceiling or None,
+            }
+        )
+
+    def start(self, arguments: dict[str, Any], answer: Answer) -> None:
+        """Go on after a pause, and try again at once what failed."""
+        self._resyncs.start()
+        self.status(arguments, answer)
+
+    def pause(self, arguments: dict[str, Any], answer: Answer) -> None:
+        """Copy nothing until `start`."""
+        self._resyncs.pause()
+        self.status(arguments, answer)
+
+    def limit(self, arguments: dict[str, Any], answer: Answer) -> None:
+        """Set what is given of floor and ceiling. UsageError if the one would be above the other."""
+        pacer = self._resyncs.pacer
+        floor, ceiling = count_of(arguments, "floor"), count_of(arguments, "ceiling")
+        floor = pacer.floor if floor is None else floor
+        ceiling = pacer.ceiling if ceiling is None else ceiling
+        if floor == 0:
+            raise UsageError("A floor of nothing lets a busy array starve its resyncs.", "Give at least 1K.")
+        if ceiling and floor > ceiling:
+            raise UsageError(
+                f"The floor of {floor} bytes a second is above the ceiling of {ceiling}.", "Set both."
+            )
+        self._resyncs.limit(floor, ceiling)
+        self.status(arguments, answer)
+
+
+def _nobody() -> None:
+    """Whoever asked has left; what was asked for goes on."""
+
+
+class Settings:
+    """The members' policies."""
+
+    def __init__(self, array: Array, policies: Sequence[MemberPolicy]) -> None:
+        self._array = array
+        self._policies = policies
+
+    def show(self, arguments: dict[str, Any], answer: Answer) -> None:
+        """The policy of every member that has a link, or of one."""
+        answer(self._answer(self._chosen(arguments)))
+
+    def set(self, arguments: dict[str, Any], answer: Answer) -> None:
+        """Change the policy of every member that has a link, or of one."""
+        words = arguments.get("settings")
+        if not isinstance(words, dict) or not words:
+            raise UsageError("There is nothing to set.", "Write for example resends=2.")
+        settings = parse_policy({str(key): str(value) for key, value in words.items()})
+        members = self._chosen(arguments)
+        for member in members:
+            self._policies[member.slot].changed(settings)
+        changes = {}
+        for member in members:
+            policy = self._policies[member.slot]
+            changes[member.name] = policy.change(settings)
+            if isinstance(member.node, DstNode | NbdNode):
+                member.node.set_policy(policy.policy)
+        self._array.changed()
+        configured = self._array.name in paths.array_names()
+        answer(
+            {
+                **self._answer(members),
+                "changes": [
+                    {"node": name, "key": key, "before": before, "after": after}
+                    for name, each in changes.items()
+                    for key, before, after in each
+                ],
+                "file": str(paths.array_file(self._array.name)) if configured else None,
+            }
+        )
+
+    def _chosen(self, arguments: Mapping[str, Any]) -> Sequence[Member]:
+        """The members that are meant. NotFound; Conflict if they have no link."""
+        if arguments.get("node") is not None:
+            member = member_named(self._array, text_of(arguments, "node"))
+            if not self._has_link(member):
+                raise Conflict(
+                    f"{member.name} of {self._array.name} has no link: it is {member.address}.",
+                    "A policy is about links to other machines and processes.",
+                )
+            return [member]
+        members = [member for member in self._array.members if self._has_link(member)]
+        if not members:
+            raise Conflict(
+                f"No member of {self._array.name} has a link.",
+                "A policy is about links to other machines and processes.",
+            )
+        return members
+
+    def _has_link(self, member: Member) -> bool:
+        return self._policies[member.slot].has_link
+
+    def _answer(self, members: Sequence[Member]) -> dict[str, Any]:
+        nodes = []
+        for member in members:
+            policy = self._policies[member.slot]
+            budget_ns = policy.policy.budget_ns
+            nodes.append({"node": member.name, "budget_ns": budget_ns, "policy": policy.status()})
+        return {"array": self._array.name, "nodes": nodes}

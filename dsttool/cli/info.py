@@ -49,5 +49,4 @@ def _show(settings: Settings, found: dict[str, Any]) -> None:
             about = f" ({export['description']})" if export["description"] else ""
             click.echo(f"export        {export['name'] or '(no name)'}{about}")
     for each in found["guarantees"]:
-        if not each["holds"]:
-            click.echo(f"mind          {each['otherwise']}")
+        click.echo(f"{'holds' if each['holds'] else 'mind':<14}{each['says']}")

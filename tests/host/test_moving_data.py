@@ -250,10 +250,16 @@ def test_info_tells_size_and_guarantees_of_every_kind(site: Site) -> None:
     over_nbd = site.json("info", site.dsttool("uri", "a").stdout.strip())
     assert (over_nbd["kind"], over_nbd["size_bytes"], over_nbd["read_only"]) == ("nbd", MIB, False)
     assert [export["name"] for export in over_nbd["exports"]] == ["a"]
-    assert {each["name"]: each["holds"] for each in over_nbd["guarantees"]}["reconnect"] is False
     over_dst = site.json("info", "a")
     assert (over_dst["kind"], over_dst["size_bytes"], over_dst["exports"]) == ("dst", MIB, None)
-    assert {each["name"]: each["holds"] for each in over_dst["guarantees"]}["reconnect"] is True
+    for found in (over_nbd, over_dst):
+        told = {each["name"]: each["holds"] for each in found["guarantees"]}
+        over_sessions = found is over_dst
+        assert told["reconnect"] is found["reconnect"] is True
+        for name in ("exactly_once", "ordered_after_reconnect", "power_loss_detected"):
+            assert told[name] is found[name] is over_sessions
+    assert over_nbd["structured_replies"] in (True, False)
+    assert over_dst["structured_replies"] is None
     assert "size          1 MiB (1048576 bytes)" in site.dsttool("info", "a").stdout
     site.dsttool("daemon", "stop", "a")
     assert site.json("info", image)["size_bytes"] == MIB

@@ -95,3 +95,19 @@ def test_info_says_of_nbdkit_what_nbdinfo_says(site: Site) -> None:
     nbdkit(site, "a", "memory", SIZE)
 
     assert site.json("info", site.nbd("a"))["size_bytes"] == SIZE
+
+
+def test_info_says_which_guarantees_a_plain_server_gives(site: Site) -> None:
+    nbdkit(site, "a", "memory", SIZE)
+    nbdkit(site, "bare", "eval", f"get_size=echo {SIZE}", "pread=head -c $3 /dev/zero", "can_write=exit 0")
+
+    rich, bare = site.json("info", site.nbd("a")), site.json("info", site.nbd("bare"))
+
+    assert (rich["exactly_once"], rich["ordered_after_reconnect"]) == (False, False)
+    assert (rich["flush"], rich["fua"], rich["structured_replies"], rich["reconnect"]) == (True,) * 4
+    assert (bare["flush"], bare["fua"]) == (False, False)
+    shown = site.dsttool("info", site.nbd("bare")).stdout
+    assert "mind          a flush cannot be asked for: acked writes may be lost" in shown
+    assert "may be executed twice" in shown
+    assert "may land after a newer one" in shown
+    assert "holds         a lost connection is made again" in shown

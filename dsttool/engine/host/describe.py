@@ -1,16 +1,24 @@
 """What there is behind an address, found out without changing anything there."""
 
 import os
-from typing import Any
+from typing import Any, Final
 
 from dsttool.engine.config.address import Address
-from dsttool.engine.config.listen import is_local
 from dsttool.engine.device.device import Capabilities, Device
+from dsttool.engine.host.guarantees import Guarantee, described, guarantees
 from dsttool.engine.host.open_node import Opening, open_one, reachable
 from dsttool.engine.node.nbd import NbdNode
 from dsttool.engine.node.nbd_handshake import list_exports
 from dsttool.engine.runtime.reactor import Reactor
 from dsttool.engine.vocabulary.errors import DsttoolError, NotFound
+
+_FLAGS: Final = (
+    "reconnect",
+    "exactly_once",
+    "ordered_after_reconnect",
+    "power_loss_detected",
+    "structured_replies",
+)
 
 
 def describe(reactor: Reactor, asked: Address) -> dict[str, Any]:
@@ -29,6 +37,10 @@ def describe(reactor: Reactor, asked: Address) -> dict[str, Any]:
         # Without a name, a server that has several exports has said all there is to say.
         if address.export or not exports:
             raise
+    found: list[Guarantee] = []
+    if device is not None:
+        structured = device.structured if isinstance(device, NbdNode) else None
+        found = guarantees(address, device.capabilities, structured_replies=structured)
     return {
         "address": str(asked),
         "kind": address.kind,
@@ -37,7 +49,8 @@ def describe(reactor: Reactor, asked: Address) -> dict[str, Any]:
         **_capabilities(device.capabilities if device else None),
         "read_only": _offered_read_only(address, device),
         "exports": exports,
-        "guarantees": guarantees(address, device.capabilities) if device else [],
+        **_flags(found),
+        "guarantees": described(found),
     }
 
 
@@ -50,31 +63,10 @@ def _offered_read_only(address: Address, device: Device | None) -> bool | None:
     return None if device is None or address.kind == "dst" else device.capabilities.read_only
 
 
-def guarantees(address: Address, can: Capabilities) -> list[dict[str, Any]]:
-    """What may be relied on there: each with whether it holds and, if not, what that means."""
-    remote = address.kind in ("dst", "nbd")
-    said = [
-        ("flush", can.flush, "acked writes may be lost if the power fails, whatever a client does"),
-        ("fua", can.fua, "a write that must be on stable storage needs a flush of its own"),
-        ("multi_conn", can.multi_conn, "a flush on one connection says nothing about the others"),
-        ("bytes", can.block_min == 1, f"requests must be multiples of {can.block_min} bytes"),
-    ]
-    if remote:
-        said.append(
-            (
-                "reconnect",
-                address.kind == "dst",
-                "a plain NBD link is not restored: what is in flight when it breaks fails",
-            )
-        )
-        said.append(
-            (
-                "private",
-                address.endpoint is None or is_local(address.endpoint),
-                "data can be read and changed on the way: use networks you trust",
-            )
-        )
-    return [{"name": name, "holds": holds, "otherwise": otherwise} for name, holds, otherwise in said]
+def _flags(found: list[Guarantee]) -> dict[str, bool | None]:
+    """The guarantees that are no capabilities, by name: for scripts; None where it has no meaning."""
+    holds = {each.name: each.holds for each in found}
+    return {name: holds.get(name) for name in _FLAGS}
 
 
 def _capabilities(can: Capabilities | None) -> dict[str, Any]:

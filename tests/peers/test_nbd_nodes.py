@@ -1,11 +1,12 @@
 """Other people's NBD servers as nodes: nbdkit, kind and unkind, and qemu-nbd."""
 
 import sys
+import time
 
 import pytest
 
 from support import fio
-from support.site import Daemon, Site
+from support.site import Daemon, Site, wait_until
 
 SIZE = 32 << 20
 
@@ -13,6 +14,7 @@ SIZE = 32 << 20
 def nbdkit(site: Site, name: str, *words: object) -> Daemon:
     """Serve with nbdkit on NAME.nbd, where site.nbd(NAME) finds it."""
     socket = site.path(f"{name}.nbd")
+    socket.unlink(missing_ok=True)  # nbdkit does not replace what a dead one left
     return site.start("nbdkit", "--foreground", "--unix", socket, *words, ready=socket)
 
 
@@ -111,3 +113,27 @@ def test_info_says_which_guarantees_a_plain_server_gives(site: Site) -> None:
     assert "may be executed twice" in shown
     assert "may land after a newer one" in shown
     assert "holds         a lost connection is made again" in shown
+
+
+@pytest.mark.parametrize("layout", ["linear", "mirror"])
+def test_a_server_killed_and_restarted_under_load_costs_nothing(site: Site, layout: str) -> None:
+    image = site.file("a.img", SIZE)
+    server = nbdkit(site, "a", "file", image)
+    nbdkit(site, "b", "file", site.file("b.img", SIZE))
+    slow = "resend_timeout=30s&backoff_min=20ms&backoff_max=100ms"
+    assumed = ["--assume-clean"] if layout == "mirror" else []
+    site.array("pool", layout, *(f"{site.nbd(name)}&{slow}" for name in ("a", "b")), *assumed)
+    load = fio.Load(site, site.nbd("pool"), 24 << 20, "12m")
+
+    for _ in range(3):
+        before = fio.allocated(image)
+        wait_until(lambda: fio.allocated(image) > before or not load.running, "the load writes")  # noqa: B023
+        server.kill()
+        time.sleep(0.1)
+        server = nbdkit(site, "a", "file", image)
+    load.finish()
+
+    (found,) = site.json("status", "pool")["arrays"]
+    assert [member["state"] for member in found["members"]] == ["in_sync"] * 2
+    assert found["members"][0]["link"]["connects"] == 4
+    assert found["errors"] == 0

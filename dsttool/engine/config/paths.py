@@ -110,6 +110,11 @@ def export_state_file(name: str) -> Path:
     return state_dir() / "exports" / f"{check_name(name)}.json"
 
 
+def device_state_file(identity: bytes) -> Path:
+    """How often a flush has failed on a file or block device."""
+    return state_dir() / "devices" / f"{identity.hex()}.json"
+
+
 def array_names() -> list[str]:
     """Names of configured arrays, sorted."""
     return _stems(config_dir() / "arrays", ".toml")

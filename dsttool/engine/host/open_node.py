@@ -10,6 +10,7 @@ from dsttool.engine.config.names import is_name
 from dsttool.engine.config.supported import check_supported
 from dsttool.engine.device.device import Device
 from dsttool.engine.host import owners
+from dsttool.engine.host.failed_flushes import FailedFlushes
 from dsttool.engine.host.policies import MemberPolicy
 from dsttool.engine.node.dst import DstNode
 from dsttool.engine.node.file import FileDevice
@@ -145,7 +146,12 @@ def _make(reactor: Reactor, opening: Opening) -> Device:
     name = opening.name or str(address.bare())
     if address.kind == "file":
         return FileDevice.open(
-            reactor, address.path, read_only=opening.read_only, size=opening.size, mapped=opening.mapped
+            reactor,
+            address.path,
+            read_only=opening.read_only,
+            size=opening.size,
+            mapped=opening.mapped,
+            failed=FailedFlushes(),
         )
     if address.kind == "mem":
         return MemoryDevice(reactor, address.size, name)

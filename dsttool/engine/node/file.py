@@ -6,17 +6,24 @@ Everything that really blocks (cold reads, flushes, FUA, trims, zeroes) goes to 
 
 A write that is in the I/O pool is not yet in effect, so while one is there, later overlapping ones
 wait for it (device contract: overlapping writes take effect in order).
+
+When the kernel could not write something to the medium it says so once, to whoever syncs next, and then
+forgets: the pages count as written. So after a failed sync the device has another verifier, and that is
+recorded before the failure is told: a client whose answer was lost, or a server that starts again, must
+not take a later flush that succeeds for one that covers what was lost.
 """
 
 import errno
 import logging
 import os
 from collections.abc import Callable
+from typing import Protocol
 
 from dsttool.engine.device.device import Device
 from dsttool.engine.device.request import Request, deliver
 from dsttool.engine.extents.overlap import OverlapGate
 from dsttool.engine.node.backing import Backing, open_backing
+from dsttool.engine.node.identity import verifier_of
 from dsttool.engine.node.mapped import REGION_SHIFT, MappedFile
 from dsttool.engine.runtime.reactor import Reactor
 from dsttool.engine.vocabulary import limits
@@ -28,10 +35,22 @@ LOG = logging.getLogger(__name__)
 SHARED_MAX = 32 * limits.KIB
 
 
+class FailedFlushes(Protocol):
+    """How many flushes have failed, for each file or block device that was ever opened here. Both block."""
+
+    def count(self, identity: bytes) -> int:
+        """What was recorded last."""
+
+    def record(self, identity: bytes, count: int) -> None:
+        """Durable when it returns; OSError or DsttoolError if it is not."""
+
+
 class FileDevice(Device):
     """A regular file or a block device, opened and locked (see `open_backing`)."""
 
-    def __init__(self, reactor: Reactor, backing: Backing, *, mapped: bool) -> None:
+    def __init__(
+        self, reactor: Reactor, backing: Backing, *, mapped: bool, failed: FailedFlushes | None = None
+    ) -> None:
         self._reactor = reactor
         self._backing = backing
         self._fd = backing.fd
@@ -49,6 +68,10 @@ class FileDevice(Device):
         self._pooled_reads = 0
         self._flushing: list[Request] = []
         self._flush_waiting: list[Request] = []
+        self._failed = failed
+        self._failures = failed.count(backing.identity) if failed is not None else 0
+        self._unrecorded = 0
+        self.verifier = self._flushing_under = verifier_of(backing.identity, self._failures)
         self._closed: Callable[[], None] | None = None
 
     @classmethod
@@ -60,14 +83,17 @@ class FileDevice(Device):
         read_only: bool = False,
         size: int | None = None,
         mapped: bool = False,
+        failed: FailedFlushes | None = None,
     ) -> "FileDevice":
         """Open, lock and, with a `size` for a path that does not exist, create it sparse. Blocks.
 
         mapped: reads may be slices of a mapping. Only for devices whose data goes straight to
-        a socket: user code that touches a mapping gets SIGBUS where the kernel gets EFAULT.
+        a socket: user code that touches a mapping gets SIGBUS where the kernel gets EFAULT. failed: where
+        failed flushes are recorded; without it they are forgotten with the device.
         """
         backing = open_backing(path, read_only=read_only, size=size)
-        return cls(reactor, backing, mapped=mapped and backing.nowait and backing.tells_residency)
+        mapped = mapped and backing.nowait and backing.tells_residency
+        return cls(reactor, backing, mapped=mapped, failed=failed)
 
     def submit(self, batch: list[Request]) -> None:
         """See Device."""
@@ -226,6 +252,9 @@ class FileDevice(Device):
             for admitted in self._gate.release(request):
                 self._start(admitted)
             self._pooled -= 1
+            if request.error and flags & FUA:
+                self._sync_failed([request])
+                return
             deliver([request])
             self._maybe_closed()
 
@@ -233,9 +262,10 @@ class FileDevice(Device):
 
     def _start_flush(self) -> None:
         """One flush runs at a time; all that arrive meanwhile share the next one."""
-        if self._flushing or not self._flush_waiting:
+        if self._flushing or not self._flush_waiting or self._unrecorded:
             return
         self._flushing, self._flush_waiting = self._flush_waiting, []
+        self._flushing_under = self.verifier
         self._reactor.run_blocking(self._backing.flush, self._flushed)
 
     def _flushed(self, code: int, error: BaseException | None) -> None:
@@ -243,13 +273,48 @@ class FileDevice(Device):
         failure = _errno(code, error)
         for request in finished:
             request.error = failure
+            request.data = self.verifier
+        if failure:
+            self._sync_failed(finished)
+            return
+        if self._flushing_under != self.verifier or self._unrecorded:
+            self._flush_waiting = finished + self._flush_waiting  # another sync failed meanwhile: again
+            finished = []
         self._start_flush()
-        deliver(finished)
+        if finished:
+            deliver(finished)
+        self._maybe_closed()
+
+    # -- failed syncs ----------------------------------------------------------------------------
+
+    def _sync_failed(self, requests: list[Request]) -> None:
+        """What was acked and not on the medium may be lost: on record first, then the answers."""
+        self._failures += 1
+        self._unrecorded += 1
+        failed, identity, count = self._failed, self.identity, self._failures
+
+        def record() -> None:
+            if failed is not None:
+                failed.record(identity, count)
+
+        self._reactor.run_blocking(record, lambda _, error: self._recorded(requests, count, error), "state")
+
+    def _recorded(self, requests: list[Request], count: int, error: BaseException | None) -> None:
+        LOG.error("%s: a flush failed: what was written since the last one may be lost", self.name)
+        if error is not None:
+            LOG.error("%s: that a flush failed could not be recorded: %s", self.name, error)
+        self._unrecorded -= 1
+        self.verifier = verifier_of(self.identity, count)
+        if self.on_verifier is not None:
+            self.on_verifier()
+        self._start_flush()
+        deliver(requests)
         self._maybe_closed()
 
     def _maybe_closed(self) -> None:
         """Release the file once nothing runs any more."""
-        if self._closed and not (self._pooled or self._pooled_reads or self._flushing):
+        busy = self._pooled or self._pooled_reads or self._flushing or self._unrecorded
+        if self._closed and not busy:
             done, self._closed = self._closed, None
             self.distrust()
             self._backing.close()

@@ -26,6 +26,15 @@ def identity_of(path: str, found: os.stat_result) -> bytes:
     return hashlib.blake2b("\0".join(words).encode(errors="surrogateescape"), digest_size=16).digest()
 
 
+def verifier_of(identity: bytes, failed_flushes: int) -> bytes:
+    """16 bytes that change when acked writes may have been lost: with the boot, or with a failed flush.
+
+    failed_flushes: how many there have been since this file or block device was first opened.
+    """
+    words = [_read("/proc/sys/kernel/random/boot_id"), identity.hex(), str(failed_flushes)]
+    return hashlib.blake2b("\0".join(words).encode(), digest_size=16).digest()
+
+
 def disk_words(folder: str, path: str) -> list[str]:
     """What is known of the disk, or the partition of one, that sysfs describes in `folder`."""
     part = [_read(f"{folder}/{name}") for name in _PARTITION]

@@ -7,7 +7,7 @@ from dsttool.engine.device.device import Capabilities, Device
 from dsttool.engine.device.request import Request, deliver
 from dsttool.engine.runtime.reactor import Reactor
 from dsttool.engine.vocabulary import limits
-from dsttool.engine.vocabulary.operations import READ, TRIM, WRITE, WRITE_ZEROES
+from dsttool.engine.vocabulary.operations import FLUSH, READ, TRIM, WRITE, WRITE_ZEROES
 
 _PAGE = mmap.PAGESIZE
 _NORESERVE = 0x4000  # mman.h; the mmap module of Python 3.11 does not name it
@@ -23,6 +23,7 @@ class MemoryDevice(Device):
         self._view = memoryview(self._mapping)
         self.name = name
         self.identity = reactor.random_bytes(16)
+        self.verifier = reactor.random_bytes(16)
         self.capabilities = Capabilities(size=size)
 
     def submit(self, batch: list[Request]) -> None:
@@ -36,6 +37,8 @@ class MemoryDevice(Device):
                 view[request.offset : request.offset + request.length] = request.data
             elif op in (TRIM, WRITE_ZEROES):
                 self._zero(request.offset, request.length)
+            elif op == FLUSH:
+                request.data = self.verifier
         if batch:
             deliver(batch)
 

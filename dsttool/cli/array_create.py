@@ -1,12 +1,19 @@
 """`array create`, and the options by which an array is described."""
 
-from collections.abc import Callable
-from typing import Any, TypeVar
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from dsttool.cli import render
+from dsttool.cli.offering import Offering, offering
 from dsttool.cli.settings import Settings, shared
+from dsttool.engine.vocabulary.errors import UsageError, from_oserror
+
+if TYPE_CHECKING:
+    from dsttool.engine.config.invitations import Invite
 
 _Decorated = TypeVar("_Decorated", bound=Callable[..., Any])
 
@@ -36,9 +43,17 @@ def described(*, required: bool) -> Callable[[_Decorated], _Decorated]:
 
 @click.command()
 @click.argument("name")
-@click.argument("nodes", nargs=-1, required=True, metavar="NODE...")
+@click.argument("nodes", nargs=-1, metavar="[NODE...]")
 @described(required=True)
+@click.option(
+    "--invite-file",
+    "invite_files",
+    multiple=True,
+    metavar="FILE",
+    help="Invitations, one a line (- for standard input): each is a node more, after those named.",
+)
 @shared()
+@offering(invites=False)
 def create(
     settings: Settings,
     name: str,
@@ -48,15 +63,21 @@ def create(
     chunk: str | None,
     read_policy: str | None,
     listens: tuple[str, ...],
+    invite_files: tuple[str, ...],
+    offering: Offering,
 ) -> None:
-    """Write the configuration of a new array; its nodes are not touched.
+    """Write the configuration of a new array; what its nodes hold is not touched.
 
-    NODE is a path, an address such as dst://host/export, or the NAME of what runs here.
+    NODE is a path, an address such as dst://host/export, or the NAME of what runs here. An invitation
+    has this machine's key authorised by the node's machine, before the array is configured.
     """
     from dsttool.engine.config.array_file import create_array, parse_chunk
-    from dsttool.engine.config.listen import parse_listen
     from dsttool.engine.host import array_plan
 
+    invites = [invite for file in invite_files for invite in _invites(file)]
+    nodes += tuple(str(invite.address) for invite in invites)
+    if not nodes:
+        raise UsageError("An array needs at least one node.", "Name a NODE, or give --invite-file.")
     config = array_plan.from_words(
         name,
         nodes,
@@ -64,11 +85,39 @@ def create(
         raw=raw,
         chunk=None if chunk is None else parse_chunk(chunk),
         read_policy=read_policy,
-        listens=[parse_listen(text) for text in listens],
+        listens=offering.places(listens),
+        access=offering.access,
     )
+    if invites:
+        array_plan.refuse_configured(name)
+        _redeem(settings, invites)
     path = create_array(config)
     if settings.json:
         render.emit_json(settings, {"schema": "dsttool.created/1", "name": name, "path": str(path)})
         return
     render.say(settings, f"The array {name} is configured in {path}.")
     render.say(settings, f"Try: dsttool array up {name}")
+
+
+def _invites(file: str) -> "list[Invite]":
+    from dsttool.engine.config.invitations import TEXT_BYTES_MAX, parse_invites
+
+    try:
+        if file == "-":
+            text = sys.stdin.read(TEXT_BYTES_MAX)
+        else:
+            with Path(file).open(errors="replace") as opened:
+                text = opened.read(TEXT_BYTES_MAX)
+    except OSError as error:
+        raise from_oserror(error, f"read {file}") from error
+    return parse_invites(text)
+
+
+def _redeem(settings: Settings, invites: "Sequence[Invite]") -> None:
+    from dsttool.cli import moving
+    from dsttool.engine.host.redeem import redeem
+
+    with moving.reactor() as reactor:
+        for invite in invites:
+            redeem(reactor, invite)
+            render.say(settings, f"{invite.address.bare()} knows this machine's key now.")

@@ -7,7 +7,8 @@ import click
 
 from dsttool.cli import render, severe
 from dsttool.cli.array_create import described
-from dsttool.cli.serving import check_security, exit_with, exposure_remarks, report_ready, run_foreground
+from dsttool.cli.offering import Offering, offering
+from dsttool.cli.serving import exit_with, exposure_remarks, report_ready, run_foreground
 from dsttool.cli.settings import Settings, shared
 from dsttool.engine.config import paths
 from dsttool.engine.vocabulary.errors import DsttoolError, UsageError
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("words", nargs=-1, metavar="[NAME [NODE...]]...")
 @described(required=False)
-@click.option("--security", help="Protection of DST listeners that do not spell their own: none.")
 @click.option("--assume-clean", is_flag=True, help="Take all members for equal; nothing is compared.")
 @click.option("--resync-from", default="", metavar="NODE", help="Copy this member onto all others.")
 @click.option("--degraded", is_flag=True, help="Go on without members that are missing; resync stale ones.")
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 @click.option("--confirm", metavar="NAME", help="The array's name, to go ahead with --takeover unasked.")
 @click.option("--foreground", is_flag=True, help="Stay in this process, for service managers.")
 @shared()
+@offering(invites=True)
 def up(
     settings: Settings,
     words: tuple[str, ...],
@@ -36,7 +37,6 @@ def up(
     chunk: str | None,
     read_policy: str | None,
     listens: tuple[str, ...],
-    security: str | None,
     assume_clean: bool,
     resync_from: str,
     degraded: bool,
@@ -44,6 +44,7 @@ def up(
     takeover: bool,
     confirm: str | None,
     foreground: bool,
+    offering: Offering,
 ) -> None:
     """Bring arrays up; return when they serve.
 
@@ -53,13 +54,19 @@ def up(
     from dataclasses import replace
 
     from dsttool.engine.config.array_file import ArrayConfig, parse_chunk
-    from dsttool.engine.config.listen import parse_listen
     from dsttool.engine.host import array_plan
 
-    check_security(security)
-    places = tuple(parse_listen(text).with_security(security or "") for text in listens)
+    places = offering.places(listens)
     options = array_plan.ArrayPlan(
-        ArrayConfig("", "", ()), places, assume_clean, degraded, read_only, resync_from, takeover
+        ArrayConfig("", "", ()),
+        places,
+        assume_clean,
+        degraded,
+        read_only,
+        resync_from,
+        takeover,
+        offering.access,
+        offering.invite_ns,
     )
     if confirm is not None and not takeover:
         raise UsageError("--confirm is for --takeover.", "Leave it out.")
@@ -131,8 +138,9 @@ def _bring_up(
 ) -> None:
     from dsttool.engine.host import daemon, run_array
 
-    if len(plans) > 1 and (foreground or listening):
-        option = "--foreground" if foreground else "--listen"
+    inviting = plans[0].invite_ns is not None
+    if len(plans) > 1 and (foreground or listening or inviting):
+        option = "--foreground" if foreground else "--listen" if listening else "--invite"
         raise UsageError(f"{option} is for one array, and these are {len(plans)}.", "Name one of them.")
     if len(plans) > 1 and plans[0].resync_from:
         raise UsageError(f"--resync-from is for one array, and these are {len(plans)}.", "Name one of them.")

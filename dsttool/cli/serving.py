@@ -27,14 +27,6 @@ Running = Callable[["Engine"], None]
 Run = Callable[["NameLock", "Ready", Running], int]
 
 
-def check_security(word: str | None) -> None:
-    """UsageError for a --security that does not exist."""
-    from dsttool.engine.config.options import parse_option
-
-    if word is not None:
-        parse_option("security", word, "--security")
-
-
 def exposure_remarks(listens: "Sequence[Listen]") -> list[str]:
     """A warning for each place at which other machines can connect to unprotected data."""
     return [

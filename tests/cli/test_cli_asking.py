@@ -86,7 +86,7 @@ def test_with_no_input_a_terminal_is_not_asked_either(site: Site) -> None:
 
 
 def test_states_have_glyphs_and_colours_on_a_terminal_only(site: Site) -> None:
-    site.dsttool("export", "mem:1M", "--name", "a", "-d")
+    site.dsttool("export", "mem:1M", "--name", "a", "-d", "--listen", f"nbd+unix:///?socket={site.path('s')}")
     del site.env["NO_COLOR"]
     shown = in_terminal(site, "status")[1]
     assert "● serving" in shown

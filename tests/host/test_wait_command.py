@@ -46,7 +46,7 @@ def test_what_holds_is_not_waited_for(site: Site) -> None:
         "schema": "dsttool.waited/1",
         "name": "a",
         "for": "up",
-        "state": "serving",
+        "state": "waiting",
     }
     assert site.dsttool("wait", "a", "--for", "up", "-q").stdout == ""
     site.dsttool("daemon", "stop", "a")

@@ -1,4 +1,4 @@
-"""Which machines may connect at all: rules by address, the first that matches wins. Pure.
+"""Which machines may connect at all: rules by address, the first that matches wins.
 
     allow 10.1.0.0/16      allow fd00::/8      deny 10.1.2.3      deny all
 
@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from dsttool.engine.config.toml_file import TomlFile
 from dsttool.engine.vocabulary.errors import UsageError
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -79,6 +80,13 @@ def parse_rule(text: str) -> AddressRule:
 def parse_rules(texts: Sequence[str]) -> AddressRules:
     """Read rules in their order. UsageError otherwise."""
     return AddressRules(tuple(parse_rule(text) for text in texts))
+
+
+def rules_in(file: TomlFile, key: str, texts: Sequence[str]) -> AddressRules:
+    """The rules listed under a key of a file. UsageError with the line otherwise."""
+    return AddressRules(
+        tuple(file.checked((key, index), parse_rule, text) for index, text in enumerate(texts))
+    )
 
 
 def parse_ip(host: str) -> IpAddress | None:

@@ -6,6 +6,7 @@ chunk = "64K"                           # layouts that have one
 read_policy = "nearest"                 # mirror: nearest, round_robin, first
 nodes = ["dst://a/d0?security=none", {address = "/srv/d1", name = "local"}]
 listen = ["nbd://127.0.0.1"]            # besides the sockets in the runtime folder
+access = ["allow 10.1.0.0/16"]          # rules for clients' addresses, the first that matches wins
 
 [policy]                                # of every node whose address does not say otherwise
 resend_timeout = "500ms"
@@ -21,6 +22,7 @@ import msgspec
 
 from dsttool.engine.config import durable, paths, units
 from dsttool.engine.config.address import Address, parse_address
+from dsttool.engine.config.address_rules import EVERYBODY, AddressRules, rules_in
 from dsttool.engine.config.listen import Listen, parse_listen
 from dsttool.engine.config.names import check_name
 from dsttool.engine.config.options import Value, format_option, parse_policy
@@ -45,6 +47,7 @@ class ArrayConfig:
     chunk: int | None = None
     read_policy: ReadPolicy | None = None
     listen: tuple[Listen, ...] = ()
+    access: AddressRules = EVERYBODY
     policy: Mapping[str, Value] = field(default_factory=dict, hash=False)
 
 
@@ -60,6 +63,7 @@ class _ArrayToml(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     chunk: str | int | None = None
     read_policy: ReadPolicy | None = None
     listen: list[str] = []
+    access: list[str] = []
     policy: dict[str, object] = {}
 
 
@@ -86,6 +90,7 @@ def load_array(name: str) -> ArrayConfig:
         listen=tuple(
             file.checked(("listen", index), parse_listen, text) for index, text in enumerate(content.listen)
         ),
+        access=rules_in(file, "access", content.access),
         policy=_policy(file, content.policy),
     )
 
@@ -168,6 +173,8 @@ def _format(config: ArrayConfig) -> str:
         listen = tomlkit.array().multiline(True)
         listen.extend(str(place) for place in config.listen)
         document["listen"] = listen
+    if config.access.rules:
+        document["access"] = [str(rule) for rule in config.access.rules]
     if config.policy:
         policy = tomlkit.table()
         policy.update({key: _toml_value(key, value) for key, value in config.policy.items()})

@@ -15,7 +15,7 @@ import msgspec
 
 from dsttool.engine.config import paths, units
 from dsttool.engine.config.address import Address, parse_address
-from dsttool.engine.config.address_rules import EVERYBODY, AddressRules, parse_rule
+from dsttool.engine.config.address_rules import EVERYBODY, AddressRules, rules_in
 from dsttool.engine.config.listen import Listen, parse_listen
 from dsttool.engine.config.options import Security
 from dsttool.engine.config.toml_file import TomlFile, require
@@ -65,11 +65,7 @@ def load_export(name: str) -> ExportConfig:
         listen=tuple(
             file.checked(("listen", index), parse_listen, text) for index, text in enumerate(content.listen)
         ),
-        access=AddressRules(
-            tuple(
-                file.checked(("access", index), parse_rule, text) for index, text in enumerate(content.access)
-            )
-        ),
+        access=rules_in(file, "access", content.access),
         security=content.security or "",
         key=content.key,
     )

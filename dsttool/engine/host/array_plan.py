@@ -7,10 +7,12 @@ from typing import Any, Final
 
 from dsttool.engine.config import paths
 from dsttool.engine.config.address import Address
+from dsttool.engine.config.address_rules import EVERYBODY, AddressRules
 from dsttool.engine.config.array_file import ArrayConfig, load_array
 from dsttool.engine.config.listen import Listen
 from dsttool.engine.config.names import check_name
 from dsttool.engine.config.supported import check_supported
+from dsttool.engine.host.access import AccessPlan
 from dsttool.engine.host.listening import check_listens
 from dsttool.engine.host.open_node import parse_device, resolved
 from dsttool.engine.host.policies import MemberPolicy
@@ -30,7 +32,8 @@ class ArrayPlan:
 
     assume_clean: take all members for equal. degraded: go on without members that are missing or stale.
     resync_from: name or address of the member that is copied onto all others; none if empty. takeover: take
-    the nodes from other owners who write to them.
+    the nodes from other owners who write to them. access: rules for clients' addresses, None for those that
+    are configured. invite_ns: how long an invitation is to hold, None for none.
     """
 
     config: ArrayConfig
@@ -40,6 +43,8 @@ class ArrayPlan:
     read_only: bool = False
     resync_from: str = ""
     takeover: bool = False
+    access: AddressRules | None = None
+    invite_ns: int | None = None
 
     @property
     def name(self) -> str:
@@ -50,6 +55,12 @@ class ArrayPlan:
     def member_names(self) -> list[str]:
         """The members' names in slot order: n0, n1, … unless their addresses say otherwise."""
         return [node.name or f"n{slot}" for slot, node in enumerate(self.config.nodes)]
+
+    @property
+    def access_plan(self) -> AccessPlan:
+        """Who may come in."""
+        rules = self.config.access if self.access is None else self.access
+        return AccessPlan({self.name: rules}, invite_ns=self.invite_ns)
 
     @property
     def spare(self) -> int:
@@ -157,6 +168,7 @@ def from_words(
     chunk: int | None = None,
     read_policy: Any = None,
     listens: Sequence[Listen] = (),
+    access: AddressRules | None = None,
 ) -> ArrayConfig:
     """An array described on the command line, checked as far as its words go."""
     check_name(name)
@@ -174,6 +186,7 @@ def from_words(
         chunk=chunk,
         read_policy=read_policy,
         listen=tuple(listen.absolute(Path.cwd()) for listen in listens),
+        access=access or EVERYBODY,
     )
     ArrayPlan(config, config.listen).check()
     return config

@@ -72,7 +72,12 @@ def run(
     history.store(array.record)
     returning = Returning(reactor, array, openings, policies)
     commands = for_array(array, offer, policies)
-    engine = Engine("array", reactor, lock, [offer], lambda: ([_status(array, offer)], []), commands)
+    engine = Engine(
+        *("array", reactor, lock, [offer]),
+        lambda: ([_status(array, offer)], []),
+        commands,
+        plan.access_plan,
+    )
     array.on_change = engine.waits.changed
     if running is not None:
         running(engine)

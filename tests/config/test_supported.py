@@ -12,8 +12,8 @@ from dsttool.engine.vocabulary.errors import UsageError
         "dst://a/x?key=k",
         "dst+unix:///x?socket=s&security=checksum",
         "dst+unix:///x?socket=s",
-        "dst+unix:///x?socket=s&links=1&on_exhausted=fail&resends=3&window=8",
-        "nbd://a/x",
+        "dst+unix:///x?socket=s&links=4&on_exhausted=freeze&resends=3&window=8",
+        "nbd://a/x?links=1&on_exhausted=freeze",
         "/x/y",
         "mem:1M",
         "pool",
@@ -27,9 +27,7 @@ def test_these_addresses_are_supported(text: str) -> None:
     ("text", "complaint", "advice"),
     [
         ("dst://a/x", "does not say with which keys", "dst://a/x?security=none"),
-        ("dst://a/x?security=none&links=2", "several links", "Leave links= out"),
-        ("nbd://a/x?links=2", "several links", "Leave links= out"),
-        ("dst://a/x?security=none&on_exhausted=freeze", "can only fail", "resends="),
+        ("nbd://a/x?links=2", "several links, and NBD has no sessions", "dst:// address"),
     ],
 )
 def test_what_cannot_be_or_comes_later_is_refused_with_a_way_out(

@@ -11,13 +11,8 @@ from dsttool.engine.vocabulary.errors import UsageError
 def check_supported(address: Address) -> None:
     """UsageError if a node's address contradicts itself, or asks for what this release cannot do."""
     protection.check_address(address)
-    options = address.options
-    if options.get("links", 1) != 1:
+    if address.kind == "nbd" and address.options.get("links", 1) != 1:
         raise UsageError(
-            f"'{address}' asks for several links, and this release makes one.", "Leave links= out."
-        )
-    if options.get("on_exhausted") == "freeze":
-        raise UsageError(
-            f"'{address}' asks to freeze when the budget has ended, and this release can only fail.",
-            "Leave on_exhausted= out, or raise resends= for a longer budget.",
+            f"'{address}' asks for several links, and NBD has no sessions to hold them together.",
+            "Leave links= out, or export the device with dsttool and use its dst:// address.",
         )

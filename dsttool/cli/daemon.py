@@ -1,4 +1,4 @@
-"""`daemon list`, `daemon stop`, `logs`, and stopping a daemon for whoever has to."""
+"""`daemon list`, `daemon stop`, `daemon tune`, `logs`, and stopping a daemon for whoever has to."""
 
 import errno
 import os
@@ -11,6 +11,7 @@ from typing import Final
 import click
 
 from dsttool.cli import render
+from dsttool.cli.asking import ask
 from dsttool.cli.settings import Settings, shared
 from dsttool.engine.config import paths
 from dsttool.engine.config.units import format_duration
@@ -75,6 +76,23 @@ def stop(settings: Settings, names: tuple[str, ...]) -> None:
         render.say(settings, f"{name} has ended.")
     if settings.json:
         render.emit_json(settings, {"schema": "dsttool.stopped/1", "daemons": stopped}, stopped)
+
+
+@click.command()
+@click.argument("name")
+@click.option(
+    "--crypto-threads",
+    type=click.IntRange(min=0),
+    help="Threads that seal and open large records; 0 to do all of it on the main thread.",
+)
+@shared(waits=True)
+def tune(settings: Settings, name: str, crypto_threads: int | None) -> None:
+    """Show how many threads a daemon seals with, or change it while it runs."""
+    answer = ask(settings, name, "crypto.threads", threads=crypto_threads)
+    if settings.json:
+        render.emit_json(settings, {"schema": "dsttool.tuning/1", "name": name, **answer}, [answer])
+        return
+    render.say(settings, f"{name} has {answer['threads']} threads for large sealed records.")
 
 
 @click.command()

@@ -125,8 +125,12 @@ def build() -> click.Command:
             ),
             "daemon": Tree(
                 "daemon",
-                {"list": "dsttool.cli.daemon:list_daemons", "stop": "dsttool.cli.daemon:stop"},
-                help="List and stop what runs on this machine.",
+                {
+                    "list": "dsttool.cli.daemon:list_daemons",
+                    "stop": "dsttool.cli.daemon:stop",
+                    "tune": "dsttool.cli.daemon:tune",
+                },
+                help="List, stop and tune what runs on this machine.",
             ),
             "logs": "dsttool.cli.daemon:logs",
             "version": "dsttool.cli.version:version",

@@ -61,6 +61,7 @@ def test_every_command_of_this_release_is_there() -> None:
         "key list",
         "daemon list",
         "daemon stop",
+        "daemon tune",
         "logs",
         "version",
     }

@@ -23,6 +23,7 @@ from dsttool.engine.export.offer import Offer
 from dsttool.engine.host import daemon
 from dsttool.engine.host.access import OPEN, Access, AccessPlan
 from dsttool.engine.host.ending import close_all, flush_all
+from dsttool.engine.host.tuning import Tuning
 from dsttool.engine.host.waiting import Statuses, Waits
 from dsttool.engine.runtime.reactor import Reactor
 from dsttool.engine.vocabulary import limits, status
@@ -64,6 +65,7 @@ class Engine:
         self._statuses = statuses
         self._signal = 0
         self._since = reactor.now
+        self._tuning = Tuning(reactor)
         self._access = Access(reactor, offers, access)
         self._listening = self._access.listening
         self._control: ControlServer | None = None
@@ -169,6 +171,7 @@ class Engine:
             "stop": self._stop,
             "wait": self.waits.ask,
             "keys.reload": self._access.reload,
+            "crypto.threads": self._tuning.crypto_threads,
         }
         return own | dict(self._commands)
 

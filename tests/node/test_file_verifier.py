@@ -182,5 +182,5 @@ def test_a_record_that_cannot_be_read_is_not_taken_for_none(
     monkeypatch.setenv("DSTTOOL_STATE_DIR", str(tmp_path))
     (tmp_path / "devices").mkdir()
     (tmp_path / "devices" / f"{'01' * 16}.json").write_bytes(content)
-    with pytest.raises(DsttoolError, match="failed|flushes"):
+    with pytest.raises(DsttoolError, match=r"failed|flushes"):
         FailedFlushes().count(b"\1" * 16)

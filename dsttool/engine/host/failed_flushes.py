@@ -1,4 +1,4 @@
-"""How often a flush has failed on the files and block devices of this machine: what they lost is not forgotten.
+"""How often flushes failed on the files and block devices of this machine: what they lost stays known.
 
 One file per device in the state folder, written when the first flush on it fails: {"failed_flushes": 1}.
 """

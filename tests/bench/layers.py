@@ -116,21 +116,24 @@ class Bench:
         greeting = dst_preface.client_preface(0, session) + dst_records.header(1, len(hello)) + hello
         connection._channel.received(memoryview(greeting), 0, len(greeting))
         connection.link.send = drop  # type: ignore[method-assign]
-        heads = b"".join(
-            REQUEST.pack(i + 1, offset, self.size, op, 0, 0) for i, offset in enumerate(self.offsets)
-        )
-        body = FLOOR.pack(1) + heads + (self.payload * self.batch if op == WRITE else b"")
-        record = dst_records.header(dst_records.REQUESTS, len(body), self.batch) + body
-        view = memoryview(bytearray(record))
-
-        def work() -> None:
+        length = FLOOR.size + self.batch * (REQUEST.size + (self.size if op == WRITE else 0))
+        record = bytearray(dst_records.header(dst_records.REQUESTS, length, self.batch) + bytes(length))
+        view = memoryview(record)
+        best = float("inf")
+        # Each batch has ids of its own, or its changes would be answered from memory.
+        for first in range(1, ROUNDS * 20 * self.batch, self.batch):
+            at = dst_records.HEADER.size
+            FLOOR.pack_into(record, at, first)
+            for index, offset in enumerate(self.offsets):
+                position = at + FLOOR.size + index * REQUEST.size
+                REQUEST.pack_into(record, position, first + index, offset, self.size, op, 0, 0)
+            begin = time.process_time_ns()
             connection._channel.received(view, 0, len(view))
-            connection.flush()
-
-        result = timed(work, self.batch)
+            self.reactor._flushes.pop().flush()
+            best = min(best, time.process_time_ns() - begin)
         connection.close()
         theirs.close()
-        return result
+        return best / self.batch
 
     def node(self) -> DstNode:
         node = DstNode(self.reactor, "n", Endpoint("unix", path="/nowhere"), "a", ordered_above=True)

@@ -1,6 +1,7 @@
 """The server's side of DST/2, with clients that can say anything."""
 
 import errno
+import os
 import struct
 from collections.abc import Iterator
 
@@ -60,12 +61,11 @@ class House:
 
     @property
     def offer(self) -> Offer:
-        return next(iter(self.server._offers.values()))
+        return self.export.offer
 
     @property
     def server(self) -> DstServer:
-        assert self.export._server is not None
-        return self.export._server
+        return self.export.server
 
     @property
     def connections(self) -> int:
@@ -74,7 +74,7 @@ class House:
     @property
     def connection(self) -> DstConnection:
         """That of the usual session."""
-        (found,) = [c for c in self.server.connections if c.session == SESSION]
+        (found,) = [c for c in self.server.connections if c.hello and c.hello.session == SESSION]
         return found
 
 
@@ -90,7 +90,7 @@ def house() -> Iterator[House]:
 @pytest.fixture
 def others(house: House) -> Iterator[RawClient]:
     """A well-behaved client that is there all the time; in the end it must still be served."""
-    client = house.client(OTHER)
+    client = house.client(OTHER, Hello(OTHER, 1, "disk", access=dst_hello.READ_ONLY))
     yield client
     client.say(requests(head(READ, 0, 5, id_=77)))
     assert client.answers() == [(77, 0, b"known")]
@@ -151,9 +151,10 @@ def test_a_read_only_export_refuses_who_wants_to_write(house: House) -> None:
 
 
 def test_a_session_shows_in_the_status_while_it_lasts(house: House) -> None:
-    client = house.client(hello=Hello(SESSION, 1, "disk", owner="array a"))
+    client = house.client(hello=Hello(SESSION, 1, "disk", array=bytes([7]) * 16, slot=3))
     (session,) = house.offer.status()["sessions"]
-    assert (session["owner"], session["protocol"], session["access"]) == ("array a", "dst", "read-write")
+    assert session["owner"] == f"uid {os.getuid()} array 07070707 slot 3"
+    assert (session["protocol"], session["access"]) == ("dst", "read-write")
     client.close()
     house.hall.until(lambda: house.offer.status()["sessions"] == [] and house.connections == 0)
 
@@ -278,7 +279,7 @@ def test_a_batch_is_answered_with_a_status_each(bad: RawClient, house: House) ->
         (10, 0, b""),
         (11, 0, b"known"),
         (12, errno.ENOSPC, b""),
-        (13, 0, bytes(16)),
+        (13, 0, house.device.verifier),
         (14, 0, b""),
     ]
     assert bytes(house.device.bytes[100:104]) == b"data"
@@ -382,7 +383,6 @@ BROKEN = {
     "reads beyond the window": requests(*[head(READ, 0, limits.REQUEST_MAX)] * 4),
     "a servers record": record(dst_records.REPLIES, bytes(16), 1),
     "a welcome": record(dst_records.WELCOME, bytes(76)),
-    "a pong": record(dst_records.PONG, bytes(8)),
     "noise": b"\xff" * 1000,
 }
 
@@ -396,7 +396,7 @@ def test_what_breaks_the_protocol_is_told_why_and_closed(bad: RawClient, house: 
 
 
 def test_what_came_before_the_break_is_carried_out(bad: RawClient, house: House) -> None:
-    bad.say(requests(head(WRITE, 100, 4), payload=b"good") + BROKEN["a pong"])
+    bad.say(requests(head(WRITE, 100, 4), payload=b"good") + BROKEN["a welcome"])
     assert bad.is_closed()
     assert bytes(house.device.bytes[100:104]) == b"good"
 
@@ -428,7 +428,7 @@ def test_a_client_that_leaves_with_requests_in_flight_is_forgotten_once_they_end
 def test_whatever_a_client_says_the_others_are_served(pieces: list[bytes], greeted: bool) -> None:
     with DstHall() as hall:
         house = House(hall)
-        good = house.client(OTHER)
+        good = house.client(OTHER, Hello(OTHER, 1, "disk", access=dst_hello.READ_ONLY))
         bad = house.client() if greeted else house.stranger()
         for piece in pieces:
             bad.say(piece)
@@ -512,8 +512,9 @@ def test_requests_on_a_device_that_stands_still_are_held_back_by_their_number(
 def test_the_bytes_of_writes_that_cannot_finish_are_held_back(bad: RawClient, house: House) -> None:
     house.device.prompt = False
     house.device._check = lambda request: None  # type: ignore[method-assign]
-    stream = requests(head(WRITE, 8, MIB // 2)) + record(dst_records.PAYLOAD, bytes(MIB // 2))
-    sent = bad.says_until_held_back(stream, 300 * MIB)
+    payload = record(dst_records.PAYLOAD, bytes(MIB // 2))
+    stream = b"".join(requests(head(WRITE, 8, MIB // 2, id_=id_)) + payload for id_ in range(200))
+    sent = bad.says_until_held_back(stream, len(stream))
     assert sent < limits.CLIENT_BYTES_MAX + 8 * MIB
     assert house.hall.reactor.pool.bytes_in_use < 2 * limits.CLIENT_BYTES_MAX
     house.device.prompt = True
@@ -531,110 +532,6 @@ def test_a_client_that_was_held_back_gets_every_answer_once_it_reads(bad: RawCli
     while len(answered) < sent:
         answered += bad.answers()
     assert sorted(id_ for id_, _, _ in answered) == list(range(count))
-
-
-# -- a new link of a session ---------------------------------------------------------------------------
-
-
-def stalled(house: House) -> RawClient:
-    """A client with one write that the device has begun and does not finish."""
-    first = house.client()
-    house.device.prompt = False
-    first.say(requests(head(WRITE, 0, 4), payload=b"old!"))
-    house.hall.until(lambda: len(house.device.waiting) == 1)
-    return first
-
-
-def assert_welcome_only_after_the_old_ones_end(house: House, client: RawClient) -> None:
-    client.hear(8)
-    assert client.is_silent(), "welcomed while a request of the older link still runs"
-    house.device.prompt = True
-    house.device.answer()
-    assert client.record()[0] == dst_records.WELCOME
-
-
-def test_a_new_link_replaces_the_old_one_once_its_requests_have_ended(house: House) -> None:
-    first = stalled(house)
-    second = house.stranger()
-    second.greet(Hello(SESSION, 2, "disk"))
-    kind, body = first.record()
-    assert (kind, dst_hello.parse_reason(body)[0]) == (dst_records.NOTICE, dst_hello.REPLACED)
-    assert first.is_closed()
-    assert_welcome_only_after_the_old_ones_end(house, second)
-    house.hall.until(lambda: house.connections == 1)
-
-
-def test_a_new_link_waits_for_the_requests_of_one_that_was_lost(house: House) -> None:
-    stalled(house).close()
-    second = house.stranger()
-    second.greet(Hello(SESSION, 2, "disk"))
-    assert_welcome_only_after_the_old_ones_end(house, second)
-
-
-def test_a_third_link_takes_the_place_of_a_second_that_waits(house: House) -> None:
-    stalled(house)
-    second, third = house.stranger(), house.stranger()
-    second.greet(Hello(SESSION, 2, "disk"))
-    second.hear(8)
-    third.greet(Hello(SESSION, 3, "disk"))
-    assert second.is_closed()
-    assert_welcome_only_after_the_old_ones_end(house, third)
-
-
-def test_a_third_link_waits_too_when_the_second_gave_up_waiting(house: House) -> None:
-    """A client whose connect timeout is shorter than the device's stall must not get in by trying again."""
-    stalled(house).close()
-    second = house.stranger()
-    second.greet(Hello(SESSION, 2, "disk"))
-    second.hear(8)
-    second.close()
-    house.hall.until(lambda: house.connections == 1)
-    third = house.stranger()
-    third.greet(Hello(SESSION, 3, "disk"))
-    assert_welcome_only_after_the_old_ones_end(house, third)
-
-
-def test_a_fourth_link_waits_too_after_two_gave_up(house: House) -> None:
-    stalled(house)
-    for epoch in (2, 3):
-        waiting = house.stranger()
-        waiting.greet(Hello(SESSION, epoch, "disk"))
-        waiting.hear(8)
-        waiting.close()
-    fourth = house.stranger()
-    fourth.greet(Hello(SESSION, 4, "disk"))
-    assert_welcome_only_after_the_old_ones_end(house, fourth)
-
-
-def test_a_session_starts_anew_once_everything_of_it_has_ended(house: House) -> None:
-    stalled(house).close()
-    second = house.stranger()
-    second.greet(Hello(SESSION, 2, "disk"))
-    second.hear(8)
-    second.close()
-    house.device.prompt = True
-    house.device.answer()
-    house.hall.until(lambda: house.connections == 0)
-    assert house.client(hello=Hello(SESSION, 3, "disk"))
-    assert house.server._claims == {}
-
-
-def test_nothing_that_waits_for_its_welcome_is_carried_out(house: House) -> None:
-    stalled(house)
-    second = house.stranger()
-    second.greet(Hello(SESSION, 2, "disk"))
-    second.say(requests(head(WRITE, 0, 4), payload=b"new!"))
-    assert second.is_closed()
-    house.device.prompt = True
-    house.device.answer()
-    assert [op for op, _, _ in house.device.got] == [WRITE]
-
-
-def test_another_session_is_welcome_at_once(house: House) -> None:
-    stalled(house)
-    assert house.client(OTHER)
-    house.device.prompt = True
-    house.device.answer()
 
 
 # -- leaving -------------------------------------------------------------------------------------------

@@ -114,7 +114,7 @@ class House:
     def __init__(self, hall: DstHall) -> None:
         self.hall = hall
         self.device = FaultyDevice(hall.reactor, SIZE)
-        self.export: Export = hall.export(self.device)
+        self.export: Export = hall.export(self.device, shared=True)
         self.clients = [RawClient(hall, self.export, bytes([number + 1]) * 16) for number in range(CLIENTS)]
         for client in self.clients:
             client.welcome()

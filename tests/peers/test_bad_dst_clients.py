@@ -7,6 +7,7 @@ import pytest
 
 from dsttool.engine.vocabulary import limits
 from dsttool.engine.vocabulary.operations import READ, WRITE
+from dsttool.engine.wire.dst_hello import READ_ONLY
 from dsttool.engine.wire.dst_records import CROSSOVER, PAYLOAD, PING
 from support.raw_dst import RawDst, batch, head, record
 from support.site import Daemon, Site
@@ -25,7 +26,7 @@ def server(site: Site) -> Daemon:
 def others(site: Site, server: Daemon) -> Iterator[RawDst]:
     """A well-behaved client that is there all the time; in the end it must still be served."""
     with RawDst(site.path("disk.dst")) as client:
-        client.connect("disk")
+        client.connect("disk", access=READ_ONLY)
         yield client
         client.socket.sendall(batch(head(READ, 0, 5, id_=9), 1))
         assert client.replies() == [(9, 0)]

@@ -13,6 +13,7 @@ from dsttool.engine.export.dst_server import DstServer
 from dsttool.engine.export.offer import Offer
 from dsttool.engine.node.dst import DstNode
 from dsttool.engine.runtime.reactor import Reactor
+from dsttool.engine.transaction.grant import Holder
 from dsttool.engine.transaction.policy import Policy
 from dsttool.engine.transport.listener import Listener
 from dsttool.engine.vocabulary.endpoint import Endpoint
@@ -28,11 +29,23 @@ POLICY = Policy(
 
 
 class Export:
-    """One device behind a listener on a Unix socket."""
+    """One device behind a listener on a Unix socket. Who holds its grant is remembered as on a disk: what is
+    `stored` survives `go_away`; with `store_fails` it cannot be written."""
 
-    def __init__(self, reactor: Reactor, path: Path, device: Device, security: Security = PLAIN) -> None:
+    def __init__(
+        self,
+        reactor: Reactor,
+        path: Path,
+        device: Device,
+        security: Security = PLAIN,
+        *,
+        shared: bool = False,
+    ) -> None:
         self.device = device
         self.security = security
+        self.shared = shared
+        self.stored: Holder | None = None
+        self.store_fails: DsttoolError | None = None
         self.endpoint = Endpoint("unix", path=str(path))
         self._reactor = reactor
         self._listener: Listener | None = None
@@ -40,14 +53,24 @@ class Export:
         self.start()
 
     def start(self) -> None:
-        self._server = DstServer(self._reactor, [Offer("disk", self.device)], security=self.security)
+        self.offer = Offer("disk", self.device, shared=self.shared, stored=self.stored, store=self._store)
+        self._server = DstServer(self._reactor, [self.offer], security=self.security)
         self._listener = Listener(self._reactor, self.endpoint, self._server.accept)
         self._listener.start()
 
+    def _store(self, holder: Holder) -> None:
+        if self.store_fails is not None:
+            raise self.store_fails
+        self.stored = holder
+
+    @property
+    def server(self) -> DstServer:
+        assert self._server is not None
+        return self._server
+
     def cut(self) -> None:
         """End every connection; new ones are welcome."""
-        assert self._server is not None
-        self._server.close()
+        self.server.close()
 
     def go_away(self) -> None:
         """Nobody is there any more; what has begun on the device goes on."""
@@ -81,8 +104,9 @@ class DstHall:
         self.reactor.close()
         shutil.rmtree(self.folder)
 
-    def export(self, device: Device, security: Security = PLAIN) -> Export:
-        export = Export(self.reactor, self.folder / f"s{len(self.exports)}", device, security)
+    def export(self, device: Device, security: Security = PLAIN, *, shared: bool = False) -> Export:
+        path = self.folder / f"s{len(self.exports)}"
+        export = Export(self.reactor, path, device, security, shared=shared)
         self.exports.append(export)
         return export
 

@@ -2,6 +2,7 @@
 
 import socket
 from pathlib import Path
+from typing import Any
 
 from dsttool.engine.vocabulary import limits
 from dsttool.engine.vocabulary.endpoint import Endpoint
@@ -38,9 +39,9 @@ def batch(body: bytes, count: int, *, floor: int = 0) -> bytes:
     return record(dst_records.REQUESTS, FLOOR.pack(floor) + body, count)
 
 
-def requests(*heads: bytes, payload: bytes = b"") -> bytes:
+def requests(*heads: bytes, payload: bytes = b"", floor: int = 0) -> bytes:
     """A batch of requests."""
-    return batch(b"".join(heads) + payload, len(heads))
+    return batch(b"".join(heads) + payload, len(heads), floor=floor)
 
 
 def replies(*heads: bytes, payload: bytes = b"") -> bytes:
@@ -116,8 +117,13 @@ class Talker:
 
     def record(self) -> tuple[int, bytes]:
         """Type and body of the next record."""
-        length, kind, _, _ = dst_records.HEADER.unpack(self.hear(8))
-        return kind, self.hear(length)
+        kind, _, body = self.whole_record()
+        return kind, body
+
+    def whole_record(self) -> tuple[int, int, bytes]:
+        """Type, count and body of the next record."""
+        length, kind, _, count = dst_records.HEADER.unpack(self.hear(8))
+        return kind, count, self.hear(length)
 
     def is_closed(self) -> bool:
         """Wait until the other side closes, whatever it says before."""
@@ -149,10 +155,24 @@ class RawClient(Talker):
         super().__init__(hall, sock)
         self.session = session
 
+    def whole_record(self) -> tuple[int, int, bytes]:
+        """The next record. Pings are answered: a busy machine may be slow."""
+        kind, count, body = super().whole_record()
+        while kind == dst_records.PING:
+            self.say(record(dst_records.PONG, body))
+            kind, count, body = super().whole_record()
+        return kind, count, body
+
+    def hello(self, epoch: int = 1, **others: Any) -> Hello:
+        """A hello of an owner that has only this session."""
+        return Hello(
+            **{"session": self.session, "epoch": epoch, "export": "disk", "array": self.session} | others
+        )
+
     def greet(self, hello: Hello | None = None) -> None:
         """Preface and hello; does not wait for an answer."""
         self.say(dst_preface.client_preface(dst_preface.NONE, self.session))
-        self.say(record(dst_records.HELLO, (hello or Hello(self.session, 1, "disk")).pack()))
+        self.say(record(dst_records.HELLO, (hello or self.hello()).pack()))
 
     def welcome(self, hello: Hello | None = None) -> Welcome:
         """Greet, and what the server grants."""
@@ -161,6 +181,24 @@ class RawClient(Talker):
         kind, body = self.record()
         assert kind == dst_records.WELCOME, body
         return Welcome.parse(body)
+
+    def notice(self) -> int:
+        """The code of the notice that comes next, after which the server closes."""
+        kind, body = self.record()
+        assert kind == dst_records.NOTICE, f"a record of type {kind}"
+        assert self.is_closed()
+        return dst_hello.parse_reason(body)[0]
+
+    def refused(self, hello: Hello) -> tuple[int, str]:
+        """Greet, and code and words of the refusal."""
+        self.greet(hello)
+        self.hear(dst_preface.SERVER.size)
+        return self.refusal()
+
+    def goodbye(self) -> None:
+        """Say goodbye and leave."""
+        self.say(record(dst_records.NOTICE, dst_hello.pack_reason(dst_hello.GOODBYE, "")))
+        assert self.is_closed()
 
     def refusal(self) -> tuple[int, str]:
         """Code and words of the refusal that comes next, after which the server closes."""
@@ -174,9 +212,8 @@ class RawClient(Talker):
         """Id, status and payload of so many replies, in their order."""
         found: list[tuple[int, int, bytes]] = []
         while len(found) < count:
-            length, kind, _, heads = dst_records.HEADER.unpack(self.hear(8))
+            kind, heads, body = self.whole_record()
             assert kind == dst_records.REPLIES, f"a record of type {kind}"
-            body = self.hear(length)
             position = REPLY.size * heads
             for id_, status, _, size in REPLY.iter_unpack(body[:position]):
                 if size >= dst_records.CROSSOVER:
@@ -249,6 +286,8 @@ def requests_of(talker: Talker, count: int = 1) -> list[tuple[int, int, int, int
         length, kind, _, heads = dst_records.HEADER.unpack(talker.hear(8))
         body = talker.hear(length)
         if kind == dst_records.REQUESTS:
-            for id_, offset, size, op, _, _ in REQUEST.iter_unpack(body[FLOOR.size : FLOOR.size + REQUEST.size * heads]):
+            for id_, offset, size, op, _, _ in REQUEST.iter_unpack(
+                body[FLOOR.size : FLOOR.size + REQUEST.size * heads]
+            ):
                 found.append((id_, op, offset, size))
     return found

@@ -4,6 +4,7 @@ import os
 import socket
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 from dsttool.engine.wire import dst_preface, dst_records
 from dsttool.engine.wire.dst_hello import Hello, Welcome
@@ -54,13 +55,23 @@ class RawDst:
 
     def record(self) -> tuple[int, bytes]:
         """Type and body of the next record."""
-        length, kind, _, _ = dst_records.HEADER.unpack(self.take(8))
-        return kind, self.take(length)
+        kind, _, body = self.whole_record()
+        return kind, body
 
-    def connect(self, export: str) -> Welcome:
-        """Preface and hello; what the server grants."""
+    def whole_record(self) -> tuple[int, int, bytes]:
+        """Type, count and body of the next record. Pings are answered."""
+        while True:
+            length, kind, _, count = dst_records.HEADER.unpack(self.take(8))
+            body = self.take(length)
+            if kind != dst_records.PING:
+                return kind, count, body
+            self.socket.sendall(record(dst_records.PONG, body))
+
+    def connect(self, export: str, **greeting: Any) -> Welcome:
+        """Preface and hello, which says what is given; what the server grants."""
         self.socket.sendall(dst_preface.client_preface(dst_preface.NONE, self.session))
-        self.socket.sendall(record(dst_records.HELLO, Hello(self.session, 1, export).pack()))
+        hello = Hello(**{"session": self.session, "epoch": 1, "export": export} | greeting)
+        self.socket.sendall(record(dst_records.HELLO, hello.pack()))
         self.take(dst_preface.SERVER.size)
         kind, body = self.record()
         assert kind == dst_records.WELCOME
@@ -68,9 +79,8 @@ class RawDst:
 
     def replies(self) -> list[tuple[int, int]]:
         """Id and status of the replies in the next record; payloads are read and dropped."""
-        length, kind, _, count = dst_records.HEADER.unpack(self.take(8))
+        kind, count, body = self.whole_record()
         assert kind == dst_records.REPLIES
-        body = self.take(length)
         heads = [REPLY.unpack_from(body, index * REPLY.size) for index in range(count)]
         for _, _, _, payload in heads:
             if payload >= dst_records.CROSSOVER:

@@ -32,6 +32,9 @@ class Offered:
     def find(self, name: str) -> ExportInfo | None:
         return self.infos.get(name)
 
+    def asks(self, name: str) -> str:
+        return ""
+
 
 def meet(name: str, mode: Mode, *infos: ExportInfo) -> tuple[ClientHandshake, ServerHandshake]:
     server = ServerHandshake(Offered(*infos))

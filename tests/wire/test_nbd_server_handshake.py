@@ -35,6 +35,9 @@ class Offered:
     def find(self, name: str) -> ExportInfo | None:
         return self.infos.get(name)
 
+    def asks(self, name: str) -> str:
+        return ""
+
 
 def option(number: int, data: bytes = b"") -> bytes:
     return b"IHAVEOPT" + struct.pack(">II", number, len(data)) + data
@@ -387,3 +390,61 @@ def test_no_bytes_make_the_server_raise_or_keep_much(flags: bytes, pieces: list[
         handshake.receive(piece)
         assert len(handshake._buffer) < limits.OPTION_BYTES_MAX + 16
         assert not (handshake.done and handshake.closed)
+
+
+# -- asking whether a client may write ---------------------------------------------------------------------
+
+
+class Guarded(Offered):
+    """Whoever chooses an export here must be asked about."""
+
+    def asks(self, name: str) -> str:
+        return name if name in self.infos else ""
+
+
+def guarded(info: ExportInfo = DISK) -> ServerHandshake:
+    handshake = ServerHandshake(Guarded(info))
+    handshake.receive(FIXED_NO_ZEROES)
+    return handshake
+
+
+@pytest.mark.parametrize("chooses", [option(GO, info_data(b"disk")), option(EXPORT_NAME, b"disk")])
+@pytest.mark.parametrize("read_only", [False, True])
+def test_a_choice_is_answered_once_it_is_known_whether_the_client_may_write(
+    chooses: bytes, read_only: bool
+) -> None:
+    handshake = guarded()
+    assert handshake.receive(chooses + b"behind") == b""
+    assert (handshake.asks, handshake.leftover, handshake.done) == ("disk", b"behind", False)
+    out = handshake.answer(read_only=read_only)
+    assert (handshake.done, handshake.chosen) == (True, replace(DISK, read_only=read_only))
+    # READ_ONLY, and neither TRIM nor WRITE_ZEROES
+    flags = FLAGS & ~0b110_0000 | 2 if read_only else FLAGS
+    assert struct.pack(">QH", DISK.size, flags) in out
+
+
+def test_information_and_lists_ask_nothing() -> None:
+    handshake = guarded()
+    assert replies(handshake.receive(option(INFO, info_data(b"disk")) + option(LIST)))
+    assert handshake.asks == ""
+
+
+def test_a_choice_of_what_is_not_there_or_makes_no_sense_asks_nothing() -> None:
+    handshake = guarded()
+    out = handshake.receive(option(GO, info_data(b"disc")) + option(GO, b"nonsense"))
+    assert [kind for _, kind, _ in replies(out)] == [UNKNOWN, INVALID]
+    assert (handshake.asks, handshake.done) == ("", False)
+
+
+def test_the_default_export_is_asked_about_by_its_name() -> None:
+    handshake = guarded()
+    handshake.receive(option(GO, info_data(b"")))
+    assert handshake.asks == "disk"
+
+
+def test_the_handshake_goes_on_after_a_choice_that_is_refused_for_another_reason() -> None:
+    handshake = guarded(replace(DISK, block_min=4096))
+    handshake.receive(option(GO, info_data(b"disk")) + option(LIST))
+    assert replies(handshake.answer(read_only=False))[-1][1] == BLOCK_SIZE_REQD
+    assert not handshake.done
+    assert replies(handshake.receive(handshake.leftover))[-1][1] == ACK

@@ -31,11 +31,25 @@ from dsttool.engine.vocabulary.errors import DsttoolError, Forbidden
 LOG = logging.getLogger(__name__)
 
 Reason = Literal[
-    "address", "busy", "source", "half_open", "slow", "protocol", "record", "key", "access", "export"
+    "address",
+    "busy",
+    "source",
+    "half_open",
+    "slow",
+    "protocol",
+    "record",
+    "key",
+    "access",
+    "export",
+    "writer",
+    "fenced",
+    "late",
+    "failure",
 ]
 """Why a client was refused: its address; too many clients, or from its source; pushed out half open; no
 handshake in time; the protocol broken (a wrong shared key, too); a record that does not open or has a
-wrong checksum; key, access or export refused."""
+wrong checksum; key, access or export refused; another owner writes; its session has ended; a newer link is
+here; the server cannot."""
 
 
 class Guest(Protocol):
@@ -51,7 +65,8 @@ class Gate:
     """Access to the exports of a daemon.
 
     `keys` and `invitations` may be replaced while it runs; what that means for those inside is the servers'
-    `cut_revoked`. `knows` and `invitation_key` are for dst_security.of_server.
+    `cut_revoked`. `on_redeemed` is called when a key came in by an invitation. `knows` and `invitation_key`
+    are for dst_security.of_server.
     """
 
     def __init__(
@@ -63,6 +78,7 @@ class Gate:
     ) -> None:
         self.keys = keys or AuthorizedKeys()
         self.invitations: Mapping[bytes, Invitation] = {}
+        self.on_redeemed: Callable[[], None] = _nothing
         self.refusals: dict[str, int] = {}
         self._reactor = reactor
         self._rules = rules or {}
@@ -142,6 +158,7 @@ class Gate:
         def redeemed(keys: AuthorizedKeys | None, error: BaseException | None) -> None:
             if keys is not None:
                 self.keys = keys
+                self.on_redeemed()
                 done(None)
             elif isinstance(error, DsttoolError):
                 done(error)
@@ -214,6 +231,10 @@ class _QuietLog:
                 more = said - limits.LOG_LINES_PER_PERIOD
                 LOG.warning("%d more clients were refused (%s)", more, kind)
         self._said.clear()
+
+
+def _nothing() -> None:
+    pass
 
 
 def source_of(peer: str) -> str:

@@ -1,56 +1,45 @@
 """One DST client: handshake, hello, then batches of requests answered by batches of replies.
 
-    handshake -> hello -> (the session's older link is cut and drained) -> serving
+    handshake -> hello -> (its session is found, or admitted: see DstSessions) -> serving
 
 * Nothing changes on the server before a whole, valid hello has come.
-* A hello of a session that has a link already replaces it: the old link is read no more, and the
-  welcome waits until every request it brought has ended. So nothing of the old link can run after
-  what the new one brings.
-* Every request is checked here: operation, permission, bounds, alignment, size.
+* A client that says nothing is pinged, and its link is dead when it does not even answer that: so a
+  writer that is gone is known to be gone, whoever lost the connection.
 """
 
-import errno
 import logging
-from collections import deque
-from collections.abc import Callable
 from socket import socket
 from typing import Protocol
 
 from dsttool.engine.config.authorized import Permission
-from dsttool.engine.device.request import Request
-from dsttool.engine.export.access import Gate, Reason
-from dsttool.engine.export.budget import WINDOW, WINDOW_BYTES, Budget
+from dsttool.engine.export.access import Gate, Reason, source_of
+from dsttool.engine.export.budget import WINDOW, WINDOW_BYTES
+from dsttool.engine.export.dst_requests import DstRequests
+from dsttool.engine.export.dst_session import DstClaim, DstSession
 from dsttool.engine.export.offer import Offer, Session
+from dsttool.engine.export.writers import shown
 from dsttool.engine.runtime.reactor import Reactor, Timer
+from dsttool.engine.transaction.session import RUNNING
 from dsttool.engine.transport.channel import Channel
 from dsttool.engine.vocabulary import limits
 from dsttool.engine.vocabulary.errors import DsttoolError, Forbidden, ProtocolError
-from dsttool.engine.vocabulary.operations import (
-    CACHE,
-    FAST_ZERO,
-    FLUSH,
-    READ,
-    TRIM,
-    WIRE_FLAGS,
-    WRITE,
-    WRITE_ZEROES,
-)
 from dsttool.engine.wire import dst_hello, dst_records
 from dsttool.engine.wire.dst_handshake import ServerHandshake
 from dsttool.engine.wire.dst_hello import Hello, Welcome
-from dsttool.engine.wire.dst_messages import FLOOR, REQUEST, heads_of, pack_replies, take_floor
-from dsttool.engine.wire.dst_records import CROSSOVER, PAYLOAD, PING, PONG, REQUESTS, Record
+from dsttool.engine.wire.dst_records import PAYLOAD, PING, PONG, REQUESTS, Record
 from dsttool.engine.wire.dst_seal import BadRecord
 from dsttool.engine.wire.dst_security import Security
 
 LOG = logging.getLogger(__name__)
-_OPERATIONS = (READ, WRITE, FLUSH, TRIM, CACHE, WRITE_ZEROES)
-_CHANGES = (WRITE, TRIM, WRITE_ZEROES)
 _REASONS: dict[int, Reason] = {
     dst_hello.REFUSED_EXPORT: "export",
     dst_hello.REFUSED_ACCESS: "access",
     dst_hello.REFUSED_PROTOCOL: "protocol",
     dst_hello.REFUSED_KEY: "key",
+    dst_hello.FENCED: "fenced",
+    dst_hello.BUSY: "writer",
+    dst_hello.REPLACED: "late",
+    dst_hello.GOING_AWAY: "failure",
 }
 
 
@@ -62,9 +51,6 @@ class Sessions(Protocol):
 
     def find(self, name: str) -> Offer | None:
         """The offer of that name; the empty name is the only one."""
-
-    def claim(self, connection: "DstConnection", ready: Callable[[], None]) -> None:
-        """Make the connection its session's link; `ready` once the older one has ended."""
 
     def ended(self, connection: "DstConnection") -> None:
         """The connection is closed and nothing of it runs any more."""
@@ -79,19 +65,16 @@ class DstConnection(Session):
         self.peer = peer
         self.read_only = True
         self.key: bytes | None = None
-        self.session = b""
+        self.identity = ""
         self.hello: Hello | None = None
+        self.session: DstSession | None = None
         self._greeted = False
         self._reactor = reactor
         self._server = server
-        self._budget = Budget()
-        self._serving = False
-        self._running = 0
+        self._requests: DstRequests | None = None
+        self._claim: DstClaim | None = None
         self._ended = self._leaving = False
-        self._sink = self._finished
-        self._replies: list[Request] = []
-        self._scheduled = False
-        self._announced: deque[Request] = deque()
+        self._pings = 0
         self._deadline: Timer | None = reactor.call_later(limits.HANDSHAKE_TIMEOUT_NS, self._too_slow)
         self._channel = Channel(reactor, sock, self, ServerHandshake(server.security))
         self.link = self._channel.link
@@ -100,7 +83,7 @@ class DstConnection(Session):
     @property
     def in_flight(self) -> int:  # type: ignore[override]
         """Requests not answered yet."""
-        return self._budget.requests
+        return 0 if self._requests is None else self._requests.budget.requests
 
     @property
     def permission(self) -> Permission:
@@ -116,7 +99,6 @@ class DstConnection(Session):
 
     def opened(self) -> None:
         """See RecordReceiver."""
-        self.session = self._channel.handshake.session
         self.key = self._channel.handshake.peer_key
 
     def broken(self, error: DsttoolError) -> None:
@@ -130,49 +112,62 @@ class DstConnection(Session):
         for index, (kind, count, start, end) in enumerate(records):
             if not self.link.open:
                 break
-            if kind == REQUESTS and self._serving:
-                if self._full():
-                    if self._announced:
+            requests = self._requests
+            if requests is None:
+                self._take_first(kind, bytes(view[start:end]))
+            elif kind == REQUESTS:
+                if self._full(requests):
+                    if requests.announced:
                         raise ProtocolError("More requests came than the window grants.")
                     self._channel.pause()
                     return index, kept
-                kept |= self._take_requests(view, count, start, end)
-            elif kind == PAYLOAD and self._serving:
-                self._take_payload(view[start:end])
+                kept |= requests.take(view, count, start, end)
+            elif kind == PAYLOAD:
+                requests.take_payload(view[start:end])
                 kept = True
-            elif kind == PING and self._serving:
-                if self._announced and self._full():
+            elif kind == PING:
+                if requests.announced and self._full(requests):
                     raise ProtocolError("Pings came whose answers are not taken.")
                 self._send_one(PONG, bytes(view[start:end]))
-            elif kind == dst_records.HELLO and not self._greeted:
-                self._greeted = True
-                self._take_hello(bytes(view[start:end]))
-            else:
+            elif kind == dst_records.NOTICE:
+                self._take_notice(bytes(view[start:end]))
+            elif kind != PONG:
                 raise ProtocolError(f"A record of type {kind} came when it must not.")
+        requests = self._requests
         # What was announced is always read: its request could not end without it.
-        if self.link.open and self._full() and not self._announced:
+        if requests is not None and self.link.open and not requests.announced and self._full(requests):
             self._channel.pause()
         return len(records), kept
+
+    def _take_first(self, kind: int, body: bytes) -> None:
+        if kind != dst_records.HELLO or self._greeted:
+            raise ProtocolError(f"A record of type {kind} came when it must not.")
+        self._greeted = True
+        self._take_hello(body)
+
+    def _take_notice(self, body: bytes) -> None:
+        if dst_hello.parse_reason(body)[0] == dst_hello.GOODBYE and self.session is not None:
+            self.offer.dst.goodbye(self.session)
 
     def _send_one(self, kind: int, body: bytes) -> None:
         self._channel.send([(kind, 0, len(body), [body])])
 
-    def _full(self) -> bool:
+    def _full(self, requests: DstRequests) -> bool:
         """Whether the client has as much unanswered as it may."""
-        budget, link = self._budget, self.link
+        budget, link = requests.budget, self.link
         # What was announced is always read, and whoever announced it may go on within its window.
-        if self._crowded() and not self._announced:
+        if self._crowded(requests) and not requests.announced:
             return True
         return budget.room(link.stuck) <= 0 or budget.room_bytes(link.unsent) <= 0
 
-    def _crowded(self) -> bool:
+    def _crowded(self, requests: DstRequests) -> bool:
         """Whether all clients together hold so much that this one must wait for what it has asked."""
-        waits = self._budget.requests or self.link.unsent
+        waits = requests.budget.requests or self.link.unsent
         return bool(waits) and self._reactor.pool.bytes_in_use > limits.POOL_BYTES_MAX
 
     def drained(self) -> None:
         """See RecordReceiver."""
-        self._maybe_resume()
+        self.relaxed()
 
     def lost(self, reason: str) -> None:
         """See RecordReceiver."""
@@ -186,10 +181,11 @@ class DstConnection(Session):
 
     def _take_hello(self, body: bytes) -> None:
         hello = Hello.parse(body)
-        if hello.session != self.session:
+        handshake = self._channel.handshake
+        if hello.session != handshake.session:
             raise ProtocolError("The hello's session is not the preface's.")
-        invitation = self._channel.handshake.invitation
-        if invitation and self.key is not None:
+        if handshake.invitation and self.key is not None:
+            invitation = handshake.invitation
             self._server.gate.redeem(self.key, invitation, lambda why_not: self._redeemed(hello, why_not))
         else:
             self._admit(hello)
@@ -221,17 +217,18 @@ class DstConnection(Session):
             return
         self.hello = hello
         self._server.gate.admit(self)
-        self.owner = hello.owner or None
+        self.identity = owner_of(self.peer, self.key, hello)
+        self.owner = shown(self.identity)
         self.read_only = hello.access == dst_hello.READ_ONLY
-        self._server.claim(self, self._welcome)
+        self._claim = offer.dst.join(self, hello)
 
-    def _welcome(self) -> None:
-        if not self.link.open:
-            return
-        can = self.offer.device.capabilities
+    def joined(self, session: DstSession, found: bool) -> None:
+        """See SessionLink."""
+        assert self.hello is not None
+        offer, can = self.offer, self.offer.device.capabilities
         names = ("flush", "fua", "trim", "write_zeroes", "fast_zero", "rotational")
         body = Welcome(
-            export_id=self.offer.device.identity,
+            export_id=offer.device.identity,
             size=can.size,
             block_min=can.block_min,
             block_preferred=can.block_preferred,
@@ -239,136 +236,62 @@ class DstConnection(Session):
             capabilities=frozenset(name for name in names if getattr(can, name)),
             window=WINDOW,
             window_bytes=WINDOW_BYTES,
-            access=dst_hello.READ_ONLY if self.read_only else dst_hello.READ_WRITE,
+            verifier=offer.device.verifier,
+            access=self.hello.access,
+            found=found,
+            term=session.term,
+            known=tuple(
+                (id_, dst_hello.RUNNING if status == RUNNING else status)
+                for id_, status in session.window.known()
+            ),
         ).pack()
-        self._serving = True
+        self.session = session
+        self._requests = DstRequests(
+            self._reactor,
+            self._channel,
+            offer,
+            session,
+            self.hello.link,
+            self,
+            looked_at=self._server.security.touches_payloads,
+        )
         self._cancel_deadline()
-        self.offer.sessions.append(self)
-        self._send_one(dst_records.WELCOME, body)
+        offer.sessions.append(self)
+        if len(body) > dst_records.WELCOME_BYTES_MAX:
+            self.refuse(dst_hello.GOING_AWAY, "Too much of what the session asked for before still runs.")
+        else:
+            self._send_one(dst_records.WELCOME, body)
 
     def _too_slow(self) -> None:
-        self._server.gate.refused("slow", "dst", self.peer, "no hello in time")
+        what = "no hello in time" if self.hello is None else "what ran before it did not end in time"
+        self._server.gate.refused("slow", "dst", self.peer, what)
         self.close()
 
-    # -- requests --------------------------------------------------------------------------------------
+    # -- while it serves -------------------------------------------------------------------------------
 
-    def _take_requests(self, view: memoryview, count: int, start: int, end: int) -> bool:
-        """One batch: everything whole goes to the device as one list. True if payloads stay in view."""
-        can = self.offer.device.capabilities
-        size, payload_max, mask = can.size, can.payload_max, can.block_min - 1
-        sink, writable = self._sink, not self.read_only
-        batch: list[Request] = []
-        refused: list[Request] = []
-        total = 0
-        take_floor(view, start, end)
-        start += FLOOR.size
-        heads, position = heads_of(REQUEST, view, count, start, end)
-        for id_, offset, length, op, flags, _ in heads:
-            request = Request(op, flags, offset, length, None, id_, sink)
-            if op <= WRITE:
-                total += length
-                if op == WRITE:
-                    if length >= CROSSOVER:
-                        self._announce(request)
-                        continue
-                    request.data = view[position : position + length]
-                    position += length
-                fits = offset + length <= size and length <= payload_max and not (offset | length) & mask
-                if fits and length and (op == READ or writable) and not flags & ~WIRE_FLAGS:
-                    batch.append(request)
-                    continue
-            error = self._error(request)
-            if error is None:
-                batch.append(request)
-            else:
-                request.error = error
-                refused.append(request)
-        if position != end:
-            raise ProtocolError("A batch's payloads are not as long as its heads say.")
-        if total > limits.CLIENT_BYTES_MAX + limits.REQUEST_MAX:
-            raise ProtocolError("A batch asks for more bytes than the window grants.")
-        self._budget.requests += len(batch) + len(refused)
-        self._budget.bytes += total
-        self._run(batch, refused)
-        return position != start + REQUEST.size * count
-
-    def _announce(self, request: Request) -> None:
-        if request.length > limits.REQUEST_MAX or len(self._announced) >= limits.CLIENT_REQUESTS_MAX:
-            raise ProtocolError("A payload was announced that is beyond all bounds.")
-        self._announced.append(request)
-        self._budget.requests += 1
-
-    def _take_payload(self, payload: memoryview) -> None:
-        if not self._announced or self._announced[0].length != len(payload):
-            raise ProtocolError("A payload came that was not announced.")
-        request = self._announced.popleft()
-        request.data = payload
-        error = self._error(request)
-        if error is None:
-            self._run([request], [])
-        else:
-            request.error = error
-            self._run([], [request])
-
-    def _run(self, batch: list[Request], refused: list[Request]) -> None:
-        self._running += len(batch) + len(refused)
-        if refused:
-            self._finished(refused)
-        if batch:
-            self.offer.device.submit(batch)
-
-    def _error(self, request: Request) -> int | None:
-        """None if the request may run; else its answer, which is 0 where there is nothing to do."""
-        can, op = self.offer.device.capabilities, request.op
-        if op not in _OPERATIONS or request.flags & ~WIRE_FLAGS:
-            return errno.EINVAL
-        if self.read_only and op in _CHANGES:
-            return errno.EROFS
-        if op == FLUSH:
-            return errno.EINVAL if request.offset or request.length else None
-        if request.offset + request.length > can.size:
-            return errno.ENOSPC if op in _CHANGES else errno.EINVAL
-        if (request.offset | request.length) & (can.block_min - 1):
-            return errno.EINVAL
-        if op <= WRITE and request.length > can.payload_max:
-            return errno.EINVAL
-        if request.flags & FAST_ZERO and not can.fast_zero:
-            return errno.ENOTSUP
-        return None if request.length else 0
-
-    # -- replies ---------------------------------------------------------------------------------------
-
-    def _finished(self, requests: list[Request]) -> None:
-        """The sink of every request of this client."""
-        self._running -= len(requests)
-        self.offer.count(requests)
-        if not self.link.open:
-            self._maybe_ended()
-            return
-        self._replies += requests
-        if not self._scheduled:
-            self._scheduled = True
-            self._reactor.flush_later(self)
-
-    def flush(self) -> None:
-        """Send the replies of this turn as one batch."""
-        self._scheduled = False
-        replies, self._replies = self._replies, []
-        if not self.link.open:
-            return
-        budget = self._budget
-        budget.requests -= len(replies)
-        for request in replies:
-            if request.op <= WRITE:
-                budget.bytes -= request.length
-        self._channel.send(pack_replies(replies))
-        self._maybe_resume()
-
-    def _maybe_resume(self) -> None:
+    def beat(self) -> None:
+        """Once per CLIENT_QUIET_NS: ping a client that says nothing, give up one that is dead."""
         link = self.link
+        quiet = self._reactor.now - link.received_at >= limits.CLIENT_QUIET_NS
+        # A link that we do not read says nothing about its client.
+        if self._requests is None or not link.open or link.paused or not quiet:
+            self._pings = 0
+        elif self._pings < limits.CLIENT_PINGS_MISSED:
+            self._pings += 1
+            if not link.unsent:
+                self._send_one(PING, bytes(dst_records.PING_BYTES))
+        else:
+            LOG.warning("dst client %s: no answer to %d pings; closed", self.peer, self._pings)
+            self.close()
+
+    def relaxed(self) -> None:
+        """See RequestsOwner."""
+        link, requests = self.link, self._requests
         if self._leaving:
             self._maybe_leave()
-        elif link.paused and self._budget.relaxed(link.unsent, link.stuck) and not self._crowded():
+        elif requests is None or not link.paused:
+            return
+        elif requests.budget.relaxed(link.unsent, link.stuck) and not self._crowded(requests):
             self._channel.resume()
 
     # -- the end -----------------------------------------------------------------------------------------
@@ -377,25 +300,21 @@ class DstConnection(Session):
         """Tell why, and close."""
         self._server.gate.refused(counts_as or _REASONS[code], "dst", self.peer, reason)
         if self.link.open:
-            body = dst_hello.pack_reason(code, reason)
-            self._send_one(dst_records.REFUSAL, body)
+            self._send_one(dst_records.REFUSAL, dst_hello.pack_reason(code, reason))
             self._channel.flush()
         self.close()
 
-    def retire(self) -> None:
-        """A newer link of the session takes over: read no more; `ended` follows."""
-        self._part(dst_hello.REPLACED, "A newer connection of this session replaced this.")
-
-    def expel(self, code: int, reason: str) -> None:
-        """It may not be here any more: tell why, and close."""
-        self._server.gate.refused(_REASONS[code], "dst", self.peer, reason)
-        self._part(code, reason)
-
-    def _part(self, code: int, reason: str) -> None:
+    def cut(self, code: int, reason: str) -> None:
+        """See SessionLink."""
         if self.link.open:
             self._send_one(dst_records.NOTICE, dst_hello.pack_reason(code, reason))
             self._channel.flush()
         self.close()
+
+    def expel(self, code: int, reason: str) -> None:
+        """It may not be here any more: tell why, and close."""
+        self._server.gate.refused(_REASONS[code], "dst", self.peer, reason)
+        self.cut(code, reason)
 
     def leave(self) -> None:
         """Take nothing more; close once everything begun is answered and sent."""
@@ -404,8 +323,8 @@ class DstConnection(Session):
         self._maybe_leave()
 
     def _maybe_leave(self) -> None:
-        link = self.link
-        if self._running or self._replies:
+        link, requests = self.link, self._requests
+        if requests is not None and (requests.running or requests.replies):
             return
         if link.unsent:
             self._channel.flush()
@@ -413,19 +332,26 @@ class DstConnection(Session):
             self.close()
 
     def close(self) -> None:
-        """Close the connection now. What runs on the device goes on; `ended` follows it."""
+        """Close the connection now. What runs on the device goes on; the server's `ended` follows it."""
         self._channel.close()
         self._down()
 
     def _down(self) -> None:
         self._cancel_deadline()
-        if self._serving and self in self.offer.sessions:
+        if self._claim is not None:
+            self._claim.wanted = False
+        if self.session is None or self._requests is None:
+            self.ended()
+            return
+        if self in self.offer.sessions:
             self.offer.sessions.remove(self)
-        self._announced.clear()
-        self._maybe_ended()
+        assert self.hello is not None
+        self.offer.dst.detach(self.session, self.hello.link, self)
+        self._requests.close()
 
-    def _maybe_ended(self) -> None:
-        if not self._ended and not self.link.open and not self._running:
+    def ended(self) -> None:
+        """See RequestsOwner."""
+        if not self._ended:
             self._ended = True
             self._server.ended(self)
 
@@ -433,3 +359,17 @@ class DstConnection(Session):
         if self._deadline is not None:
             self._deadline.cancel()
             self._deadline = None
+
+
+def owner_of(peer: str, key: bytes | None, hello: Hello) -> str:
+    """Who stands behind a client: as surely as the server can know, and which of its arrays and slots.
+
+    A key proves it; the system vouches for users of this machine; others are believed.
+    """
+    if key is not None:
+        who = f"key {key.hex()}"
+    elif peer.startswith("unix "):
+        who = f"uid {source_of(peer)}"
+    else:
+        who = f"machine {hello.owner or source_of(peer)}"
+    return f"{who} array {hello.array.hex()} slot {hello.slot}"

@@ -1,13 +1,14 @@
-"""DstServer: offers over DST/2, and which link each session has."""
+"""DstServer: offers over DST/2, to any number of clients up to a bound."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from socket import socket
 
 from dsttool.engine.export.access import Gate
 from dsttool.engine.export.dst_connection import DstConnection
 from dsttool.engine.export.offer import Offer
-from dsttool.engine.runtime.reactor import Reactor
+from dsttool.engine.runtime.reactor import Reactor, Timer
+from dsttool.engine.vocabulary import limits
 from dsttool.engine.wire import dst_hello, dst_preface
 from dsttool.engine.wire.dst_security import PLAIN, Security
 
@@ -34,8 +35,9 @@ class DstServer:
         self._offers = {offer.name: offer for offer in offers}
         self._aliases = {alias: offers[0]} if alias and len(offers) == 1 else {}
         self.connections: set[DstConnection] = set()
-        self._holders: dict[bytes, DstConnection] = {}
-        self._claims: dict[DstConnection, tuple[DstConnection, Callable[[], None]]] = {}
+        self._timer: Timer | None = None
+        for offer in offers:
+            offer.attach(reactor)
 
     def accept(self, sock: socket, peer: str) -> None:
         """Take a connected, non-blocking socket."""
@@ -49,6 +51,7 @@ class DstServer:
         connection = DstConnection(self._reactor, sock, peer, self)
         self.connections.add(connection)
         self.gate.enter(connection, "dst")
+        self._keep_beating()
 
     def cut_revoked(self) -> int:
         """Close every connection that may not do any more what it was let in for; how many there were."""
@@ -75,32 +78,18 @@ class DstServer:
             return next(iter(self._offers.values()))
         return self._offers.get(name) or self._aliases.get(name)
 
-    def claim(self, connection: DstConnection, ready: Callable[[], None]) -> None:
-        """See Sessions. A third link that comes while the second waits takes the second's place."""
-        older = self._holders.get(connection.session)
-        self._holders[connection.session] = connection
-        if older is None:
-            ready()
-            return
-        self._claims[self._running_before(older) or older] = (connection, ready)
-        older.retire()
-
     def ended(self, connection: DstConnection) -> None:
         """See Sessions."""
         self.connections.discard(connection)
         self.gate.leave(connection)
-        session = connection.session
-        if self._holders.get(session) is connection:
-            del self._holders[session]
-            running = self._running_before(connection)
-            if running is not None:
-                # It gave up waiting, but what it waited for still runs: whoever comes next waits too.
-                self._holders[session] = running
-                del self._claims[running]
-        _, ready = self._claims.pop(connection, (None, None))
-        if ready is not None:
-            ready()
 
-    def _running_before(self, waiting: DstConnection) -> DstConnection | None:
-        """The connection whose end this one waits for, if it does."""
-        return next((first for first, (claimant, _) in self._claims.items() if claimant is waiting), None)
+    def _beat(self) -> None:
+        """One timer for all clients, while there are any."""
+        for connection in list(self.connections):
+            connection.beat()
+        self._timer = None
+        self._keep_beating()
+
+    def _keep_beating(self) -> None:
+        if self._timer is None and self.connections:
+            self._timer = self._reactor.call_later(limits.CLIENT_QUIET_NS, self._beat)

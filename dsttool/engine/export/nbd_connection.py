@@ -4,9 +4,16 @@
     device -> list[Request] -> replies gathered -> one sendmsg when the turn ends
 
 The connection lives until the client says goodbye, breaks the protocol, or the link is lost. What the
-device still works on then comes back to nobody.
+device still works on then comes back to nobody, but counts as running until it has ended: nobody else is
+let in to write before. The handshake stands still until it is known whether this client may write.
+
+NBD has no word for writes that were acked and are lost. So each connection remembers the verifier under
+which its device began, and a flush that finishes under another one fails, once: the client must not rely
+on what it wrote before. As connections are told that a flush on one covers writes on all, one that begins
+while another has not been told yet remembers what that one does.
 """
 
+import errno
 import logging
 from collections.abc import Callable
 from socket import socket
@@ -14,11 +21,12 @@ from socket import socket
 from dsttool.engine.device.request import Request
 from dsttool.engine.export.access import Gate
 from dsttool.engine.export.budget import Budget
+from dsttool.engine.export.nbd_writers import NbdClaim, NbdWork
 from dsttool.engine.export.offer import Offer, Session
 from dsttool.engine.runtime.reactor import Reactor, Timer
 from dsttool.engine.transport.link import Bytes, Link
 from dsttool.engine.vocabulary import limits
-from dsttool.engine.vocabulary.operations import READ, WRITE
+from dsttool.engine.vocabulary.operations import FLUSH, READ, WRITE
 from dsttool.engine.wire.nbd import SIMPLE_REPLY, SIMPLE_REPLY_MAGIC, error_to_wire
 from dsttool.engine.wire.nbd_requests import RequestParser
 from dsttool.engine.wire.nbd_server import Exports, ServerHandshake
@@ -52,7 +60,11 @@ class NbdConnection(Session):
         self._gate = gate
         self._budget = Budget()
         self._parser: RequestParser[Request] | None = None
-        self._leaving = False
+        self._leaving = self._goodbye = False
+        self._claim: NbdClaim | None = None
+        # What runs is counted there, and nowhere else until it is known what this client may do.
+        self._work = NbdWork(b"")
+        self.verifier: bytes | None = None
         self._sink = self._finished
         self._handshake = ServerHandshake(exports)
         self._deadline: Timer | None = reactor.call_later(limits.HANDSHAKE_TIMEOUT_NS, self._too_slow)
@@ -89,11 +101,12 @@ class NbdConnection(Session):
             budget.requests += len(requests)
             budget.bytes += parser.bytes
             parser.requests = []  # a finished request must not pin its segment until the next parse
+            self._work.running += len(requests)
             self.offer.device.submit(requests)
         if parser.fault:
             self._break(parser.fault)
         elif parser.disconnect:
-            self._leaving = True
+            self._leaving = self._goodbye = True
             self._maybe_leave()
         elif parser.full or (
             (budget.requests or link.unsent > UNSENT_EASY)
@@ -128,8 +141,15 @@ class NbdConnection(Session):
     # -- handshake -----------------------------------------------------------------------------------
 
     def _shake_hands(self, view: memoryview, head: int, tail: int) -> int:
+        """Returns where what the handshake did not take begins."""
         handshake = self._handshake
         reply = handshake.receive(view[head:tail])
+        head = tail - len(handshake.leftover) if handshake.done or handshake.asks else tail
+        self._go_on(reply)
+        return head
+
+    def _go_on(self, reply: bytes) -> None:
+        handshake = self._handshake
         if reply:
             self._send(reply)
         if handshake.closed:
@@ -137,16 +157,41 @@ class NbdConnection(Session):
             self._leaving = True
             self.link.flush()
             self.close()
+        elif handshake.asks:
+            self.link.pause()
+            self.offer = self._find(handshake.asks)
+            self._claim = self.offer.nbd.join(self)
         elif handshake.done and handshake.chosen is not None:
             info = handshake.chosen
             self.offer = self._find(info.name)
             self.read_only = info.read_only
+            self.verifier = self._verifier()
             self.offer.sessions.append(self)
             self._parser = RequestParser(info, Request, self._sink)
             self._cancel_deadline()
             self._gate.admit(self)
-            return tail - len(handshake.leftover)
-        return tail
+
+    def granted(self, work: NbdWork | None, reason: str) -> None:
+        """See NbdWriter."""
+        if work is None:
+            LOG.info("nbd client %s may only read: %s", self.peer, reason)
+        else:
+            self._work = work
+        self._go_on(self._handshake.answer(read_only=work is None))
+        if not self._handshake.done and work is not None:
+            self._work = NbdWork(b"")
+            self.offer.nbd.leave(self, work, goodbye=True)
+        if self.link.open:
+            self.link.resume()
+
+    def _verifier(self) -> bytes | None:
+        """Under what this client's writes are acked; None if its first flush must fail in any case."""
+        now = self.offer.device.verifier
+        untold = any(
+            isinstance(other, NbdConnection) and not other.read_only and other.verifier != now
+            for other in self.offer.sessions
+        )
+        return None if self.offer.lost or untold else now
 
     def _too_slow(self) -> None:
         self._gate.refused("slow", "nbd", self.peer, "no handshake in time")
@@ -156,6 +201,10 @@ class NbdConnection(Session):
 
     def _finished(self, requests: list[Request]) -> None:
         """The sink of every request of this client."""
+        work = self._work
+        work.running -= len(requests)
+        if not work.running and work.when_idle is not None:
+            work.idle()
         if not self.link.open:
             return
         out: list[Bytes] = []
@@ -163,7 +212,7 @@ class NbdConnection(Session):
         reads = writes = read_bytes = written_bytes = errors = failed_bytes = 0
         for request in requests:
             op = request.op
-            if request.error:
+            if request.error or (op == FLUSH and self._lost_something(request)):
                 append(pack(SIMPLE_REPLY_MAGIC, error_to_wire(request.error), request.cookie))
                 errors += 1
                 if op <= WRITE:
@@ -191,6 +240,16 @@ class NbdConnection(Session):
             self._maybe_leave()
         elif link.paused and self._budget.relaxed(link.unsent, link.stuck) and not self._crowded():
             link.resume()
+
+    def _lost_something(self, flush: Request) -> bool:
+        """Whether a flush that is done does not cover what was acked before: then it fails, once."""
+        verifier = flush.data or self.offer.device.verifier
+        if verifier == self.verifier:
+            return False
+        LOG.error("nbd client %s: acked writes may be lost; its flush fails", self.peer)
+        self.verifier = verifier
+        flush.error = errno.EIO
+        return True
 
     def _refuse(self, refused: list[tuple[int, int]]) -> None:
         for cookie, error in refused:
@@ -233,6 +292,10 @@ class NbdConnection(Session):
 
     def _end(self) -> None:
         self._cancel_deadline()
-        if self._parser is not None and self in self.offer.sessions:
-            self.offer.sessions.remove(self)
+        if self._claim is not None:
+            self._claim.wanted = False
+        if self._parser is not None:
+            self.offer.nbd.leave(self, self._work, goodbye=self._goodbye)
+            if self in self.offer.sessions:
+                self.offer.sessions.remove(self)
         self._on_close(self)

@@ -24,6 +24,8 @@ class NbdServer:
         self._offers = {offer.name: offer for offer in offers}
         self._aliases = {alias: offers[0]} if alias and len(offers) == 1 else {}
         self.connections: set[NbdConnection] = set()
+        for offer in offers:
+            offer.attach(reactor)
 
     def accept(self, sock: socket, peer: str) -> None:
         """Take a connected, non-blocking socket."""
@@ -59,7 +61,7 @@ class NbdServer:
 
     def find(self, name: str) -> ExportInfo | None:
         """What a handshake says about the export of that name."""
-        offer = self._offers.get(name) or self._aliases.get(name)
+        offer = self._offer(name)
         if offer is None:
             return None
         can = offer.device.capabilities
@@ -70,7 +72,7 @@ class NbdServer:
             block_min=can.block_min,
             block_preferred=can.block_preferred,
             payload_max=can.payload_max,
-            read_only=offer.read_only,
+            read_only=offer.read_only or not offer.nbd.would_write,
             flush=can.flush,
             fua=can.fua,
             trim=can.trim,
@@ -79,6 +81,14 @@ class NbdServer:
             rotational=can.rotational,
             multi_conn=can.multi_conn,
         )
+
+    def asks(self, name: str) -> str:
+        """If it must be asked whether a client of that export may write: its own name."""
+        offer = self._offer(name)
+        return "" if offer is None or offer.read_only else offer.name
+
+    def _offer(self, name: str) -> Offer | None:
+        return self._offers.get(name) or self._aliases.get(name)
 
 
 class _Admitted:
@@ -100,3 +110,8 @@ class _Admitted:
             return info
         self._gate.refused("address", "nbd", self._peer, f"its address is not admitted to '{info.name}'")
         return None
+
+    def asks(self, name: str) -> str:
+        """If it must be asked whether a client of that export may write: its own name."""
+        own = self._server.asks(name)
+        return own if own and self._gate.admits(self._peer, own) else ""

@@ -1,9 +1,14 @@
-"""Offer: a device under a name, with what its clients share: counters, sessions, limits."""
+"""Offer: a device under a name, with what its clients share: counters, sessions, the right to write."""
 
 from typing import Any
 
 from dsttool.engine.device.device import Device
 from dsttool.engine.device.request import Request
+from dsttool.engine.export.dst_session import DstSessions
+from dsttool.engine.export.nbd_writers import NbdWriters
+from dsttool.engine.export.writers import Store, Writers
+from dsttool.engine.runtime.reactor import Reactor
+from dsttool.engine.transaction.grant import Holder
 from dsttool.engine.vocabulary.operations import READ, WRITE
 from dsttool.engine.vocabulary.status import SessionStatus
 
@@ -35,11 +40,26 @@ class Offer:
     """One export. `read_only` may be asked for, or be the device's own nature. `waiting`: it is for
     authorised keys, and there are none yet.
 
+    shared: several may write at a time, and see to it themselves that they do not disturb each other; else
+    one session writes (see Writers). stored, store: who holds the grant, from an earlier run and for later.
     Counters count finished requests since the start; `errors` those that failed.
     """
 
-    def __init__(self, name: str, device: Device, *, read_only: bool = False, description: str = "") -> None:
+    def __init__(
+        self,
+        name: str,
+        device: Device,
+        *,
+        read_only: bool = False,
+        description: str = "",
+        shared: bool = False,
+        stored: Holder | None = None,
+        store: Store | None = None,
+    ) -> None:
         self.name = name
+        self.writers = Writers(name, stored, store)
+        self.dst = DstSessions(self.writers, shared=shared)
+        self.nbd = NbdWriters(self.writers, shared=shared)
         self.device = device
         self.description = description
         self.read_only = read_only or device.capabilities.read_only
@@ -49,6 +69,23 @@ class Offer:
         self.sessions: list[Session] = []
         self.addresses: list[str] = []
         self.reads = self.writes = self.read_bytes = self.written_bytes = self.errors = 0
+
+    def attach(self, reactor: Reactor) -> None:
+        """Called by each server that offers it."""
+        self.writers.attach(reactor)
+        self.nbd.attach(reactor)
+
+    @property
+    def lost(self) -> bool:
+        """Whether writes that were acked in an earlier run, and not flushed, may be gone.
+
+        The first flush of every client fails then. To be set before anybody is served.
+        """
+        return self.dst.lost
+
+    @lost.setter
+    def lost(self, lost: bool) -> None:
+        self.dst.lost = lost
 
     def count(self, finished: list[Request]) -> None:
         """Add finished requests to the counters."""

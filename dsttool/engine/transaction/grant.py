@@ -33,8 +33,8 @@ from dsttool.engine.vocabulary import limits
 
 # The owner that stands for all NBD connections; other owners have at least two words.
 NBD_OWNER: Final = "nbd"
-# Sessions that are remembered as fenced though they may know no term yet.
-_RETIRED_MAX: Final = 256
+# What a client may claim its term to be, so that terms never outgrow 64 bits.
+TERM_MAX: Final = 1 << 62
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +103,7 @@ class Grant:
     def decide(self, asker: Asker, now: int) -> Decision:
         """What becomes of it; see the table. Nothing changes yet."""
         holder = self.holder
-        if asker.session in self._retired:
+        if self.retired(asker.session):
             return Fenced(self._highest)
         if holder is None:
             return self._admit(asker, displaces=False)
@@ -125,6 +125,10 @@ class Grant:
         term = asker.term if asker.term > self._highest else self._highest + 1
         return Admit(Holder(asker.owner, asker.session, term), store=True, displaces=displaces)
 
+    def retired(self, session: bytes) -> bool:
+        """Whether this session was displaced, or has left."""
+        return session in self._retired
+
     def would_write(self, owner: str, now: int) -> bool:
         """Whether a new session of this owner would be admitted now."""
         return isinstance(self.decide(Asker(owner, b""), now), Admit)
@@ -145,6 +149,10 @@ class Grant:
         self._stored = None
         self._highest = max(self._highest, holder.term)
 
+    def come_back(self) -> None:
+        """The holder has a link again."""
+        self._present = True
+
     def leave(self, now: int) -> None:
         """The holder has no link any more: it is silent from now on."""
         if self._present:
@@ -162,5 +170,5 @@ class Grant:
 
     def _retire(self, session: bytes) -> None:
         self._retired[session] = None
-        if len(self._retired) > _RETIRED_MAX:
+        if len(self._retired) > limits.RETIRED_SESSIONS_MAX:
             del self._retired[next(iter(self._retired))]

@@ -45,17 +45,18 @@ class ServerSession:
     """The changes of one session; who asked for them is its owner's matter.
 
     floor, ceiling: the window; both only grow. marks: what is known of each id in it; a loop may look for
-    UNKNOWN there and set BEGUN, and set DONE, itself. changes: False for a session that only reads.
+    UNKNOWN there and set BEGUN itself, and DONE as long as there is nothing in given_up: ids below the floor
+    that were forgotten as far as `marks` go, but run. changes: False for a session that only reads.
     """
 
-    __slots__ = ("_cleared", "_failures", "_given_up", "ceiling", "floor", "marks")
+    __slots__ = ("_cleared", "_failures", "ceiling", "floor", "given_up", "marks")
 
     def __init__(self, floor: int = 0, *, changes: bool = True) -> None:
         self.floor = self._cleared = floor
         self.ceiling = floor + limits.ID_WINDOW
         self.marks = bytearray(PLACES if changes else 0)
         self._failures: dict[int, int] = {}
-        self._given_up: set[int] = set()
+        self.given_up: set[int] = set()
 
     def advance(self, floor: int) -> None:
         """The client waits for nothing below `floor`. One below the last is out of date, and ignored."""
@@ -75,13 +76,13 @@ class ServerSession:
             for found in _BEGUN_OR_FAILED.finditer(self.marks, low, high):
                 which = lowest + found.start() - low
                 if self._failures.pop(which, None) is None:
-                    self._given_up.add(which)
+                    self.given_up.add(which)
             self.marks[low:high] = bytes(high - low)
 
     def begin(self, id_: int) -> int:
         """NEW, and it counts as running from now on; or RUNNING, OUTSIDE, or its status."""
         if not self._cleared <= id_ < self.ceiling:
-            return RUNNING if id_ in self._given_up else OUTSIDE
+            return RUNNING if id_ in self.given_up else OUTSIDE
         mark = self.marks[id_ & MASK]
         if mark == BEGUN:
             return RUNNING
@@ -92,10 +93,14 @@ class ServerSession:
             return NEW
         return self._failures[id_] if mark == FAILED else 0
 
+    def withdraw(self, id_: int) -> None:
+        """A change that was to begin does not; nothing was done in between but beginning others."""
+        self.marks[id_ & MASK] = UNKNOWN
+
     def finish(self, id_: int, status: int) -> None:
         """A change that was begun has ended."""
         if id_ < self._cleared:
-            self._given_up.remove(id_)
+            self.given_up.remove(id_)
         elif status:
             self.marks[id_ & MASK] = FAILED
             self._failures[id_] = status
@@ -104,7 +109,7 @@ class ServerSession:
 
     def known(self) -> list[tuple[int, int]]:
         """By id: (id, status) of what has finished from the floor on, (id, RUNNING) of all that runs."""
-        found = [(id_, RUNNING) for id_ in sorted(self._given_up)]
+        found = [(id_, RUNNING) for id_ in sorted(self.given_up)]
         start = self._cleared & MASK
         lowest = self._cleared - start
         for low, high, zero in ((start, len(self.marks), lowest), (0, start, lowest + PLACES)):

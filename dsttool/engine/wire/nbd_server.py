@@ -7,6 +7,10 @@ which returns what to send back, until one of two ends:
   holds the bytes that came after the handshake;
 * `closed`: a sentence for the log. Send what `receive` returned, then close the connection.
 
+In between it may stand still: `asks` names an export that the client has chosen, and before that is answered
+it must be known whether the client may write. Give nothing to `receive` until `answer` was called; what
+came behind is in `leftover`, to be given again.
+
 State    waits for          event                                   answer           next
 -------  -----------------  --------------------------------------  ---------------  -------
 flags    4 bytes            flags we offered                        -                option
@@ -15,7 +19,9 @@ option   16 bytes           wrong magic, or one option too many     -           
                             longer than OPTION_BYTES_MAX            TOO_BIG          skip
                             ... and it is EXPORT_NAME               -                closed
                             otherwise                               -                data
-data     the option's data  EXPORT_NAME, export found               size, flags      done
+data     the option's data  EXPORT_NAME, GO, writing to be asked    -                asks
+                            ... then as follows:
+                            EXPORT_NAME, export found               size, flags      done
                             EXPORT_NAME, not found or not fitting   -                closed
                             ABORT                                   ACK              closed
                             LIST                                    SERVER..., ACK   option
@@ -40,6 +46,7 @@ Rules:
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Final, Protocol
 
 from dsttool.engine.vocabulary import limits
@@ -60,14 +67,18 @@ class Exports(Protocol):
         """The names of all exports, in the order to list them."""
 
     def find(self, name: str) -> ExportInfo | None:
-        """The export of that name, or None."""
+        """The export of that name, or None. Whether it is read-only may change until it is chosen."""
+
+    def asks(self, name: str) -> str:
+        """If it must be asked whether a client that chooses this export may write: its own name. Else ""."""
 
 
 class ServerHandshake:
     """One connection's handshake. See the head of this file for its states and rules.
 
-    chosen: the export, once done. leftover: bytes that belong to transmission, once done.
-    closed: why the connection must be closed, as a sentence, or "".
+    chosen: the export, once done. leftover: bytes that were not taken, once done or while it asks.
+    asks: the name of an export, while it stands still. closed: why the connection must be closed, as a
+    sentence, or "".
     """
 
     def __init__(self, exports: Exports) -> None:
@@ -76,7 +87,11 @@ class ServerHandshake:
         self.closed = ""
         self.chosen: ExportInfo | None = None
         self.leftover = b""
+        self.asks = ""
         self._exports = exports
+        # While it asks, the data of the option that chooses; afterwards, whether it may only read.
+        self._held = b""
+        self._read_only: bool | None = None
         self._buffer = bytearray()
         self._needed = nbd.CLIENT_FLAGS.size
         self._step: Callable[[bytes], bytes] = self._client_flags
@@ -89,22 +104,32 @@ class ServerHandshake:
     def receive(self, data: bytes | bytearray | memoryview) -> bytes:
         """Take bytes from the client; return bytes for it. Raises nothing."""
         assert not self.done, "bytes after the handshake belong to transmission"
+        assert not self.asks, "nothing goes on before the question is answered"
         if self.closed:
             return b""
         skipped = min(self._skip, len(data))
         self._skip -= skipped
         self._buffer += data[skipped:]
         out = bytearray()
-        while not self.done and not self.closed and len(self._buffer) >= self._needed:
+        while not (self.done or self.closed or self.asks) and len(self._buffer) >= self._needed:
             taken = bytes(self._buffer[: self._needed])
             del self._buffer[: self._needed]
             out += self._step(taken)
             self._drop_skipped()
-        if self.done:
+        if self.done or self.asks:
             self.leftover = bytes(self._buffer)
-        if self.done or self.closed:
+        if self.done or self.closed or self.asks:
             self._buffer.clear()
         return bytes(out)
+
+    def answer(self, *, read_only: bool) -> bytes:
+        """Go on with the export that the client chose. Returns what to send."""
+        self.asks = ""
+        self._read_only = read_only
+        data, self._held = self._held, b""
+        reply = _HANDLERS[self._option](self, data)
+        self._read_only = None
+        return reply
 
     def _drop_skipped(self) -> None:
         skipped = min(self._skip, len(self._buffer))
@@ -150,7 +175,17 @@ class ServerHandshake:
         handler = _HANDLERS.get(self._option)
         if handler is None:
             return self._reply(nbd.REP_ERR_UNSUP, b"This server does not know the option.")
+        if self._option in (nbd.OPT_EXPORT_NAME, nbd.OPT_GO):
+            self.asks, self._held = self._question(data), data
+            if self.asks:
+                return b""
         return handler(self, data)
+
+    def _question(self, data: bytes) -> str:
+        """What `asks` is for an EXPORT_NAME or GO with these data, be they well-formed or not."""
+        parsed = _parse_info_request(data) if self._option == nbd.OPT_GO else (data, frozenset())
+        name = None if parsed is None else _decode_name(parsed[0])
+        return "" if name is None else self._exports.asks(self._resolved(name))
 
     # -- Options
 
@@ -228,11 +263,13 @@ class ServerHandshake:
         return nbd.OPTION_REPLY.pack(nbd.OPTION_REPLY_MAGIC, self._option, kind, len(data)) + data
 
     def _find(self, name: str) -> ExportInfo | None:
-        if name == "":
-            names = self._exports.names()
-            if len(names) == 1:
-                name = names[0]
-        return self._exports.find(name)
+        info = self._exports.find(self._resolved(name))
+        return info if info is None or self._read_only is None else replace(info, read_only=self._read_only)
+
+    def _resolved(self, name: str) -> str:
+        """The empty name is the default export: the only one, where there is only one."""
+        names = self._exports.names() if name == "" else ()
+        return names[0] if len(names) == 1 else name
 
     def _unknown(self, name: str) -> str:
         if name == "" and self._exports.names():

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 @click.option("--takeover", is_flag=True, help="Take the nodes from whoever writes to them now.")
 @click.option("--confirm", metavar="NAME", help="The array's name, to go ahead with --takeover unasked.")
 @click.option("--foreground", is_flag=True, help="Stay in this process, for service managers.")
-@shared()
+@shared(confirms=True)
 @offering(invites=True)
 def up(
     settings: Settings,

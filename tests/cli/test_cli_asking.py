@@ -12,30 +12,7 @@ import pytest
 from dsttool.cli import moving, render
 from dsttool.cli.settings import Settings
 from support.site import Site
-
-
-def in_terminal(site: Site, *words: str, typed: str = "") -> tuple[int, str]:
-    """Run dsttool on a terminal, type something, and give its exit code and what it showed."""
-    ours, theirs = pty.openpty()
-    process = subprocess.Popen(
-        [sys.executable, "-m", "dsttool", *words],
-        stdin=theirs,
-        stdout=theirs,
-        stderr=theirs,
-        env=site.env | {"TERM": "xterm"},
-        cwd=site.folder,
-    )
-    os.close(theirs)
-    if typed:
-        os.write(ours, typed.encode())
-    shown = b""
-    try:
-        while part := os.read(ours, 65536):
-            shown += part
-    except OSError:  # how a terminal says that its last user has gone
-        pass
-    os.close(ours)
-    return process.wait(), shown.decode()
+from support.terminal import in_terminal
 
 
 def test_a_question_answered_with_anything_but_yes_is_declined(site: Site) -> None:

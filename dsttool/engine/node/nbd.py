@@ -136,8 +136,8 @@ class NbdNode(Device):
 
     @property
     def _ended(self) -> bool:
-        """Whether nothing is sent any more."""
-        return self.failure is not None or self._closing is not None or self._closed
+        """Whether nothing is sent any more, or not yet."""
+        return bool(self.failure or self._ready or self._closing) or self._closed
 
     @property
     def rtt_ns(self) -> int | None:  # type: ignore[override]
@@ -349,15 +349,15 @@ class NbdNode(Device):
 
     def _complete(self, finished: list[Request]) -> None:
         """Count, let waiting writes go, deliver; over again with what the latter finished at once."""
-        unfinished = self._unfinished
+        unfinished, end = self._unfinished, self._extents.end
         while finished:
             released: list[Request] = []
             dropped = False
             for request in finished:
                 op = request.op
                 del unfinished[request]
-                if op in CHANGES:
-                    released += self._extents.end(request)
+                if op in CHANGES and (admitted := end(request)):
+                    released += admitted
                 if request.error:
                     self.errors += 1
                     dropped = dropped or may_have_dropped(request)

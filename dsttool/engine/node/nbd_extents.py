@@ -31,7 +31,10 @@ class Extents:
         if self._sends and request in self._sends:
             self._over.add(request)
             return []
-        return self._release(request)
+        admitted = self._gate.release(request)
+        if admitted:
+            self.waiting.difference_update(admitted)
+        return admitted
 
     def doubt(self, request: Request) -> None:
         """One send of a running request has no answer, and may take effect at any time."""
@@ -48,7 +51,7 @@ class Extents:
         del self._sends[request]
         if request in self._over:
             self._over.remove(request)
-            return self._release(request)
+            return self.end(request)
         return []
 
     def withdraw(self, request: Request) -> None:
@@ -59,9 +62,3 @@ class Extents:
     def exhausted(self) -> list[Request]:
         """Those that failed for want of an answer, and whose extent is still taken."""
         return [request for request in self._over if request.error]
-
-    def _release(self, request: Request) -> list[Request]:
-        admitted = self._gate.release(request)
-        if admitted:
-            self.waiting.difference_update(admitted)
-        return admitted

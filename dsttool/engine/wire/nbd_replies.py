@@ -25,6 +25,7 @@ Source: "The NBD protocol", sections "Simple reply message" and "Structured repl
 
 from bisect import bisect_left
 from collections.abc import Callable
+from struct import Struct
 from typing import Any, Final, Generic, Protocol, TypeVar
 
 from dsttool.engine.vocabulary import limits
@@ -36,8 +37,10 @@ from dsttool.engine.wire import nbd
 _DONE: Final = nbd.REPLY_FLAG_DONE << 16
 _WHOLE_READ: Final = _DONE | nbd.REPLY_OFFSET_DATA
 _TYPE: Final = 0xFFFF
+# A chunk's header with flags and type as one number, and the offset that begins OFFSET_DATA.
+_WHOLE_CHUNK: Final = Struct(">IIQIQ")
 _LENGTH_AT: Final = 16  # of the chunk's length in its header
-_DATA_AT: Final = nbd.STRUCTURED_REPLY.size + nbd.CHUNK_OFFSET.size
+_DATA_AT: Final = _WHOLE_CHUNK.size
 # A message (at most 4096 bytes, "Values") with its framing and an offset.
 _ERROR_PAYLOAD_MAX: Final = nbd.CHUNK_ERROR.size + limits.NAME_BYTES_MAX + nbd.CHUNK_OFFSET.size
 # No storage is fragmented more finely than by sectors.
@@ -130,10 +133,14 @@ class ReplyParser(Generic[T]):
         return answers, start, need
 
     def _take(self, answers: list[Answer[T]], view: memoryview, start: int, end: int) -> tuple[int, int]:
-        in_flight = self.in_flight
+        in_flight, parts = self.in_flight, self._parts
         unpack = nbd.SIMPLE_REPLY.unpack_from
         need = header = nbd.SIMPLE_REPLY.size
         while end - start >= header:
+            if self._structured:
+                start = self._take_whole_reads(answers, view, start, end)
+                if end - start < header:
+                    break
             # A structured reply has its flags and type where a simple one has its error.
             magic, word, cookie = unpack(view, start)
             transaction = in_flight.get(cookie)
@@ -151,9 +158,9 @@ class ReplyParser(Generic[T]):
                         need = stop - start
                         break
                     payload = view[start + header : stop]
-                elif cookie in self._parts:
+                elif cookie in parts:
                     raise ProtocolError("The server broke the NBD protocol: a reply of two kinds.")
-                answer = (transaction, nbd.error_from_wire(word), payload)
+                answer = (transaction, nbd.error_from_wire(word) if word else 0, payload)
             elif magic == nbd.STRUCTURED_REPLY_MAGIC and self._structured:
                 if end - start < nbd.STRUCTURED_REPLY.size:
                     need = nbd.STRUCTURED_REPLY.size
@@ -164,15 +171,11 @@ class ReplyParser(Generic[T]):
                 if stop > end:
                     need = stop - start
                     break
-                if word == _WHOLE_READ and length - nbd.CHUNK_OFFSET.size == request.length:
-                    payload = self._whole(view, start, stop, cookie, request)
-                    answer = (transaction, 0, payload)
-                else:
-                    start, chunk = stop, view[start + nbd.STRUCTURED_REPLY.size : stop]
-                    done = self._take_chunk(transaction, cookie, word, chunk)
-                    if done is None:
-                        continue
-                    answer = done
+                start, chunk = stop, view[start + nbd.STRUCTURED_REPLY.size : stop]
+                done = self._take_chunk(transaction, cookie, word, chunk)
+                if done is None:
+                    continue
+                answer = done
             else:
                 raise _bad_magic(magic)
             start = stop
@@ -183,6 +186,34 @@ class ReplyParser(Generic[T]):
                 answers.append(answer)
         return start, need
 
+    def _take_whole_reads(self, answers: list[Answer[T]], view: memoryview, start: int, end: int) -> int:
+        """The reads at the head that came as one chunk each, as far as they are plain and complete.
+
+        Returns where something else begins. This is the hot path, so it judges nothing: `_take` does.
+        """
+        in_flight, parts = self.in_flight, self._parts
+        unpack = _WHOLE_CHUNK.unpack_from
+        while end - start >= _DATA_AT:
+            magic, word, cookie, length, offset = unpack(view, start)
+            if word != _WHOLE_READ or magic != nbd.STRUCTURED_REPLY_MAGIC or cookie not in in_flight:
+                break
+            transaction = in_flight[cookie]
+            request = transaction.request
+            stop = start + nbd.STRUCTURED_REPLY.size + length
+            if (
+                stop > end
+                or request.length != stop - start - _DATA_AT
+                or request.offset != offset
+                or request.op != READ
+                or not transaction.attempts
+                or cookie in parts
+            ):
+                break
+            answers.append((transaction, 0, view[start + _DATA_AT : stop]))
+            del in_flight[cookie]
+            start = stop
+        return start
+
     def _find_late(self, magic: int, cookie: int) -> T:
         transaction = self.late.get(cookie)
         if transaction is None and magic not in (nbd.SIMPLE_REPLY_MAGIC, nbd.STRUCTURED_REPLY_MAGIC):
@@ -190,13 +221,6 @@ class ReplyParser(Generic[T]):
         if transaction is None:
             raise ProtocolError("The server broke the NBD protocol: it answered what it was not asked.")
         return transaction
-
-    def _whole(self, view: memoryview, start: int, stop: int, cookie: int, request: Any) -> memoryview:
-        """The payload of a READ that came as one chunk."""
-        (offset,) = nbd.CHUNK_OFFSET.unpack_from(view, start + nbd.STRUCTURED_REPLY.size)
-        if offset != request.offset or cookie in self._parts:
-            raise ProtocolError("The server broke the NBD protocol: it sent bytes nobody asked for.")
-        return view[start + _DATA_AT : stop]
 
     def _take_chunk(self, transaction: T, cookie: int, word: int, chunk: memoryview) -> Answer[T] | None:
         """One chunk of a reply; the answer, if it was the last."""

@@ -17,52 +17,14 @@ from dsttool.engine.wire import dst_records
 from dsttool.engine.wire.dst_records import CROSSOVER
 from support.array_bench import ask, content, is_done, read, trim, write
 from support.dst_hall import DstHall
-from support.dst_strangers import WELCOME, RawServer, Talker, record, replies, reply, requests_of
-
-QUICK = Policy(backoff_min_ns=2 * MS, backoff_max_ns=10 * MS)
-BRIEF = Policy(resend_timeout_ns=20 * MS, resends=1, backoff_min_ns=2 * MS, backoff_max_ns=10 * MS)
-LARGE = 2 * CROSSOVER
-
-
-class Stage:
-    """A hall, a server that is told what to say, and a node of it."""
-
-    def __init__(self, hall: DstHall, server: RawServer) -> None:
-        self.hall, self.server = hall, server
-
-    def up(self, policy: Policy = QUICK, *, ordered_above: bool = False) -> tuple[DstNode, Talker]:
-        node = DstNode(
-            self.hall.reactor, "n0", self.server.endpoint, "disk", policy=policy, ordered_above=ordered_above
-        )
-        self.hall.nodes.append(node)
-        node.connect(lambda _error: None)
-        talker = self.server.welcome()
-        self.hall.until(lambda: node.up)
-        return node, talker
-
-    def again(self) -> Talker:
-        """The node has dropped its link and comes back."""
-        return self.server.welcome()
+from support.dst_stage import BRIEF, LARGE, Stage, answers_of
+from support.dst_strangers import RawServer, record, replies, reply, requests_of
 
 
 @pytest.fixture
 def stage() -> Iterator[Stage]:
     with DstHall() as hall, RawServer(hall) as server:
         yield Stage(hall, server)
-
-
-def answers_of(*asked: tuple[int, int, int, int]) -> bytes:
-    """What an honest server replies: reads bring their id, byte by byte, flushes the verifier."""
-    heads, small, large = [], b"", b""
-    for id_, op, _, length in asked:
-        size = length if op == READ else 16 if op == FLUSH else 0
-        heads.append(reply(id_, length=size))
-        payload = bytes([id_ % 256]) * size if op == READ else WELCOME.verifier[:size]
-        if size >= CROSSOVER:
-            large += record(dst_records.PAYLOAD, payload)
-        else:
-            small += payload
-    return replies(*heads, payload=small) + large
 
 
 def test_replies_in_any_order_go_to_the_requests_they_answer(stage: Stage) -> None:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 @click.option("--resync-from", default="", metavar="NODE", help="Copy this member onto all others.")
 @click.option("--degraded", is_flag=True, help="Go on without members that are missing; resync stale ones.")
 @click.option("--read-only", is_flag=True, help="Let nobody write.")
+@click.option("--shared", "several", is_flag=True, help="Let several write at a time, not one.")
 @click.option("--takeover", is_flag=True, help="Take the nodes from whoever writes to them now.")
 @click.option("--confirm", metavar="NAME", help="The array's name, to go ahead with --takeover unasked.")
 @click.option("--foreground", is_flag=True, help="Stay in this process, for service managers.")
@@ -41,6 +42,7 @@ def up(
     resync_from: str,
     degraded: bool,
     read_only: bool,
+    several: bool,
     takeover: bool,
     confirm: str | None,
     foreground: bool,
@@ -67,6 +69,7 @@ def up(
         takeover,
         offering.access,
         offering.invite_ns,
+        several,
     )
     if confirm is not None and not takeover:
         raise UsageError("--confirm is for --takeover.", "Leave it out.")

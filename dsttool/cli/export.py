@@ -21,6 +21,7 @@ from dsttool.cli.settings import Settings, shared
     help="Accept clients there too, e.g. nbd://127.0.0.1.",
 )
 @click.option("--read-only", is_flag=True, help="Let nobody write.")
+@click.option("--shared", "several", is_flag=True, help="Let several write at a time, not one.")
 @click.option("-d", "--detach", is_flag=True, help="Return once it listens; see `dsttool logs NAME`.")
 @shared()
 @offering(invites=True)
@@ -31,6 +32,7 @@ def export(
     size: str | None,
     listens: tuple[str, ...],
     read_only: bool,
+    several: bool,
     detach: bool,
     offering: Offering,
 ) -> None:
@@ -48,6 +50,7 @@ def export(
         names=names,
         size=None if size is None else units.parse_size(size),
         read_only=read_only,
+        shared=several,
         listens=[parse_listen(text) for text in listens],
         security=offering.security,
         key=offering.key,

@@ -3,6 +3,7 @@
 device = "/srv/a.img"           # any address
 size = "10G"                    # create the file with this size, sparse, if it does not exist
 read_only = false
+shared = false                  # true: several may write at a time, and must not disturb each other
 listen = ["dst://10.1.0.1"]
 access = ["allow 10.1.0.0/16"]  # rules for addresses, the first that matches wins
 security = "aes256gcm"          # of DST listeners that do not spell their own
@@ -36,6 +37,7 @@ class ExportConfig:
     access: AddressRules = EVERYBODY
     security: str = ""
     key: str = ""
+    shared: bool = False
 
 
 class _ExportToml(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -46,6 +48,7 @@ class _ExportToml(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     access: list[str] = []
     security: Security | None = None
     key: str = ""
+    shared: bool = False
 
 
 def load_export(name: str) -> ExportConfig:
@@ -68,4 +71,5 @@ def load_export(name: str) -> ExportConfig:
         access=rules_in(file, "access", content.access),
         security=content.security or "",
         key=content.key,
+        shared=content.shared,
     )

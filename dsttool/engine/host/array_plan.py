@@ -33,7 +33,8 @@ class ArrayPlan:
     assume_clean: take all members for equal. degraded: go on without members that are missing or stale.
     resync_from: name or address of the member that is copied onto all others; none if empty. takeover: take
     the nodes from other owners who write to them. access: rules for clients' addresses, None for those that
-    are configured. invite_ns: how long an invitation is to hold, None for none.
+    are configured. invite_ns: how long an invitation is to hold, None for none. shared: offer it to several
+    writers at a time.
     """
 
     config: ArrayConfig
@@ -45,6 +46,7 @@ class ArrayPlan:
     takeover: bool = False
     access: AddressRules | None = None
     invite_ns: int | None = None
+    shared: bool = False
 
     @property
     def name(self) -> str:

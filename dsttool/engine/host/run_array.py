@@ -17,6 +17,7 @@ from dsttool.engine.host.commands import for_array
 from dsttool.engine.host.daemon import Ready
 from dsttool.engine.host.ending import flush_all
 from dsttool.engine.host.engine import Engine
+from dsttool.engine.host.offers import offer_of
 from dsttool.engine.host.open_node import Opening, open_all
 from dsttool.engine.host.policies import MemberPolicy
 from dsttool.engine.host.returning import Returning
@@ -67,7 +68,7 @@ def run(
         read_policy=plan.config.read_policy or "nearest",
         lost=lost,
     )
-    offer = Offer(plan.name, array, read_only=plan.read_only)
+    offer = offer_of(plan.name, array, read_only=plan.read_only, shared=plan.shared)
     offer.lost = lost
     history.store(array.record)
     returning = Returning(reactor, array, openings, policies)

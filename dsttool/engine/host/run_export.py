@@ -18,6 +18,7 @@ from dsttool.engine.host.commands import for_exports
 from dsttool.engine.host.daemon import Ready
 from dsttool.engine.host.engine import Engine
 from dsttool.engine.host.listening import check_listens
+from dsttool.engine.host.offers import offer_of
 from dsttool.engine.host.open_node import Opening, open_all, reachable
 from dsttool.engine.runtime.reactor import Reactor
 from dsttool.engine.vocabulary.errors import DsttoolError, NotFound, UsageError
@@ -25,13 +26,16 @@ from dsttool.engine.vocabulary.errors import DsttoolError, NotFound, UsageError
 
 @dataclass(frozen=True, slots=True)
 class Offered:
-    """One device to offer. size: of a file to create, in bytes. access: rules for addresses."""
+    """One device to offer. size: of a file to create, in bytes. access: rules for addresses. shared: for
+    several writers at a time.
+    """
 
     name: str
     device: Address
     size: int | None = None
     read_only: bool = False
     access: AddressRules = EVERYBODY
+    shared: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +69,7 @@ def plan(
     names: Sequence[str] = (),
     size: int | None = None,
     read_only: bool = False,
+    shared: bool = False,
     listens: Sequence[Listen] = (),
     security: str = "",
     key: str = "",
@@ -93,7 +98,14 @@ def plan(
             config_size = config.size if size is None else size
             rules = config.access if access is None else access
             offered.append(
-                Offered(name or text, config.device, config_size, read_only or config.read_only, rules)
+                Offered(
+                    name or text,
+                    config.device,
+                    config_size,
+                    read_only or config.read_only,
+                    rules,
+                    shared or config.shared,
+                )
             )
             protected = (security or config.security, key or config.key)
             default = DEFAULT_LISTEN.with_security(*protected)
@@ -102,7 +114,8 @@ def plan(
         else:
             address = _device(text, size)
             rules = access or EVERYBODY
-            offered.append(Offered(name or _default_name(address), address, size, read_only, rules))
+            name = name or _default_name(address)
+            offered.append(Offered(name, address, size, read_only, rules, shared))
     chosen = ExportPlan(
         tuple(_checked(each) for each in offered),
         tuple(place.absolute(Path.cwd()) for place in places),
@@ -145,7 +158,7 @@ def _offers(reactor: Reactor, chosen: ExportPlan) -> list[Offer]:
             raise device.with_advice("Check the path, or create a sparse file there with --size.")
         if isinstance(device, DsttoolError):
             raise device
-        offers.append(Offer(each.name, device, read_only=each.read_only))
+        offers.append(offer_of(each.name, device, read_only=each.read_only, shared=each.shared))
     return offers
 
 

@@ -154,8 +154,10 @@ def test_a_frozen_policy_holds_requests_until_it_is_changed(servers: Servers, ho
     node.submit([request])
     host.reactor.run_until(lambda: False, 200 * MS)
     assert request.cookie.finished == 0
+    assert node.frozen
     assert [(t["state"], t["budget_left_ns"]) for t in node.transactions()] == [("frozen", None)]
     node.set_policy(Policy(resend_timeout_ns=20 * MS, resends=1))
+    assert not node.frozen
     host.wait(request)
     assert request.error == errno.EIO
 

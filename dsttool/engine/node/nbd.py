@@ -135,6 +135,11 @@ class NbdNode(Device):
         return self._connection is not None and not (self._repair is not None and self._repair.replaying)
 
     @property
+    def frozen(self) -> bool:  # type: ignore[override]
+        """See Device."""
+        return self._budgets.frozen
+
+    @property
     def _ended(self) -> bool:
         """Whether nothing is sent any more, or not yet."""
         return bool(self.failure or self._ready or self._closing) or self._closed
@@ -159,6 +164,7 @@ class NbdNode(Device):
             "read_bytes": self.read_bytes,
             "written_bytes": self.written_bytes,
             "errors": self.errors,
+            "frozen": self.frozen,
             "link": self._link.status(),
         }
 

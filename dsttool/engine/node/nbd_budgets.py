@@ -37,6 +37,17 @@ class Budgets:
         self._fail_fast = fail_fast
         self._timer: Timer | None = None
 
+    @property
+    def _oldest(self) -> int:
+        return next(iter(self.unfinished.values()))
+
+    @property
+    def frozen(self) -> bool:
+        """Whether requests are held though their budget has ended, until an administrator acts."""
+        if self._policy.on_exhausted == "fail" or not self.unfinished:
+            return False
+        return self._oldest + self._policy.budget_ns <= self._reactor.now
+
     def begin(self, batch: list[Request]) -> None:
         """Requests that were just submitted."""
         self.unfinished.update(dict.fromkeys(batch, self._reactor.now))
@@ -45,8 +56,9 @@ class Budgets:
         """Keep an eye on them, if nobody does."""
         if self._timer is None and self.unfinished:
             now = self._reactor.now
-            oldest = next(iter(self.unfinished.values()))
-            when = min(oldest + self._policy.budget_ns, now + self._policy.resend_timeout_ns)
+            when = now + self._policy.resend_timeout_ns
+            if not self.frozen:
+                when = min(when, self._oldest + self._policy.budget_ns)
             self._timer = self._reactor.call_at(max(when, now + MS), self._check)
 
     def set_policy(self, policy: Policy) -> None:

@@ -14,7 +14,6 @@ from dsttool.engine.transaction.policy import Policy
 from dsttool.engine.vocabulary.limits import MS
 from dsttool.engine.vocabulary.operations import FAIL_FAST, FLUSH, READ, TRIM, WRITE, WRITE_ZEROES
 from dsttool.engine.wire import dst_records
-from dsttool.engine.wire.dst_records import CROSSOVER
 from support.array_bench import ask, content, is_done, read, trim, write
 from support.dst_hall import DstHall
 from support.dst_stage import BRIEF, LARGE, Stage, answers_of

@@ -250,4 +250,5 @@ def _lost(path: Path, error: Exception) -> status.DaemonStatus:
         "since_ns": None,
         "socket": str(path),
         "serves": [],
+        "refusals": {},
     }

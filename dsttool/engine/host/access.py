@@ -73,6 +73,7 @@ class Access:
         self.remarks: list[str] = []
         self.invites: list[str] = []
         self.gate = Gate(reactor, rules=plan.rules)
+        self.gate.on_redeemed = self._update
         self.listening = Listening(reactor, offers, self.gate)
         self._reactor = reactor
         self._offers = offers

@@ -197,6 +197,7 @@ class Engine:
             "since_ns": self.reactor.now - self._since,
             "socket": str(paths.control_socket(self.name)),
             "serves": [offer.name for offer in self.offers],
+            "refusals": dict(self._access.gate.refusals),
         }
 
 

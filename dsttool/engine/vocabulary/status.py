@@ -135,7 +135,10 @@ class ExportStatus(TypedDict):
 
 
 class DaemonStatus(TypedDict):
-    """One process and the names it serves. One that does not answer has state "unreachable"."""
+    """One process and the names it serves. One that does not answer has state "unreachable".
+
+    refusals: of clients, by reason (see export.access), since it started.
+    """
 
     name: str
     kind: str | None
@@ -146,6 +149,7 @@ class DaemonStatus(TypedDict):
     since_ns: int | None
     socket: str
     serves: list[str]
+    refusals: dict[str, int]
 
 
 class Status(TypedDict):

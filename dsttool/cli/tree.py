@@ -59,6 +59,18 @@ class Tree(click.Group):
         return super().resolve_command(ctx, args)
 
 
+def _daemon() -> click.Command:
+    return Tree(
+        "daemon",
+        {
+            "list": "dsttool.cli.daemon:list_daemons",
+            "stop": "dsttool.cli.daemon:stop",
+            "tune": "dsttool.cli.daemon:tune",
+        },
+        help="List, stop and tune what runs on this machine.",
+    )
+
+
 def build() -> click.Command:
     """The whole tree."""
     return Tree(
@@ -123,15 +135,7 @@ def build() -> click.Command:
                 },
                 help="Make keys, and say which clients' keys may use this machine's exports.",
             ),
-            "daemon": Tree(
-                "daemon",
-                {
-                    "list": "dsttool.cli.daemon:list_daemons",
-                    "stop": "dsttool.cli.daemon:stop",
-                    "tune": "dsttool.cli.daemon:tune",
-                },
-                help="List, stop and tune what runs on this machine.",
-            ),
+            "daemon": _daemon(),
             "logs": "dsttool.cli.daemon:logs",
             "version": "dsttool.cli.version:version",
         },

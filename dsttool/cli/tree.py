@@ -59,6 +59,20 @@ class Tree(click.Group):
         return super().resolve_command(ctx, args)
 
 
+def _array() -> click.Command:
+    return Tree(
+        "array",
+        {
+            "create": "dsttool.cli.array_create:create",
+            "up": "dsttool.cli.array_up:up",
+            "down": "dsttool.cli.array:down",
+            "list": "dsttool.cli.array:list_arrays",
+            "show": "dsttool.cli.array:show",
+        },
+        help="Form one device out of several nodes.",
+    )
+
+
 def _daemon() -> click.Command:
     return Tree(
         "daemon",
@@ -77,17 +91,7 @@ def build() -> click.Command:
         "dsttool",
         {
             "export": "dsttool.cli.export:export",
-            "array": Tree(
-                "array",
-                {
-                    "create": "dsttool.cli.array_create:create",
-                    "up": "dsttool.cli.array_up:up",
-                    "down": "dsttool.cli.array:down",
-                    "list": "dsttool.cli.array:list_arrays",
-                    "show": "dsttool.cli.array:show",
-                },
-                help="Form one device out of several nodes.",
-            ),
+            "array": _array(),
             "node": Tree(
                 "node",
                 {

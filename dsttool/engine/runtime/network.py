@@ -67,13 +67,18 @@ class Network:
 
     def listen(self, endpoint: Endpoint, *, mode: int = 0o600, group: int | None = None) -> socket.socket:
         """A listening socket. A dead Unix socket file is replaced; one that accepts is a Conflict."""
-        sock = _make_socket(endpoint)
+        try:
+            sock = _make_socket(endpoint)
+        except OSError as error:
+            raise DsttoolError(
+                f"This kernel makes no {endpoint.family} sockets: {error.strerror}.", "Listen elsewhere."
+            ) from error
         try:
             if endpoint.family == "unix":
                 _bind_unix(sock, endpoint.path, mode, group)
             else:
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                sock.bind(_sockaddr(endpoint))
+                sock.bind(_sockaddr(endpoint, any_port=endpoint.port == 0))
             sock.listen(128)
         except OSError as error:
             sock.close()
@@ -144,12 +149,12 @@ def _make_socket(endpoint: Endpoint) -> socket.socket:
     return sock
 
 
-def _sockaddr(endpoint: Endpoint) -> Any:
+def _sockaddr(endpoint: Endpoint, *, any_port: bool = False) -> Any:
     match endpoint.family:
         case "unix":
             return endpoint.path
         case "vsock":
-            return (int(endpoint.host), endpoint.port)
+            return (int(endpoint.host), socket.VMADDR_PORT_ANY if any_port else endpoint.port)
         case _:
             return (endpoint.host, endpoint.port)
 

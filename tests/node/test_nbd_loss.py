@@ -178,6 +178,7 @@ def test_a_killed_server_fails_a_request_in_pieces_once(servers: Servers, host: 
     host.wait(*batch)
     assert [r.error for r in batch] == [5, 5, 5]
     assert node.errors == 3
+    down(host, node)
     assert node.transactions() == []
 
 

@@ -201,7 +201,7 @@ def test_the_pieces_of_a_large_write_are_written_again(serve: Serve, host: Host)
 
 def test_writing_again_waits_for_a_witness_of_an_earlier_try(serve: Serve, host: Host) -> None:
     server = serve()
-    policy = Policy(resend_timeout_ns=100 * MS, resends=10_000, backoff_min_ns=MS, backoff_max_ns=2 * MS)
+    policy = Policy(resend_timeout_ns=SECOND, resends=1000, backoff_min_ns=MS, backoff_max_ns=2 * MS)
     node = host.node(server.endpoint, policy=policy, retain=True)
     do(host, server, node, 0, write(0, b"x"))
     server.cut(0)

@@ -9,6 +9,7 @@ from dsttool.engine.device.request import Request
 from dsttool.engine.host import ending
 from dsttool.engine.node.memory import MemoryDevice
 from dsttool.engine.runtime.reactor import Reactor
+from dsttool.engine.vocabulary.errors import Fenced
 
 
 @pytest.fixture
@@ -36,6 +37,13 @@ class Faulty(MemoryDevice):
 def test_a_failed_flush_is_named(reactor: Reactor) -> None:
     devices = [MemoryDevice(reactor, 4096, "good"), Faulty(reactor, 4096, "bad")]
     assert ending.flush_all(reactor, devices) == ["flush of bad: Input/output error"]
+
+
+def test_a_device_that_has_ended_is_named_and_not_waited_for(reactor: Reactor) -> None:
+    ended = Faulty(reactor, 4096, "ended")
+    ended.answers = False
+    ended.failure = Fenced("It has another writer.")
+    assert ending.flush_all(reactor, [ended]) == ["no flush of ended: It has another writer."]
 
 
 def test_a_flush_without_an_answer_is_named(reactor: Reactor, monkeypatch: pytest.MonkeyPatch) -> None:

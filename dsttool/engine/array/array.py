@@ -27,6 +27,7 @@ from dsttool.engine.device.request import Request
 from dsttool.engine.extents.overlap import OverlapGate
 from dsttool.engine.mapping.algorithm import Algorithm
 from dsttool.engine.runtime.reactor import Reactor
+from dsttool.engine.vocabulary.errors import Fenced
 from dsttool.engine.vocabulary.status import TransactionStatus
 
 LOG = logging.getLogger(__name__)
@@ -210,8 +211,10 @@ class Array(Device):
 
     def _node_failed(self) -> None:
         self._fence.check()
+        self.changed()
 
     def _fenced(self) -> None:
+        self.failure = Fenced(f"{self.name} has another writer.", "Take it down; the other one goes on.")
         self.resyncs.end()
 
     def _broke(self, member: Member, error: int) -> None:

@@ -17,7 +17,10 @@ CLOSE_NS: Final = 60 * limits.SECOND
 
 
 def flush_all(reactor: Reactor, devices: Sequence[Device]) -> list[str]:
-    """Flush every device that can be written and has something to flush; what went wrong."""
+    """Flush every device that can be written and has something to flush; what went wrong.
+
+    One that has ended for good is not asked: it may not even answer (an array with another writer does not).
+    """
     failures: list[str] = []
     waiting: set[str] = set()
 
@@ -28,7 +31,9 @@ def flush_all(reactor: Reactor, devices: Sequence[Device]) -> list[str]:
                 failures.append(f"flush of {request.cookie}: {os.strerror(request.error)}")
 
     for device in devices:
-        if device.capabilities.flush and not device.capabilities.read_only:
+        if device.failure is not None:
+            failures.append(f"no flush of {device.name}: {device.failure.what}")
+        elif device.capabilities.flush and not device.capabilities.read_only:
             waiting.add(device.name)
             device.submit([Request(FLUSH, 0, 0, 0, None, device.name, flushed)])
     if not reactor.run_until(lambda: not waiting, FLUSH_NS):

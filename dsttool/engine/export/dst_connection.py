@@ -23,6 +23,7 @@ from dsttool.engine.transaction.session import RUNNING
 from dsttool.engine.transport.channel import Channel
 from dsttool.engine.vocabulary import limits
 from dsttool.engine.vocabulary.errors import DsttoolError, Forbidden, ProtocolError
+from dsttool.engine.vocabulary.status import SessionStatus
 from dsttool.engine.wire import dst_hello, dst_records
 from dsttool.engine.wire.dst_handshake import ServerHandshake
 from dsttool.engine.wire.dst_hello import Hello, Welcome
@@ -74,7 +75,7 @@ class DstConnection(Session):
         self._requests: DstRequests | None = None
         self._claim: DstClaim | None = None
         self._ended = self._leaving = False
-        self._pings = 0
+        self._pings = self._pinged_at = 0
         self._deadline: Timer | None = reactor.call_later(limits.HANDSHAKE_TIMEOUT_NS, self._too_slow)
         self._channel = Channel(reactor, sock, self, ServerHandshake(server.security))
         self.link = self._channel.link
@@ -84,6 +85,18 @@ class DstConnection(Session):
     def in_flight(self) -> int:  # type: ignore[override]
         """Requests not answered yet."""
         return 0 if self._requests is None else self._requests.budget.requests
+
+    @property
+    def leads(self) -> bool:  # type: ignore[override]
+        """See Session."""
+        return self.session is not None and next(iter(self.session.links.values()), None) is self
+
+    def session_status(self) -> SessionStatus:
+        """See Session: all links of the session together."""
+        links = [each for each in self.offer.sessions if isinstance(each, DstConnection)]
+        links = [each for each in links if each.session is self.session]
+        status = super().session_status()
+        return {**status, "links": len(links), "in_flight": sum(each.in_flight for each in links)}
 
     @property
     def permission(self) -> Permission:
@@ -271,13 +284,15 @@ class DstConnection(Session):
 
     def beat(self) -> None:
         """Once per CLIENT_QUIET_NS: ping a client that says nothing, give up one that is dead."""
-        link = self.link
-        quiet = self._reactor.now - link.received_at >= limits.CLIENT_QUIET_NS
-        # A link that we do not read says nothing about its client.
+        link, now = self.link, self._reactor.now
+        if link.paused or link.received_at > self._pinged_at:
+            self._pings = 0  # a link that we do not read says nothing about its client
+        quiet = now - link.received_at >= limits.CLIENT_QUIET_NS
         if self._requests is None or not link.open or link.paused or not quiet:
-            self._pings = 0
-        elif self._pings < limits.CLIENT_PINGS_MISSED:
+            return
+        if self._pings < limits.CLIENT_PINGS_MISSED:
             self._pings += 1
+            self._pinged_at = now
             if not link.unsent:
                 self._send_one(PING, bytes(dst_records.PING_BYTES))
         else:

@@ -14,13 +14,17 @@ from dsttool.engine.vocabulary.status import SessionStatus
 
 
 class Session:
-    """A client as the status shows it. Connections derive from it."""
+    """A client as the status shows it. Connections derive from it.
+
+    leads: of several connections of one client, this is the one that shows them all.
+    """
 
     peer: str
     protocol: str
     in_flight: int
     owner: str | None = None
     links: int = 1
+    leads: bool = True
     offer: "Offer"
     read_only: bool
 
@@ -138,5 +142,5 @@ class Offer:
             "written_bytes": self.written_bytes,
             "errors": self.errors,
             "addresses": list(self.addresses),
-            "sessions": [session.session_status() for session in self.sessions],
+            "sessions": [session.session_status() for session in self.sessions if session.leads],
         }

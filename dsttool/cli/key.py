@@ -1,5 +1,6 @@
 """`key generate`, `show`, `authorize`, `revoke`, `list`."""
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -7,8 +8,9 @@ import click
 
 from dsttool.cli import render
 from dsttool.cli.settings import Settings, shared
-from dsttool.engine.config import authorized, key_files, keys, paths
+from dsttool.engine.config import authorized, invitations, key_files, keys, paths
 from dsttool.engine.config.authorized import Entry
+from dsttool.engine.config.invitations import Invitation
 from dsttool.engine.control import client
 from dsttool.engine.vocabulary.errors import DsttoolError, NotFound, Unreachable, UsageError
 
@@ -86,7 +88,14 @@ def authorize(settings: Settings, public: str, exports: tuple[str, ...], read_on
 @click.argument("key", metavar="KEY")
 @shared(waits=True)
 def revoke(settings: Settings, key: str) -> None:
-    """Authorise a KEY no more, and cut its links. KEY is a name, a fingerprint or a public key."""
+    """Authorise a KEY no more, and cut its links; or withdraw an invitation.
+
+    KEY is a name, a fingerprint, a public key, or the id of an invitation that nobody has used.
+    """
+    open_invitations = {invitation.name: invitation for invitation in _open_invitations()}
+    if key in open_invitations:
+        _withdraw(settings, open_invitations[key])
+        return
     entry = authorized.revoke(key)
     told, failures = _reload(settings)
     cut = sum(each["cut"] for each in told)
@@ -106,12 +115,18 @@ def revoke(settings: Settings, key: str) -> None:
 @click.command("list")
 @shared()
 def list_keys(settings: Settings) -> None:
-    """List the keys that may use this machine's exports."""
+    """List the keys that may use this machine's exports, and the invitations that nobody has used."""
     entries = sorted(authorized.load().entries.values(), key=lambda entry: (entry.name, entry.public))
     listed = [_listed(entry) for entry in entries]
+    invited = _open_invitations()
     if settings.json:
-        render.emit_json(settings, {"schema": "dsttool.keys/1", "keys": listed}, listed)
+        shown = [_shown(invitation) for invitation in invited]
+        render.emit_json(settings, {"schema": "dsttool.keys/1", "keys": listed, "invitations": shown}, listed)
         return
+    for invitation in invited:
+        until = time.strftime("%Y-%m-%d %H:%M", time.localtime(invitation.expires / 1e9))
+        to = ", ".join(invitation.exports)
+        render.note(settings, f"An invitation to {to} holds until {until}; its id is {invitation.name}.")
     if not entries and settings.format == "table":
         render.say(settings, "No key is authorised. Authorise one with: dsttool key authorize PUBLICKEY")
         return
@@ -156,6 +171,32 @@ def _listed(entry: Entry) -> dict[str, Any]:
         "read_write": sorted(entry.read_write),
         "read_only": sorted(entry.read_only),
     }
+
+
+def _open_invitations() -> list[Invitation]:
+    """Invitations that hold and that no key has used."""
+    known = authorized.load()
+    return [each for each in invitations.load_all() if known.invited_by(each.name) is None]
+
+
+def _shown(invitation: Invitation) -> dict[str, Any]:
+    return {
+        "id": invitation.name,
+        "exports": list(invitation.exports),
+        "read_only": invitation.read_only,
+        "expires_ns": invitation.expires,
+    }
+
+
+def _withdraw(settings: Settings, invitation: Invitation) -> None:
+    invitations.remove(invitation.name)
+    told, failures = _reload(settings)
+    if settings.json:
+        answer = {"schema": "dsttool.invitation/1", **_shown(invitation), "daemons": told}
+        render.emit_json(settings, answer)
+    else:
+        render.say(settings, f"The invitation to {', '.join(invitation.exports)} holds no more.")
+    _raise_unreachable(failures, "may still take the invitation")
 
 
 def _called(entry: Entry) -> str:

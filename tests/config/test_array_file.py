@@ -3,6 +3,7 @@ from pathlib import Path
 import pytest
 
 from dsttool.engine.config.address import parse_address
+from dsttool.engine.config.address_rules import parse_rules
 from dsttool.engine.config.array_file import ArrayConfig, create_array, load_array
 from dsttool.engine.config.export_file import ExportConfig, load_export
 from dsttool.engine.config.listen import parse_listen
@@ -241,6 +242,24 @@ def test_an_export_file_is_read(config_dir: Path) -> None:
     )
 
 
+def test_an_export_file_says_who_may_come_in_and_how(config_dir: Path) -> None:
+    _put(
+        config_dir,
+        "exports/a.toml",
+        'device = "/srv/a.img"\naccess = ["deny 10.1.2.3", "allow 10.0.0.0/8"]\n'
+        'security = "chacha20poly1305"\nkey = "/k"\n',
+    )
+    config = load_export("a")
+    assert [str(rule) for rule in config.access.rules] == ["deny 10.1.2.3/32", "allow 10.0.0.0/8"]
+    assert (config.security, config.key) == ("chacha20poly1305", "/k")
+
+
+def test_rules_for_addresses_of_an_array_are_written_as_they_are_read(config_dir: Path) -> None:
+    rules = parse_rules(["deny 10.1.2.3/32", "allow all"])
+    create_array(ArrayConfig("p", "linear", (parse_address("/a/b"),), access=rules))
+    assert load_array("p").access == rules
+
+
 def test_an_export_needs_only_a_device(config_dir: Path) -> None:
     _put(config_dir, "exports/a.toml", 'device = "mem:1M"')
     assert load_export("a") == ExportConfig("a", parse_address("mem:1M"))
@@ -255,6 +274,15 @@ def test_an_export_needs_only_a_device(config_dir: Path) -> None:
         (
             'device = "/a/b"\nreadonly = true',
             "exports/a.toml:2: unknown key 'readonly'; did you mean 'read_only'?",
+        ),
+        (
+            'device = "/a/b"\naccess = ["allow all", "deny me"]',
+            "exports/a.toml:2: 'me' in 'deny me' is not a network.",
+        ),
+        (
+            'device = "/a/b"\nsecurity = "aes"',
+            "exports/a.toml:2: 'security' may not be 'aes'; there are: aes256gcm, chacha20poly1305,"
+            " checksum, none.",
         ),
         ('device = "/a/b"\nlisten = "nbd://a"', "exports/a.toml:2: 'listen' must be a list, not a text."),
     ],

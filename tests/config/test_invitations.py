@@ -45,7 +45,7 @@ def test_invitations_differ() -> None:
 def test_a_server_knows_the_invitations_to_its_exports() -> None:
     invitation = invite()
     invitations.create(["b"], read_only=False)
-    assert invitations.load_all(["a", "c"]) == {invitation.id: invitation}
+    assert invitations.to_exports(["a", "c"]) == {invitation.id: invitation}
 
 
 def test_an_invited_key_is_authorised_for_what_it_was_invited_to() -> None:
@@ -79,7 +79,7 @@ def test_an_invitation_ends_with_its_time_and_its_file_goes() -> None:
     assert invitations.load(invitation.name) is None
     with pytest.raises(Forbidden, match="expired"):
         authorized.redeem(A, invitation.name)
-    assert invitations.load_all(["a"]) == {}
+    assert invitations.load_all() == []
     assert not file_of(invitation).exists()
     assert authorized.load().entries == {}
 

@@ -267,6 +267,34 @@ def test_an_invitation_holds_over_a_restart_and_until_its_time(site: Site, elsew
     site.dsttool("daemon", "stop", "a")
 
 
+def test_an_invitation_that_nobody_has_used_is_listed_and_can_be_withdrawn(
+    site: Site, elsewhere: Site
+) -> None:
+    line = invite(site)
+    (listed,) = site.json("key", "list")["invitations"]
+    assert (listed["id"], listed["exports"]) == (line.split()[2], ["a"])
+    shown = site.dsttool("key", "list")
+    assert listed["id"] in shown.stderr
+    assert line.split()[3] not in shown.stdout + shown.stderr
+    assert "holds no more" in site.dsttool("key", "revoke", listed["id"]).stdout
+    assert site.json("key", "list")["invitations"] == []
+    assert "keys do not fit" in create(elsewhere, line, code=5).stderr
+    site.dsttool("daemon", "stop", "a")
+
+
+@pytest.mark.parametrize("scheme", ["dst", "dst+mptcp"])
+def test_links_over_networks_are_sealed_too(site: Site, scheme: str) -> None:
+    site.dsttool("key", "generate", "--shared", "k")
+    site.dsttool(
+        *("export", "mem:1M", "--name", "a", "--listen", f"{scheme}://127.0.0.1:0", "--key", "k", "-d"),
+        *("--security", "chacha20poly1305"),
+    )
+    (address,) = [each for each in exports(site)["a"]["addresses"] if each.startswith(f"{scheme}://")]
+    assert "security=chacha20poly1305&key=" in address
+    assert site.json("info", address)["security"] == "chacha20poly1305"
+    site.dsttool("daemon", "stop", "a")
+
+
 def test_an_invitation_is_not_put_into_json(site: Site) -> None:
     done = site.dsttool("export", "mem:1M", "--invite", "--json", "-d", code=2)
     assert "An invitation is a secret" in done.stderr

@@ -115,16 +115,21 @@ def load(name: str) -> Invitation | None:
     return Invitation(id_, stored.key, stored.exports, stored.read_only, stored.expires)
 
 
-def load_all(exports: Sequence[str]) -> Mapping[bytes, Invitation]:
-    """All invitations to any of these exports, by id; files of those that have ended are removed."""
-    found = {}
+def load_all() -> list[Invitation]:
+    """All invitations that hold; files of those that have ended are removed."""
+    found = []
     for name in _names():
         invitation = load(name)
         if invitation is None:
             remove(name)
-        elif set(invitation.exports) & set(exports):
-            found[invitation.id] = invitation
+        else:
+            found.append(invitation)
     return found
+
+
+def to_exports(exports: Sequence[str]) -> Mapping[bytes, Invitation]:
+    """Those of them that are to any of these exports, by id."""
+    return {each.id: each for each in load_all() if set(each.exports) & set(exports)}
 
 
 def remove(name: str) -> None:

@@ -124,7 +124,7 @@ class Access:
         self.gate.close()
 
     def _read(self) -> tuple[AuthorizedKeys, Mapping[bytes, Invitation]]:
-        return authorized.load(), invitations.load_all(self._names)
+        return authorized.load(), invitations.to_exports(self._names)
 
     def _take(self, keys: AuthorizedKeys, invited: Mapping[bytes, Invitation]) -> None:
         self.gate.keys = keys

@@ -119,6 +119,27 @@ def test_a_file_that_is_cut_while_it_is_read_over_a_sealed_link_is_an_error_and_
     assert asked.error or content(asked) == bytes(4096)
 
 
+@pytest.mark.parametrize("threads", [0, 2])
+def test_large_answers_leave_whole_before_a_drained_export_closes(
+    hall: DstHall, threads: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "CRYPTO_CROSSOVER", 64 * KIB)
+    hall.reactor.resize_crypto(threads)
+    device = FaultyDevice(hall.reactor, SIZE, prompt=False)
+    device.bytes[:] = os.urandom(SIZE)
+    export = hall.export(device, SEALED)
+    node = hall.node(export, security=SEALED)
+    asked = [read(at, MIB) for at in range(0, SIZE, MIB)]
+    node.submit(asked)
+    hall.until(lambda: len(device.waiting) == len(asked))
+    server_of(export).drain()
+    device.answer()
+    hall.until(lambda: not server_of(export).connections)
+    hall.wait(*asked)
+    assert [content(each) for each in asked] == [device.bytes[at : at + MIB] for at in range(0, SIZE, MIB)]
+    assert len(device.got) == len(asked)  # nothing had to be asked for again
+
+
 # -- a man in the middle -----------------------------------------------------------------------------------
 
 

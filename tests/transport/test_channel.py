@@ -369,6 +369,30 @@ def test_a_record_cut_short_is_waited_for_and_its_end_is_no_record(sealed: Wire)
     assert (sealed.server.got, sealed.server.ends) == ([], [""])
 
 
+def test_what_came_whole_before_the_end_is_taken_before_the_end_is_told(sealed: Wire) -> None:
+    bodies = [payload(size) for size in (10, 5000, 30_000, 20, 9000)]
+    data = said_by_client(sealed, *(record(PAYLOAD, body) for body in bodies))
+    seen: list[int] = []
+    sealed.server.lost = lambda _reason: seen.append(len(sealed.server.got))  # type: ignore[method-assign]
+    to_server(sealed, data)
+    sealed._from_server.close()
+    sealed.until(lambda: bool(seen))
+    assert seen == [5]
+    assert [body for _, body in sealed.server.got] == bodies
+
+
+def test_who_does_not_take_what_came_is_told_of_the_end_all_the_same(sealed: Wire) -> None:
+    assert sealed.server.channel is not None
+    data = said_by_client(sealed, *(record(PAYLOAD, payload(5000)) for _ in range(3)))
+    sealed.server.patience = 1
+    to_server(sealed, data)
+    sealed._from_server.close()
+    sealed.until(lambda: bool(sealed.server.ends))
+    sealed.turns()
+    assert sealed.server.ends == [""]
+    assert len(sealed.server.got) == 1
+
+
 def test_a_record_cut_short_and_continued_by_another_ends_the_link(sealed: Wire) -> None:
     data = said_by_client(sealed, record(PAYLOAD, bytes(3000)), record(PAYLOAD, bytes(3000)))
     to_server(sealed, data[:1000] + data[2000:])
@@ -535,6 +559,27 @@ def test_what_is_being_sealed_counts_as_unsent(
         done(call(), None)
     wire.until(lambda: link.unsent == 0)
     wire.until(lambda: len(wire.server.got) == 3)
+
+
+def test_nobody_is_told_that_all_has_left_while_threads_still_seal(
+    make: Callable[..., Wire], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wire = make(SEALED, threads=1).open()
+    held: list[tuple[Callable[[], object], Callable[..., None]]] = []
+    channel = wire.client.channel
+    assert channel is not None
+    channel.pause()
+    with monkeypatch.context() as patched:
+        patched.setattr(wire.reactor, "run_blocking", lambda call, done, lane: held.append((call, done)))
+        say(wire.client, record(PING, b"12345678"), record(PAYLOAD, bytes(MIB)))
+        before = wire.client.drains
+        channel.flush()
+        wire.turns()
+        assert wire.client.drains == before
+    call, done = held[0]
+    done(call(), None)
+    wire.until(lambda: wire.client.drains > before)
+    assert channel.link.unsent == 0
 
 
 @pytest.mark.parametrize("end", ["client", "server"])

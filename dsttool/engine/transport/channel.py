@@ -63,7 +63,7 @@ class Channel:
         self.handshake = handshake
         self._reactor = reactor
         self._receiver = receiver
-        self._shaken = self._told = False
+        self._shaken = self._told = self._owes_drained = False
         self._checksum: Checksum | None = None
         self._sealed: SealedOut | None = None
         self._opener: SealedIn | None = None
@@ -86,6 +86,13 @@ class Channel:
     def flush(self) -> None:
         """Give the kernel what is queued, now."""
         self.link.flush()
+        if self._owes_drained and self.link.open:
+            self.drained()
+
+    def _all_sealed(self) -> None:
+        """The threads have nothing more of what was sent: whoever waits for its leaving is told."""
+        if self._owes_drained:
+            self._reactor.flush_later(self)
 
     def pause(self) -> None:
         """Take no more records until `resume`: back-pressure on the peer."""
@@ -129,13 +136,18 @@ class Channel:
         return after, need, kept
 
     def drained(self) -> None:
-        """See Receiver of a link."""
-        self._receiver.drained()
+        """See Receiver of a link. What threads still seal has not left."""
+        self._owes_drained = bool(self.link.unsent)
+        if not self._owes_drained:
+            self._receiver.drained()
 
     def lost(self, reason: str) -> None:
-        """See Receiver of a link."""
-        self._forget()
-        self._receiver.lost(reason)
+        """See Receiver of a link. What came whole before is taken first, as if nothing were."""
+        if self._sealed is not None and self._opener is not None:
+            self._sealed.close()
+            self._opener.end(lambda: self._receiver.lost(reason))
+        else:
+            self._receiver.lost(reason)
 
     def _break(self, error: DsttoolError) -> None:
         if self.link.open:
@@ -176,6 +188,6 @@ class Channel:
                 self._checksum = Checksum(handshake.checksum)
             if handshake.ciphers is not None:
                 send, receive = (Seal(cipher) for cipher in handshake.ciphers)
-                self._sealed = SealedOut(self._reactor, self.link, send, self._break)
+                self._sealed = SealedOut(self._reactor, self.link, send, self._break, self._all_sealed)
                 self._opener = SealedIn(self._reactor, self.link, receive, self._receiver, self._break)
             self._receiver.opened()

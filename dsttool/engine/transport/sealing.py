@@ -47,15 +47,24 @@ class _Sealing:
 
 
 class SealedOut:
-    """The sending direction of one link. `fail` is called if a record could not be sealed."""
+    """The sending direction of one link.
+
+    fail: called if a record could not be sealed. done: called when threads have sealed all they were given.
+    """
 
     def __init__(
-        self, reactor: Reactor, link: Link, sealer: Seal, fail: Callable[[DsttoolError], None]
+        self,
+        reactor: Reactor,
+        link: Link,
+        sealer: Seal,
+        fail: Callable[[DsttoolError], None],
+        done: Callable[[], None],
     ) -> None:
         self._reactor = reactor
         self._link = link
         self._seal = sealer
         self._fail = fail
+        self._done = done
         self._queue: deque[_Sealing] = deque()
         # Where small records are put together: used from its start again once the kernel has all of it.
         self._segment = memoryview(b"")
@@ -134,6 +143,8 @@ class SealedOut:
         if ready:
             link.unsent -= size
             link.send(ready, size)
+            if not queue:
+                self._done()
 
 
 class _Arrived:
@@ -165,7 +176,8 @@ class SealedIn:
         self._fail = fail
         self._queue: deque[_Arrived] = deque()
         self._bytes = 0
-        self._paused = self._scheduled = False
+        self._paused = self._scheduled = self._closed = False
+        self._last: Callable[[], None] | None = None
 
     def received(self, view: memoryview, head: int, tail: int) -> tuple[int, int, bool]:
         """See Receiver of a link. Raises ProtocolError."""
@@ -208,9 +220,16 @@ class SealedIn:
             self._scheduled = True
             self._reactor.flush_later(self)
 
+    def end(self, last: Callable[[], None]) -> None:
+        """Nothing more will come. Have what has come taken, unless that is paused; then call `last`."""
+        self._last = last
+        self._deliver()
+
     def close(self) -> None:
         """Nothing more will be taken."""
+        self._closed = True
         self._queue.clear()
+        self._last = None
 
     def flush(self) -> None:
         """The turn ends: let what waits be taken."""
@@ -248,27 +267,31 @@ class SealedIn:
         """Let everything be taken that has been opened, up to the first that has not."""
         queue = self._queue
         try:
-            while queue and queue[0].opened is not None and not self._paused and self._link.open:
+            while queue and queue[0].opened is not None and not self._paused:
                 self._deliver_some()
         except DsttoolError as error:
+            queue.clear()
             self._fail(error)
-        if self._bytes <= limits.OPENING_BYTES_MAX and not self._paused and self._link.open:
+        if self._last is not None and (not queue or self._paused):
+            last = self._last
+            self.close()
+            last()
+        elif self._bytes <= limits.OPENING_BYTES_MAX and not self._paused and self._link.open:
             self._link.resume()
 
     def _deliver_some(self) -> None:
         """All that has been opened and lies in the same segment, as one list. Raises ProtocolError."""
         queue = self._queue
         view = queue[0].view
-        records = []
-        for arrived in queue:
-            if not arrived.opened or arrived.view is not view:
-                break
-            records.append(arrived.record)
-        if not records:
+        some = []
+        while queue and queue[0].opened and queue[0].view is view:
+            some.append(queue.popleft())
+        if not some:
             raise _bad_record()
-        taken, _ = self._taker.take(view, records)
-        for _ in range(min(taken, len(queue))):
-            self._bytes -= _size(queue.popleft())
+        taken, _ = self._taker.take(view, [arrived.record for arrived in some])
+        self._bytes -= sum(map(_size, some[:taken]))
+        if not self._closed:
+            queue.extendleft(reversed(some[taken:]))
 
 
 def _is_large(record: Record) -> bool:

@@ -74,3 +74,16 @@ def test_the_byte_before_a_run_and_the_byte_after_it_are_not_in():
     assert not ranges.overlaps(9, 1)
     assert not ranges.overlaps(15, 1)
     assert ranges.covers(10, 5)
+
+
+@settings(max_examples=400)
+@given(STEPS, st.integers(0, SPACE), st.integers(0, 8))
+def test_the_gaps_of_an_extent_are_its_bytes_that_are_not_in(
+    steps: list[tuple[bool, int, int]], offset: int, length: int
+) -> None:
+    ranges, model = build(steps)
+    gaps = ranges.gaps(offset, length)
+    assert [byte for gap in gaps for byte in range(gap.offset, gap.end)] == [
+        byte for byte in range(offset, offset + length) if byte not in model
+    ]
+    assert all(first.end < second.offset for first, second in pairwise(gaps))

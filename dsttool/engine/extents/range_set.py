@@ -66,6 +66,19 @@ class RangeSet:
         index = bisect_right(self._starts, offset) - 1
         return index >= 0 and offset + length <= self._ends[index]
 
+    def gaps(self, offset: int, length: int) -> list[Extent]:
+        """The runs of these bytes that are not in, ascending."""
+        end = offset + max(length, 0)
+        low, high = self._touched(offset, end)
+        found = []
+        for start, stop in zip(self._starts[low:high], self._ends[low:high]):
+            if offset < start:
+                found.append(Extent(offset, start - offset))
+            offset = stop
+        if offset < end:
+            found.append(Extent(offset, end - offset))
+        return found
+
     @property
     def total(self) -> int:
         """How many bytes are in."""

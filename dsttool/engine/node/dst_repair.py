@@ -1,10 +1,13 @@
 """What a DST node does that may not lose what it acked: nobody else has another copy.
 
 Every acked change is retained until a flush covers it (`Retained`). When the server says that what was not
-flushed may be lost, all of it is written again, in order, before anything else is sent:
+flushed may be lost, what is left of it is written again, before anything else is sent:
 
-    lost -> wait until nothing of before runs at the server -> write again, overlapping ones one after the
-    other -> go on.  Lost once more meanwhile: from the beginning.
+    lost -> wait until nothing of before runs at the server -> write again -> go on.
+    Lost once more meanwhile: from the beginning.
+
+Of bytes that several changes wrote only the last counts, and where that was durable by itself (FUA) there is
+nothing to write: an older one must not revert it, not even for the moment in which this process may die.
 
 * Past half of the bound the node flushes by itself; past all of it everything new waits.
 * What cannot be written again is lost, and the node ends with that: never silently.
@@ -17,13 +20,13 @@ from collections.abc import Iterable
 from typing import Protocol
 
 from dsttool.engine.device.request import Request
-from dsttool.engine.extents.overlap import OverlapGate
+from dsttool.engine.extents.range_set import RangeSet
 from dsttool.engine.runtime.reactor import Reactor
 from dsttool.engine.transaction.retained import Change, Retained
 from dsttool.engine.transaction.table import InFlightTable, Transaction
 from dsttool.engine.vocabulary.errors import DsttoolError
 from dsttool.engine.vocabulary.limits import SECOND
-from dsttool.engine.vocabulary.operations import FLUSH, NAMES, WRITE
+from dsttool.engine.vocabulary.operations import FLUSH, FUA, NAMES, WRITE
 
 LOG = logging.getLogger(__name__)
 
@@ -58,11 +61,11 @@ class Repair:
         # Flushes without an answer, and what they cover.
         self._marks: dict[Request, int] = {}
         self._flushing = False
-        # The changes that are still to be written again; and of those under way, their order.
+        # The changes that are still to be written again, and how many are under way.
         self._left: deque[Change] = deque()
         self._under_way = 0
-        self._gate: OverlapGate[Request] = OverlapGate()
         self._round = 0
+        self._superseded = False
 
     # -- while all is well -----------------------------------------------------------------------------
 
@@ -127,9 +130,9 @@ class Repair:
         self._marks = dict.fromkeys((r for r in self._marks if r.sink != self._flushed), 0)
         self._flushing = False
         self.replaying = self._table.hold = True
-        self._left = deque(self.retained.replay())
+        self._left = deque(newest(self.retained.replay()))
         self._under_way = 0
-        self._gate = OverlapGate()
+        self._superseded = True
         if self._left:
             LOG.warning(
                 "%s: the server may have lost what was not flushed: %d changes are made again",
@@ -141,6 +144,10 @@ class Repair:
         """Write again what fits into the window, once nothing of before runs any more."""
         if not self.replaying or self._table.doubted:
             return
+        if self._superseded:
+            # What an earlier round had under way went to the backlog. This round does all of it.
+            self._superseded = False
+            self._table.withdraw(lambda request: request.sink in (self._written, self._flushed))
         batch: list[Request] = []
         room = self._table.window - self._under_way
         size = self._table.bytes
@@ -149,7 +156,7 @@ class Repair:
             batch.append(Request(op, flags, offset, length, data, self._round, self._written))
             size += length if op == WRITE else 0
         self._under_way += len(batch)
-        self._start([request for request in batch if self._gate.admit(request)])
+        self._start(batch)
         if not self._under_way:
             self._done()
 
@@ -167,7 +174,6 @@ class Repair:
                 self._give_up(request)
                 return
             self._under_way -= 1
-            self._start(self._gate.release(request))
         self.go_on()
 
     def _give_up(self, request: Request) -> None:
@@ -194,3 +200,18 @@ class Repair:
         self._left.clear()
         self._marks.clear()
         self.retained.clear()
+
+
+def newest(changes: list[Change]) -> list[Change]:
+    """Of changes in their order: what has to be written so that all bytes are as the last one left them,
+    given that those with FUA are durable. No two of them overlap."""
+    later = RangeSet()
+    kept: list[Change] = []
+    for op, flags, offset, length, data in reversed(changes):
+        if not flags & FUA:
+            for start, size in later.gaps(offset, length):
+                part = data[start - offset : start - offset + size] if op == WRITE else None
+                kept.append((op, flags, start, size, part))
+        later.add(offset, length)
+    kept.reverse()
+    return kept

@@ -161,6 +161,10 @@ class InFlightTable:
         self._to_backlog([transaction for transaction in found if transaction is not None])
         return self.refill()
 
+    def withdraw(self, unwanted: Callable[[Any], bool]) -> None:
+        """Take out of the backlog what nobody wants any more."""
+        self.backlog = deque(entry for entry in self.backlog if not unwanted(entry[0]))
+
     def _to_backlog(self, transactions: list[Transaction]) -> None:
         for transaction in reversed(transactions):
             if transaction.request.op <= WRITE:

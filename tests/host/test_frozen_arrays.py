@@ -1,7 +1,9 @@
 """on_exhausted=freeze: what has no answer waits until the member is back, or until somebody lets it fail."""
 
+import signal
 import subprocess
 import sys
+import time
 
 from support.pool import MIB, Pool
 from support.site import START_SECONDS, Site, wait_until
@@ -53,3 +55,18 @@ def test_freezing_and_several_links_are_asked_for_in_an_address(site: Site) -> N
     assert node["policy"]["links"] == {"value": 3, "source": "address"}
     site.run("qemu-io", "-f", "raw", "-c", "write -P 5 0 1M", "-c", "read -P 5 0 1M", site.nbd("pool"))
     assert site.json("status", "pool")["arrays"][0]["size_bytes"] == 4 * MIB
+
+
+def test_a_wait_ends_when_a_stalled_member_answers_late_on_the_same_link(site: Site) -> None:
+    pool = Pool(site)
+    site.dsttool("policy", "set", "pool", "ping_interval=1h", *(f"{key}={QUICK[key]}" for key in QUICK))
+    connects = [member["link"]["connects"] for member in pool.array()["members"]]
+    with pool.stopped(), pool.writing() as client:
+        wait_until(lambda: pool.array()["state"] == "frozen", "the array is frozen")
+        up = subprocess.Popen([sys.executable, "-m", "dsttool", "wait", "pool", "--for", "up"], env=site.env)
+        time.sleep(0.5)
+        assert up.poll() is None
+        pool.exports[1].process.send_signal(signal.SIGCONT)
+        assert client.wait(START_SECONDS) == 0
+    assert up.wait(START_SECONDS) == 0
+    assert [member["link"]["connects"] for member in pool.array()["members"]] == connects

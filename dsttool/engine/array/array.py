@@ -193,6 +193,7 @@ class Array(Device):
     def _welcome(self, member: Member, node: Device) -> None:
         node.on_up = lambda: self._came_up(member)
         node.on_failure = self._node_failed
+        node.on_frozen = self.changed
         if not self.capabilities.read_only:
             node.on_verifier = lambda: self._trust.verifier_changed(member)
             self._reactor.post(lambda: self.resyncs.consider(member))

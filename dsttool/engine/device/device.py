@@ -61,6 +61,8 @@ class Device(ABC):
     failure: DsttoolError | None = None
     # Whether it holds requests whose time is over until an administrator acts.
     frozen: bool = False
+    # Called when `frozen` is another, unless `on_up` is called for the same reason.
+    on_frozen: Callable[[], None] | None = None
     # Called each time the link has come up.
     on_up: Callable[[], None] | None = None
     # Called once, when `failure` has been set.

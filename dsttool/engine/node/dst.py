@@ -397,6 +397,11 @@ class DstNode(Device):
         self._over([])
         _finish((t.request for t in expired), errno.EIO)
 
+    def frozen_or_thawed(self) -> None:
+        """See BudgetOwner."""
+        if self.on_frozen is not None:
+            self.on_frozen()
+
     def impatient(self, before: int) -> None:
         """See BudgetOwner. Reads that another member can answer do not wait any longer."""
         taken = self._table.take_reads(FAIL_FAST, before)

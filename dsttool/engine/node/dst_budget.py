@@ -24,6 +24,9 @@ class BudgetOwner(Protocol):
     def impatient(self, before: int) -> None:
         """What was started at or before that time (ns) need not wait if others can answer it."""
 
+    def frozen_or_thawed(self) -> None:
+        """`frozen` is another now."""
+
 
 class Budgets:
     """timer: None while there is none; whoever starts a transaction then calls `arm`. frozen: see above."""
@@ -62,7 +65,7 @@ class Budgets:
     def thaw(self) -> None:
         """The link is back: what is held is sent."""
         if self.frozen:
-            self.frozen = False
+            self._become(frozen=False)
             if self.timer is not None:
                 self.timer.cancel()
             self.arm()
@@ -70,7 +73,7 @@ class Budgets:
     def end(self) -> None:
         """No transaction will wait any more."""
         self._ended = True
-        self.frozen = False
+        self._become(frozen=False)
         if self.timer is not None:
             self.timer.cancel()
             self.timer = None
@@ -83,7 +86,7 @@ class Budgets:
         if self._policy.on_exhausted == "freeze":
             self._freeze(before)
         else:
-            self.frozen = False
+            self._become(frozen=False)
             expired = self._table.expire(before)
             if expired:
                 self._owner.exhausted(expired)
@@ -95,4 +98,9 @@ class Budgets:
         frozen = oldest is not None and oldest <= before
         if frozen and not self.frozen:
             LOG.error("%s: frozen: a budget has ended, and the policy is to wait", self._name)
-        self.frozen = frozen
+        self._become(frozen=frozen)
+
+    def _become(self, *, frozen: bool) -> None:
+        if frozen != self.frozen:
+            self.frozen = frozen
+            self._owner.frozen_or_thawed()

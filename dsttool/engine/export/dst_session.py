@@ -182,6 +182,13 @@ class DstSessions:
         for link in list(session.links.values()):
             link.close()
 
+    def reconnect(self) -> None:
+        """The device's verifier has changed: the next welcome tells every client so, before anything more is
+        answered. Else a client that only reads might see what was lost, though it could repair it."""
+        for session in list(self._sessions.values()):
+            for link in list(session.links.values()):
+                link.close()
+
     def forget(self, session: DstSession) -> None:
         """It is no session any more."""
         if self._sessions.get(session.session) is session:

@@ -76,6 +76,7 @@ class Offer:
 
     def attach(self, reactor: Reactor) -> None:
         """Called by each server that offers it."""
+        self.device.on_verifier = self.dst.reconnect
         self.writers.attach(reactor)
         self.nbd.attach(reactor)
 

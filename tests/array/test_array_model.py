@@ -11,7 +11,7 @@ from dsttool.engine.mapping.algorithm import Algorithm
 from dsttool.engine.mapping.linear import Linear
 from dsttool.engine.mapping.mirror import Mirror
 from dsttool.engine.mapping.stripe import Stripe
-from dsttool.engine.vocabulary.limits import SECOND
+from dsttool.engine.vocabulary.limits import MS, SECOND
 from dsttool.engine.vocabulary.operations import FLUSH, READ, TRIM, WRITE
 from support.array_bench import SIZE, ArrayBench, over
 from support.array_load import AREA, Load
@@ -128,6 +128,82 @@ def test_no_acked_write_is_lost_while_members_fail_one_after_the_other(seed: int
         assert "in_sync" in bench.states()
         copies = {bytes(n.bytes) for n, m in zip(bench.nodes, bench.array.members) if m.in_sync}
         assert len(copies) == 1
+
+
+@pytest.mark.parametrize("seed", range(24))
+def test_no_acked_write_is_lost_while_members_come_and_go(seed: int) -> None:
+    """Members are suspended and resumed, lose their power, their links and their budgets, and fail requests:
+    what was acked is read all the time, and in the end all sides are equal."""
+    rng = random.Random(f"coming and going {seed}")
+    with ArrayBench(count=3, prompt=False, budget=600 * SECOND) as bench:
+        told: list[bool] = []
+        bench.array.on_verifier = lambda: told.append(True)
+        load = Load(bench.submit, SIZE, rng)
+        for step in range(250):
+            if len(load.running) < 48:
+                load.submit_some()
+            for _ in range(rng.randint(1, 6)):
+                spare_the_last(bench)
+                answer_some(bench, rng)
+            if step % 5 == 0:
+                stir(rng, bench)
+            bench.settle()
+            load.collect()
+        calm(bench)
+        finish(bench, load)
+        bench.until(lambda: online(bench))
+        read_back(bench, load)
+        assert len({bytes(node.bytes) for node in bench.nodes}) == 1
+        assert told == [], "there was always a member that had lost nothing"
+        assert bench.array.generation > 3, "hardly anything happened"
+        assert all(member.in_flight == 0 for member in bench.array.members)
+
+
+def stir(rng: random.Random, bench: ArrayBench) -> None:
+    """Something happens to a member; never to the last one that has everything."""
+    slot = rng.randrange(3)
+    node, member = bench.nodes[slot], bench.array.members[slot]
+    blow = rng.randrange(9)
+    last = member.in_sync and bench.states().count("in_sync") == 1
+    last = last or bool(bench.array._flow._failed)  # somebody has failed already what is still under way
+    if blow == 0:
+        bench.array.suspend(slot, rng.choice((None, 5 * MS)), lambda _: None)
+    elif blow in (1, 2):
+        bench.array.resume(slot, lambda _: None)
+    elif blow in (3, 4):
+        node.come_up()
+        bench.array.resyncs.start()
+    elif last:
+        return
+    elif blow == 5:
+        node.lose_power()
+    elif blow == 6:
+        node.go_down()
+    elif blow == 7:
+        node.end_budget()
+    elif not any(each._faults for each in bench.nodes):  # two at once may strike the same request
+        node.fail(rng.choice((errno.EIO, errno.ENOSPC)), rng.choice((WRITE, FLUSH, TRIM)), once=True)
+
+
+def spare_the_last(bench: ArrayBench) -> None:
+    """What the last member in sync fails is an error for everybody, which is not what is tested here."""
+    if bench.states().count("in_sync") == 1:
+        bench.nodes[bench.states().index("in_sync")].heal()
+
+
+def calm(bench: ArrayBench) -> None:
+    """Whatever happened to members is over."""
+    for slot, node in enumerate(bench.nodes):
+        node.heal()
+        node.come_up()
+        node.prompt = True
+        node.answer()
+        bench.array.resume(slot, lambda _: None)
+
+
+def online(bench: ArrayBench) -> bool:
+    bench.array.resyncs.start()
+    return bench.array.state == "online"
 
 
 def strike(rng: random.Random, node: FaultyDevice) -> None:

@@ -1,4 +1,5 @@
-"""A device in memory that answers when told, fails as told, and whose link goes down and comes up.
+"""A device in memory that answers when told, fails as told, whose link goes down and comes up, and which
+loses with its power whatever was not flushed.
 
 It takes effect when it answers, so the order of answers is the order in which things happen to it; and
 it insists on what a Device may rely on: no request leaves it, none comes once it is closed.
@@ -10,7 +11,7 @@ from collections.abc import Callable
 from dsttool.engine.device.device import Capabilities, Device
 from dsttool.engine.device.request import Request, deliver
 from dsttool.engine.runtime.reactor import Reactor
-from dsttool.engine.vocabulary.operations import FAIL_FAST, READ, TRIM, WRITE, WRITE_ZEROES
+from dsttool.engine.vocabulary.operations import FAIL_FAST, FLUSH, FUA, READ, TRIM, WRITE, WRITE_ZEROES
 
 CHANGES = (WRITE, TRIM, WRITE_ZEROES)
 Matches = Callable[[Request], bool]
@@ -31,6 +32,8 @@ class FaultyDevice(Device):
         self.identity = name.encode().ljust(16, b"\0")
         self.capabilities = Capabilities(size=size, **capabilities)  # type: ignore[arg-type]
         self.bytes = bytearray(size)
+        self.stable = bytearray(size)
+        self.verifier = reactor.random_bytes(16)
         self.prompt = prompt
         self.got: list[tuple[int, int, int]] = []
         self.flags: list[int] = []
@@ -104,6 +107,13 @@ class FaultyDevice(Device):
         """Whatever still waits for the link has waited long enough."""
         self._fail(self.waiting, errno.EIO)
 
+    def lose_power(self) -> None:
+        """What was not flushed is gone; what has no answer yet is done after that."""
+        self.bytes[:] = self.stable
+        self.verifier = self._reactor.random_bytes(16)
+        if self.on_verifier is not None:
+            self.on_verifier()
+
     def lose_patience(self) -> None:
         """The link is up, but reads that another member could answer have waited too long."""
         self._fail_fast()
@@ -138,10 +148,13 @@ class FaultyDevice(Device):
         start, end = request.offset, request.offset + request.length
         if request.op == READ:
             request.data = memoryview(bytes(self.bytes[start:end]))
-        elif request.op == WRITE:
-            self.bytes[start:end] = request.data
+        elif request.op == FLUSH:
+            self.stable[:] = self.bytes
+            request.data = self.verifier
         elif request.op in CHANGES:
-            self.bytes[start:end] = bytes(request.length)
+            self.bytes[start:end] = request.data if request.op == WRITE else bytes(request.length)
+            if request.flags & FUA:
+                self.stable[start:end] = self.bytes[start:end]
 
     def _fail(self, requests: list[Request], error: int) -> None:
         chosen = list(requests)

@@ -284,7 +284,7 @@ class Flow:
                     link = piece.error == errno.ENOLINK and not parent.flags & FAIL_FAST
                     parent.error = errno.EIO if link else piece.error
                 else:
-                    self._failed.setdefault(parent, []).append(piece)
+                    self._keep_failed(piece)
             elif piece.op == READ:
                 if parent.data is None:
                     parent.data = piece.data
@@ -307,16 +307,31 @@ class Flow:
             member.node.submit([piece])
             return False
         if piece.error:
-            self._failed.setdefault(piece.parent, []).append(piece)
+            self._keep_failed(piece)
         return True
+
+    def _keep_failed(self, piece: Piece) -> None:
+        """Until all pieces of its request have ended. So long it counts as under way, so that its member does
+        not come back in sync before it is judged."""
+        self._members[piece.slot].in_flight += 1
+        self._failed.setdefault(piece.parent, []).append(piece)
+
+    def _judge(self, request: Request, pieces: list[Piece]) -> None:
+        if not self._fence.check():
+            self._trust.judge(request, pieces)
+        for piece in pieces:
+            member = self._members[piece.slot]
+            member.in_flight -= 1
+            if not member.in_flight and not member.in_sync:
+                self._drained(member)
 
     def _complete(self, requests: list[Request]) -> None:
         """Requests whose last piece has ended."""
         if self._failed:
             for request in requests:
                 pieces = self._failed.pop(request, None)
-                if pieces and not self._fence.check():
-                    self._trust.judge(request, pieces)
+                if pieces:
+                    self._judge(request, pieces)
         if self._unsettled:
             self._trust.settle(requests)
         for request in requests:
@@ -363,7 +378,8 @@ class Flow:
                         self._start_change(admitted, out, at_once)
                 elif request.op == FLUSH:
                     self._flushing.discard(request)
-        deliver(requests)
+        if requests:
+            deliver(requests)
         if out is not None:
             self._dispatch(out, at_once)
         if self._closing is not None:

@@ -2,7 +2,7 @@
 
 What came back       then
 -------------------  ------------------------------------------------------------------------------
-an error             that member is not asked again for this read
+an error             that member is not asked again for this read, unless it was out of sync by then
 ENOLINK (FAIL_FAST)  the member is down, or slow: another one is asked at once
 ... from all         a slow one is asked once more, and waited for: asking round and round would drop
                      the answers of members that are slower than a resend timeout
@@ -70,9 +70,8 @@ class Searches:
             search = piece.search = Search(self._reactor.now + self._budget_ns)
         if piece.error == errno.ENOLINK and piece.flags & FAIL_FAST:
             search.slow.add(piece.slot)
-        else:
-            member = self._members[piece.slot]
-            member.errors += member.in_sync
+        elif piece.slot != NOWHERE and self._members[piece.slot].in_sync:
+            self._members[piece.slot].errors += 1
             search.failed.add(piece.slot)
         candidates = [slot for slot in self._holders(piece) if slot not in search.failed]
         ready = [slot for slot in candidates if self._members[slot].up]

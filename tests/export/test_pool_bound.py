@@ -5,7 +5,10 @@ from collections.abc import Iterator
 import pytest
 from nbd_hall import Client, Hall, HeldDevice, LateDevice, packed
 
+from dsttool.engine.device.request import Request
 from dsttool.engine.runtime.reactor import Reactor
+from dsttool.engine.runtime.segments import SegmentPool
+from dsttool.engine.transaction.retained import Retained
 from dsttool.engine.vocabulary import limits
 from dsttool.engine.vocabulary.limits import KIB, MIB
 from dsttool.engine.vocabulary.operations import DISCONNECT, READ, WRITE
@@ -164,3 +167,19 @@ def test_other_records_may_still_come_between_an_announcement_and_its_payload(ho
     client.say(record(dst_records.PING, b"12345678") + record(dst_records.PAYLOAD, data))
     assert client.record() == (dst_records.PONG, b"12345678")
     assert sorted(client.answers(2)) == [(1, 0, b""), (2, 0, bytes(5))]
+
+
+# -- what nodes keep -------------------------------------------------------------------------------------
+
+
+def test_what_nodes_keep_for_a_loss_is_not_held_against_clients(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "POOL_BYTES_MAX", MIB)
+    pool = SegmentPool()
+    kept = Retained()
+    pool.keepers.append(kept)
+    segments = [pool.take(MIB) for _ in range(2)]
+    assert pool.crowded
+    kept.acked([Request(WRITE, 0, 0, MIB, segment[:MIB], None, lambda _: None) for segment in segments])
+    assert not pool.crowded
+    kept.clear()
+    assert pool.crowded

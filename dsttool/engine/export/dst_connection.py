@@ -176,7 +176,7 @@ class DstConnection(Session):
     def _crowded(self, requests: DstRequests) -> bool:
         """Whether all clients together hold so much that this one must wait for what it has asked."""
         waits = requests.budget.requests or self.link.unsent
-        return bool(waits) and self._reactor.pool.bytes_in_use > limits.POOL_BYTES_MAX
+        return bool(waits) and self._reactor.pool.crowded
 
     def drained(self) -> None:
         """See RecordReceiver."""

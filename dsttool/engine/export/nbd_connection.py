@@ -87,7 +87,7 @@ class NbdConnection(Session):
         parser, budget, link = self._parser, self._budget, self.link
         if self._leaving:
             return tail, 0, False
-        if self._pool.bytes_in_use > limits.POOL_BYTES_MAX:
+        if self._pool.crowded:
             room, room_bytes = int(not self._crowded()), limits.CLIENT_BYTES_MAX
         elif budget.requests or link.unsent:
             room, room_bytes = budget.room(link.stuck), budget.room_bytes(link.unsent)
@@ -118,7 +118,7 @@ class NbdConnection(Session):
     def _crowded(self) -> bool:
         """Whether all clients together hold so much that this one must wait for what it has asked."""
         waits = self._budget.requests or self.link.unsent
-        return bool(waits) and self._pool.bytes_in_use > limits.POOL_BYTES_MAX
+        return bool(waits) and self._pool.crowded
 
     def drained(self) -> None:
         """See Receiver."""

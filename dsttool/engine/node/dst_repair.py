@@ -53,6 +53,7 @@ class Repair:
     def __init__(self, reactor: Reactor, name: str, table: InFlightTable, owner: RepairOwner) -> None:
         self.verifier = reactor.random_bytes(16)
         self.retained = Retained()
+        reactor.pool.keepers.append(self.retained)
         self.replaying = False
         self._reactor = reactor
         self._name = name
@@ -200,6 +201,9 @@ class Repair:
         self._left.clear()
         self._marks.clear()
         self.retained.clear()
+        self._reactor.pool.keepers = [
+            each for each in self._reactor.pool.keepers if each is not self.retained
+        ]
 
 
 def newest(changes: list[Change]) -> list[Change]:

@@ -14,9 +14,15 @@ import ctypes
 import mmap
 import weakref
 from collections import deque
-from typing import Any
+from typing import Any, Protocol
 
 from dsttool.engine.vocabulary import limits
+
+
+class Keeper(Protocol):
+    """Who keeps segments for long, within a bound of its own. bytes: how much."""
+
+    bytes: int
 
 
 class _Loan(weakref.ref[Any]):
@@ -31,7 +37,8 @@ class SegmentPool:
     """Segments in a few size classes (vocabulary.limits.SEGMENT_CLASSES), reused hot.
 
     `bytes_in_use` is what is out, in bytes; `bytes_free` what is kept for reuse. Both may be read from
-    any thread. A view may die in any thread; `take` belongs to the reactor's.
+    any thread. A view may die in any thread; `take` belongs to the reactor's. keepers: whose share does not
+    count when it is asked whether clients hold too much.
     """
 
     def __init__(self) -> None:
@@ -40,6 +47,15 @@ class SegmentPool:
         self._loans: dict[int, _Loan] = {}
         self.bytes_in_use = 0
         self.bytes_free = 0
+        self.keepers: list[Keeper] = []
+
+    @property
+    def crowded(self) -> bool:
+        """Whether so much is out that clients must wait for what they have asked."""
+        most = limits.POOL_BYTES_MAX
+        return (
+            self.bytes_in_use > most and self.bytes_in_use - sum(each.bytes for each in self.keepers) > most
+        )
 
     def take(self, size: int = limits.SEGMENT_BYTES) -> memoryview:
         """A view of at least `size` bytes; contents are whatever was there before."""

@@ -2,10 +2,12 @@
 
 from collections.abc import Iterable
 
+import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from dsttool.engine.transaction.table import InFlightTable, Transaction
+from dsttool.engine.vocabulary import limits
 from dsttool.engine.vocabulary.operations import FAIL_FAST, FLUSH, READ, WRITE
 
 
@@ -14,6 +16,7 @@ class Asked:
 
     def __init__(self, op: int = READ, length: int = 1, flags: int = 0) -> None:
         self.op, self.length, self.flags = op, length, flags
+        self.error = 0
 
 
 def ids(transactions: Iterable[Transaction]) -> list[int]:
@@ -155,6 +158,76 @@ def test_giving_up_takes_everything() -> None:
     requests = [Asked(), Asked()]
     table.start(requests, 0)
     assert [t.request for t in table.take_all()] == requests
+    assert len(table) == 0
+
+
+def test_the_highest_id_is_never_so_far_from_the_lowest_that_a_server_would_refuse_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(limits, "ID_WINDOW", 4)
+    table = InFlightTable(100, 1000)
+    assert ids(table.start([Asked() for _ in range(10)], 0)) == [1, 2, 3, 4]
+    assert ids(answer(table, 2, 3, 4)) == []
+    assert table.begin([Asked()]) == []
+    assert ids(answer(table, 1)) == [5, 6, 7, 8]
+
+
+def test_what_is_held_back_waits_in_its_order() -> None:
+    table = InFlightTable(10, 1000)
+    table.hold = True
+    assert table.start([Asked(), Asked()], 0) == []
+    assert ids(table.begin([Asked()])) == [1]
+    assert answer(table, 1) == []
+    table.hold = False
+    assert ids(table.refill()) == [2, 3]
+
+
+def test_what_began_without_a_budget_never_expires() -> None:
+    table = InFlightTable(10, 1000)
+    table.begin([Asked(WRITE, 7)])
+    assert table.expire(1 << 61) == []
+    assert table.bytes == 7
+
+
+def test_a_status_ends_changes_that_were_sent_and_nothing_else() -> None:
+    table = InFlightTable(10, 1000)
+    sent, unsent, read, other = Asked(WRITE), Asked(WRITE), Asked(READ), Asked(WRITE)
+    table.start([sent, unsent, read, other], 0)
+    for id_ in (1, 3, 4):
+        table.in_flight[id_].attempts = 1
+    assert table.take_known({1: 28, 2: 0, 3: 0}) == [sent]
+    assert sent.error == 28
+    assert list(table.in_flight) == [2, 3, 4]
+
+
+def test_after_a_loss_all_is_done_again_with_new_ids_and_what_may_run_only_once_it_has_ended() -> None:
+    table = InFlightTable(10, 1000)
+    requests = [Asked(WRITE), Asked(WRITE, 2), Asked(READ), Asked(FLUSH), Asked(WRITE)]
+    table.start(requests, 5)
+    table.begin([Asked(FLUSH)])
+    for id_ in (1, 2, 3, 4, 6):
+        table.in_flight[id_].attempts = 1
+    table.doubt(lambda transaction: transaction.id == 2)
+    assert list(table.doubted) == [2]
+    assert table.floor == 7
+    again = table.refill()
+    assert [t.request for t in again][:4] == [requests[0], requests[2], requests[3], requests[4]]
+    assert again[0].id == 7
+    assert {t.started for t in again[:4]} == {5}
+    (last,) = table.believe([2, 99])
+    assert last.request is requests[1]
+    assert table.doubted == {}
+    assert table.bytes == 5
+    assert table.resends == 5, "four of them, and the flush of the table's owner"
+
+
+def test_what_is_doubted_keeps_its_budget() -> None:
+    table = InFlightTable(10, 1000)
+    (transaction,) = table.start([Asked(WRITE)], 5)
+    transaction.attempts = 1
+    table.doubt(lambda _: True)
+    assert table.oldest() == 5
+    assert table.expire(5) == [transaction]
     assert len(table) == 0
 
 

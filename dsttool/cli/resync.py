@@ -1,6 +1,7 @@
 """`resync status`, `start`, `pause`, `limit`: copying to members what they missed."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import click
 
@@ -55,11 +56,13 @@ def limit(settings: Settings, array: str, floor: str | None, ceiling: str | None
     _show(settings, array, answer)
 
 
-def _show(settings: Settings, array: str, answer: dict[str, object]) -> None:
-    jobs: Sequence[JobStatus] = answer["jobs"]  # type: ignore[assignment]
+def _show(settings: Settings, array: str, answer: dict[str, Any]) -> None:
+    jobs: Sequence[JobStatus] = answer["jobs"]
     if settings.json:
         render.emit_json(settings, {"schema": "dsttool.jobs/1", "array": array, **answer}, jobs)
         return
+    if settings.format == "table":
+        render.say(settings, _limits(answer))
     if not jobs and settings.format == "table":
         render.say(settings, f"No resync of {array} runs or waits.")
         return
@@ -79,6 +82,13 @@ def _show(settings: Settings, array: str, answer: dict[str, object]) -> None:
         ],
         right=("DONE", "TOTAL", "RATE", "LEFT"),
     )
+
+
+def _limits(answer: dict[str, Any]) -> str:
+    ceiling = answer["ceiling_bytes"]
+    most = "as fast as it goes" if ceiling is None else f"{format_size(ceiling)}/s at most"
+    paused = "Paused. " if answer["paused"] else ""
+    return f"{paused}While the array is busy {format_size(answer['floor_bytes'])}/s, else {most}."
 
 
 def _time_left(eta_ns: int | None) -> str:

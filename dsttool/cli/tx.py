@@ -129,7 +129,7 @@ def _described(settings: Settings, each: TransactionStatus) -> list[tuple[str, s
         ("request", " ".join((each["op"], *each["flags"]))),
         ("extent", f"{format_size(each['length'])} at {each['offset']:#x}"),
         ("age", _seconds(each["age_ns"])),
-        ("sent", f"{each['attempts']} times"),
+        ("sent", "once" if each["attempts"] == 1 else f"{each['attempts']} times"),
         ("next resend", _seconds(each["next_resend_ns"])),
         ("budget left", _seconds(each["budget_left_ns"])),
     ]

@@ -135,7 +135,10 @@ def test_a_wait_for_connections_ends_when_a_lost_export_is_back(pool: Pool) -> N
 
 def test_a_resync_can_be_slowed_paused_and_let_go_on(site: Site) -> None:
     pool = Pool(site, size=64 * MIB)
-    assert site.dsttool("resync", "status", "pool").stdout == "No resync of pool runs or waits.\n"
+    assert site.dsttool("resync", "status", "pool").stdout.splitlines() == [
+        "While the array is busy 32 MiB/s, else as fast as it goes.",
+        "No resync of pool runs or waits.",
+    ]
     limits = site.json("resync", "limit", "pool", "--floor", "64K", "--ceiling", "1M")
     assert (limits["schema"], limits["floor_bytes"], limits["ceiling_bytes"]) == (
         "dsttool.jobs/1",
@@ -152,7 +155,9 @@ def test_a_resync_can_be_slowed_paused_and_let_go_on(site: Site) -> None:
     assert pool.array()["jobs"][0]["kind"] == "resync"
     answer = site.json("resync", "pause", "pool")
     assert (answer["paused"], answer["jobs"][0]["state"]) == (True, "paused")
-    assert "resync  paused" in site.dsttool("resync", "status", "pool").stdout
+    said = site.dsttool("resync", "status", "pool").stdout
+    assert said.startswith("Paused. While the array is busy 64 KiB/s, else 1 MiB/s at most.\n")
+    assert "resync  paused" in said
     site.dsttool("wait", "pool", "--for", "clean", "--timeout", "300ms", code=7)
     site.dsttool("resync", "limit", "pool", "--ceiling", "0")
     answer = site.json("resync", "start", "pool")

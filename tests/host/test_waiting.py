@@ -1,4 +1,4 @@
-"""Waiting for a state: answered when it holds, when time is over, or at the daemon's end; never by polling."""
+"""Waiting for a state: answered when it holds, when time is over, or at the daemon's end; never polled."""
 
 from collections.abc import Callable, Iterator
 from typing import Any, cast

@@ -473,3 +473,15 @@ def test_what_a_loss_within_a_repair_leaves_behind_is_not_written_after_the_next
     assert again[0][1:] == (WRITE, 0, 3)
     talker.say(answers_of(*again))
     assert talker.is_silent(), "the first repair's write is written once more, late"
+
+
+def test_what_is_kept_for_the_next_process_is_the_servers_verifier_once_all_is_repaired(stage: Stage) -> None:
+    node, talker = retaining(stage)
+    assert node.lasting_verifier == FIRST
+    served(stage, node, talker, write(0, b"one"))
+    talker.close()
+    talker = stage.again(verifier=NEXT)
+    again = requests_of(talker)
+    assert node.lasting_verifier == FIRST
+    talker.say(answers_of(*again))
+    stage.hall.until(lambda: node.lasting_verifier == NEXT)

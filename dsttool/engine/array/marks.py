@@ -85,7 +85,7 @@ class Marks:
         return Record(
             [member.remembered for member in self._members],
             self.generation,
-            [None if member.node is None else member.node.verifier for member in self._members],
+            [None if member.node is None else member.node.lasting_verifier for member in self._members],
             self.lost,
         )
 

@@ -74,6 +74,12 @@ class Device(ABC):
     # the new one, and before `on_up`.
     on_verifier: Callable[[], None] | None = None
 
+    @property
+    def lasting_verifier(self) -> bytes:
+        """What to keep durably, and to compare with when another process uses this device again: it has
+        changed then if acked writes that were not flushed may be gone."""
+        return self.verifier
+
     @abstractmethod
     def submit(self, batch: list[Request]) -> None:
         """Start every request of the batch."""

@@ -80,7 +80,7 @@ class History:
         lost = before.lost
         for name, address, node, state in zip(self._plan.member_names, self._nodes, nodes, states):
             known = self._verifier_of(before, address)
-            if node is not None and state == "in_sync" and known not in (None, node.verifier.hex()):
+            if node is not None and state == "in_sync" and known not in (None, node.lasting_verifier.hex()):
                 lost = True
                 LOG.error(
                     "%s was not stopped cleanly, and member %s has lost acked writes that were not flushed",

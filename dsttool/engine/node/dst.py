@@ -79,7 +79,7 @@ class DstNode(Device):
         self.budget_ns = policy.budget_ns
         self.up = False
         self.failure = None
-        self.server_verifier = bytes(16)
+        self.server_verifier = self._repaired_verifier = bytes(16)
         self._session = Session(
             reactor.random_bytes(16),
             name,
@@ -115,6 +115,15 @@ class DstNode(Device):
         self._ready: Callable[[DsttoolError | None], None] | None = None
         self._last_reason = ""
         self._exhausted = 0
+
+    @property
+    def lasting_verifier(self) -> bytes:
+        """See Device. What is being written again now would be lost with this process."""
+        if self._repair is None:
+            return self.verifier
+        if not self._repair.replaying:
+            self._repaired_verifier = self.server_verifier
+        return self._repaired_verifier
 
     # -- for whoever assembles -----------------------------------------------------------------------
 
@@ -267,7 +276,7 @@ class DstNode(Device):
         """The first welcome."""
         self.identity = welcome.export_id
         self.capabilities = capabilities_of(welcome)
-        self.server_verifier = welcome.verifier
+        self.server_verifier = self._repaired_verifier = welcome.verifier
         if not self.capabilities.flush:
             self._repair = None  # what needs no flush is not lost
         self.verifier = welcome.verifier if self._repair is None else self._repair.verifier

@@ -170,9 +170,9 @@ def test_a_flood_is_counted_and_does_not_flood_the_log(
             gate.refused("protocol", "dst", "10.0.0.1:1", f"number {number}")
         gate.refused("key", "dst", "10.0.0.1:1", "its key is not authorised")
         assert len(caplog.records) == limits.LOG_LINES_PER_PERIOD + 1, "another kind is still said"
-        assert reactor.run_until(lambda: "more clients" in caplog.text, 10 * SECOND)
+        assert reactor.run_until(lambda: "more lines" in caplog.text, 10 * SECOND)
         gate.refused("protocol", "dst", "10.0.0.1:1", "the next one")
-    assert f"{1000 - limits.LOG_LINES_PER_PERIOD} more clients were refused (protocol)" in caplog.text
+    assert f"{1000 - limits.LOG_LINES_PER_PERIOD} more lines like these (protocol)" in caplog.text
     assert "the next one" in caplog.text
     assert gate.refusals == {"protocol": 1001, "key": 1}
     gate.close()
@@ -184,7 +184,7 @@ def test_what_was_not_said_is_said_at_the_end(reactor: Reactor, caplog: pytest.L
         for _ in range(limits.LOG_LINES_PER_PERIOD + 3):
             gate.refused("slow", "nbd", "10.0.0.1:1", "no handshake in time")
         gate.close()
-    assert "3 more clients were refused (slow)" in caplog.text
+    assert "3 more lines like these (slow)" in caplog.text
 
 
 def test_control_bytes_do_not_reach_the_log(reactor: Reactor, caplog: pytest.LogCaptureFixture) -> None:

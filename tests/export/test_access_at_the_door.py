@@ -4,6 +4,7 @@ import errno
 import logging
 import os
 import socket
+import struct
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -357,6 +358,40 @@ def test_a_thousand_half_open_connections_harm_nobody(
     said = [message for message in caplog.messages if "handshake" in message]
     assert 1 <= len(said) <= 2 * limits.LOG_LINES_PER_PERIOD
     assert "others want to come in" in said[0]
+
+
+def test_a_flood_of_nbd_clients_that_say_nothing_harms_nobody_either(hall: DstHall, doors: Doors) -> None:
+    gate = Gate(hall.reactor)
+    door = doors(gate)
+    server = NbdServer(hall.reactor, [door.offer], gate=gate)
+    ends = []
+    for number in range(1000):
+        ours, theirs = socket.socketpair()
+        ends.append(ours)
+        theirs.setblocking(False)
+        server.accept(theirs, f"10.0.0.1:{number}")
+    assert len(server.connections) == limits.SOURCE_HALF_OPEN_MAX
+    assert gate.refusals == {"half_open": 1000 - limits.SOURCE_HALF_OPEN_MAX}
+    for end in ends:
+        end.close()
+    server.close()
+
+
+def test_connections_that_break_off_at_once_do_not_flood_the_log(
+    hall: DstHall, doors: Doors, gate: Gate, caplog: pytest.LogCaptureFixture
+) -> None:
+    door = doors(gate, tcp=True)
+    reset = struct.pack("ii", 1, 0)
+    with caplog.at_level(logging.INFO):
+        for _ in range(100):
+            stranger = door.stranger()
+            stranger.send(b"x")
+            hall.reactor.post(lambda: None)
+            hall.reactor.turn()
+            stranger.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, reset)
+            stranger.close()
+        hall.until(lambda: not door.server.connections)
+    assert len(caplog.messages) <= limits.LOG_LINES_PER_PERIOD
 
 
 def test_an_address_that_is_not_admitted_is_told_so_before_anything_else(doors: Doors, hall: DstHall) -> None:

@@ -192,6 +192,10 @@ class Gate:
         self._log.say(reason, f"{protocol} client {peer} refused: {text}")
         return reason
 
+    def note(self, kind: str, protocol: str, peer: str, text: str, *, level: int = logging.WARNING) -> None:
+        """Say something about a client that any number of clients can make us say. kind: a word for it."""
+        self._log.say(kind, f"{protocol} client {peer}: {text}", level)
+
     def close(self) -> None:
         """Say what was not said yet."""
         self._log.close()
@@ -205,17 +209,20 @@ class Gate:
 
 
 class _QuietLog:
-    """A few lines of each kind per period; at its end how many more there were."""
+    """A few lines of each kind per period; at its end how many more there were.
+
+    Whatever strangers can bring about as often as they like is said here.
+    """
 
     def __init__(self, reactor: Reactor) -> None:
         self._reactor = reactor
         self._said: dict[str, int] = {}
         self._period: Timer | None = None
 
-    def say(self, kind: str, text: str) -> None:
+    def say(self, kind: str, text: str, level: int = logging.WARNING) -> None:
         said = self._said[kind] = self._said.get(kind, 0) + 1
         if said <= limits.LOG_LINES_PER_PERIOD:
-            LOG.warning("%s", printable(text))
+            LOG.log(level, "%s", printable(text))
         if self._period is None:
             self._period = self._reactor.call_later(limits.LOG_PERIOD_NS, self._end_period)
 
@@ -229,7 +236,7 @@ class _QuietLog:
         for kind, said in self._said.items():
             if said > limits.LOG_LINES_PER_PERIOD:
                 more = said - limits.LOG_LINES_PER_PERIOD
-                LOG.warning("%d more clients were refused (%s)", more, kind)
+                LOG.warning("%d more lines like these (%s) are left out", more, kind)
         self._said.clear()
 
 

@@ -187,7 +187,7 @@ class DstConnection(Session):
         if self.link.faulted:
             self.offer.device.distrust()
         if reason:
-            LOG.warning("dst client %s: connection lost: %s", self.peer, reason)
+            self._server.gate.note("lost", "dst", self.peer, f"connection lost: {reason}")
         self._down()
 
     # -- hello ---------------------------------------------------------------------------------------

@@ -133,9 +133,9 @@ class NbdConnection(Session):
         if self.link.faulted:
             self.offer.device.distrust()
         if reason:
-            LOG.warning("nbd client %s: connection lost: %s", self.peer, reason)
+            self._gate.note("lost", "nbd", self.peer, f"connection lost: {reason}")
         elif not self._leaving and self._parser is None:
-            LOG.info("nbd client %s left during the handshake", self.peer)
+            self._gate.note("left", "nbd", self.peer, "left during the handshake", level=logging.INFO)
         self._end()
 
     # -- handshake -----------------------------------------------------------------------------------
@@ -153,12 +153,13 @@ class NbdConnection(Session):
         if reply:
             self._send(reply)
         if handshake.closed:
-            LOG.info("nbd client %s: %s", self.peer, handshake.closed)
+            self._gate.note("left", "nbd", self.peer, handshake.closed, level=logging.INFO)
             self._leaving = True
             self.link.flush()
             self.close()
         elif handshake.asks:
             self.link.pause()
+            self._gate.admit(self)
             self.offer = self._find(handshake.asks)
             self._claim = self.offer.nbd.join(self)
         elif handshake.done and handshake.chosen is not None:

@@ -488,3 +488,25 @@ def test_what_becomes_down_tells_once_and_up_again_once(stage: Stage) -> None:
     stage.again(found=True)
     stage.hall.until(lambda: bool(ups))
     assert ups == [True]
+
+
+def test_the_end_of_what_was_given_up_is_asked_for_over_the_other_link_when_its_own_dies(
+    stage: Stage,
+) -> None:
+    """Its own may not come back for long, and until then nothing could be written there."""
+    talkers = two_links(stage, replace(PATIENT, resend_timeout_ns=10 * MS, resends=1))
+    (node,) = stage.hall.nodes
+    stalled = write(0, b"old!")
+    node.submit([stalled])
+    stage.hall.wait(stalled)
+    sender = next(talker for talker in talkers if not talker.is_silent())
+    other = next(talker for talker in talkers if talker is not sender)
+    node.set_policy(replace(PATIENT, links=2))
+    newer = write(0, b"new!")
+    node.submit([newer])
+    sender.close()
+    assert requests_of(other) == [(1, WRITE, 0, 4)]
+    other.say(replies(reply(1, errno.ECANCELED)))
+    assert requests_of(other) == [(2, WRITE, 0, 4)]
+    other.say(replies(reply(2)))
+    stage.hall.wait(newer)

@@ -29,6 +29,7 @@ from dsttool.engine.node.dst_extents import Extents
 from dsttool.engine.node.dst_link import DstLink
 from dsttool.engine.node.dst_links import Links
 from dsttool.engine.node.dst_listing import Listing
+from dsttool.engine.node.dst_orphans import Orphans
 from dsttool.engine.node.dst_repair import Repair
 from dsttool.engine.node.dst_replies import Replies
 from dsttool.engine.node.dst_session import Session, capabilities_of
@@ -38,7 +39,7 @@ from dsttool.engine.transaction.table import ENDLESS, InFlightTable, Transaction
 from dsttool.engine.vocabulary import limits
 from dsttool.engine.vocabulary.endpoint import Endpoint
 from dsttool.engine.vocabulary.errors import DsttoolError
-from dsttool.engine.vocabulary.operations import FAIL_FAST, WRITE
+from dsttool.engine.vocabulary.operations import FAIL_FAST
 from dsttool.engine.vocabulary.status import TransactionStatus
 from dsttool.engine.wire.dst_hello import RUNNING, Hello, Welcome
 from dsttool.engine.wire.dst_messages import pack_requests
@@ -92,6 +93,7 @@ class DstNode(Device):
         )
         self._table = InFlightTable(policy.window, limits.CLIENT_BYTES_MAX)
         self._extents = Extents(ordered_above=ordered_above)
+        self._orphans = Orphans(self._table, self._extents)
         self._budgets = Budgets(reactor, name, self._table, policy, self)
         self._repair = Repair(reactor, name, self._table, self) if retain and not read_only else None
         self._links = Links(
@@ -303,6 +305,7 @@ class DstNode(Device):
         elif was_up:
             sent = [t for t in self._table.in_flight.values() if t.attempts]
             self._resend([t for t in sent if t.link is link])
+            self._orphans.ask_after(self._orphans.sent_by(link), self._links.pick())
 
     # -- what becomes of what was sent before ----------------------------------------------------------
 
@@ -314,23 +317,9 @@ class DstNode(Device):
             self.settle(answered)  # under the old verifier: told before the new one
         if lost:
             self._lose(welcome.verifier, lambda transaction: transaction.id in running)
-        unresolved = [*self._extents.locked.values(), *self._table.doubted.values()]
-        self._ask_after(link, [t for t in unresolved if t.id in running])
-        # The server carries out nothing below the floor of this hello, nor what is left in the old link.
-        ended = [t for t in unresolved if t.id not in running and (t.id < link.floor or t.link is link)]
-        self._over([transaction.id for transaction in ended])
-
-    def _ask_after(self, link: DstLink, running: list[Transaction]) -> None:
-        """Have the end of what runs at the server told over this link, if that which asked has gone."""
-        floor = self._table.floor
-        asked = []
-        for transaction in running:
-            gone = transaction.link is link or transaction.link not in self._links.up
-            if gone and transaction.id < floor:  # or it might begin again
-                transaction.link = link
-                asked.append(_asking_after(transaction))
-        if asked:
-            link.send(pack_requests(asked, floor))
+        gone = [t for t in self._orphans.running(running) if t.link is link or t.link not in self._links.up]
+        self._orphans.ask_after(gone, link)
+        self._over(self._orphans.ended(link, running))
 
     def _over(self, ids: list[int]) -> None:
         """These cannot run any more."""
@@ -362,7 +351,7 @@ class DstNode(Device):
 
     def late(self, id_: int) -> None:
         """See Answered."""
-        if id_ in self._extents.locked or id_ in self._table.doubted:
+        if id_ in self._orphans:
             self._over([id_])
 
     # -- finishing -------------------------------------------------------------------------------------
@@ -441,15 +430,6 @@ class DstNode(Device):
         if self._repair is not None:
             self._repair.clear()
         _finish((t.request for t in self._table.take_all()), code)
-
-
-def _asking_after(transaction: Transaction) -> Transaction:
-    """The transaction once more, to learn its end: it runs, so it is not begun again, and a payload is
-    not looked at. Its own may have changed since its request ended."""
-    request = transaction.request
-    data = memoryview(bytes(request.length)) if request.op == WRITE else None
-    copy = Request(request.op, request.flags, request.offset, request.length, data, None, request.sink)
-    return Transaction(transaction.id, copy, transaction.started)
 
 
 def _finish(requests: Iterable[Request], code: int) -> None:

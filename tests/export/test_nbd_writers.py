@@ -362,3 +362,11 @@ def test_a_flush_that_failed_anyway_does_not_count_as_told(house: House) -> None
     house.device.fail(errno.ENOSPC, FLUSH, once=True)
     assert flush(client) == errno.ENOSPC
     assert [flush(client), flush(client)] == [errno.EIO, 0]
+
+
+def test_a_flush_that_failed_with_eio_has_told_it(house: House) -> None:
+    """Else every further connection of a client that keeps this one open would be told again, for ever."""
+    client = house.writer()
+    house.device.lose_power()
+    house.device.fail(errno.EIO, FLUSH, once=True)
+    assert [flush(client), flush(client), flush(house.writer())] == [errno.EIO, 0, 0]

@@ -213,7 +213,9 @@ class NbdConnection(Session):
         reads = writes = read_bytes = written_bytes = errors = failed_bytes = 0
         for request in requests:
             op = request.op
-            if request.error or (op == FLUSH and self._lost_something(request)):
+            if op == FLUSH:
+                self._tell_loss(request)
+            if request.error:
                 append(pack(SIMPLE_REPLY_MAGIC, error_to_wire(request.error), request.cookie))
                 errors += 1
                 if op <= WRITE:
@@ -242,15 +244,15 @@ class NbdConnection(Session):
         elif link.paused and self._budget.relaxed(link.unsent, link.stuck) and not self._crowded():
             link.resume()
 
-    def _lost_something(self, flush: Request) -> bool:
-        """Whether a flush that is done does not cover what was acked before: then it fails, once."""
+    def _tell_loss(self, flush: Request) -> None:
+        """A flush that is done and does not cover what was acked before fails, once; EIO says the same."""
         verifier = flush.data or self.offer.device.verifier
-        if verifier == self.verifier:
-            return False
-        LOG.error("nbd client %s: acked writes may be lost; its flush fails", self.peer)
-        self.verifier = verifier
-        flush.error = errno.EIO
-        return True
+        if flush.error == errno.EIO:
+            self.verifier = self.offer.device.verifier
+        elif not flush.error and verifier != self.verifier:
+            LOG.error("nbd client %s: acked writes may be lost; its flush fails", self.peer)
+            self.verifier = verifier
+            flush.error = errno.EIO
 
     def _refuse(self, refused: list[tuple[int, int]]) -> None:
         for cookie, error in refused:

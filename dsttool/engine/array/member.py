@@ -106,4 +106,5 @@ class Member:
             "dirty_bytes": 0 if self.dirty is None else self.dirty.dirty_bytes,
             "resynced_bytes": self.resynced,
             "link": node.get("link"),
+            "links": node.get("links", []),
         }

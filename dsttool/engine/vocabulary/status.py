@@ -37,7 +37,7 @@ class LinkStatus(TypedDict):
 class MemberStatus(TypedDict):
     """One member of an array. `resynced_bytes`: copied by the current or the last resync.
 
-    reason: why it is faulty, as a sentence.
+    reason: why it is faulty, as a sentence. link: the best of its links; links: each of them.
     """
 
     slot: int
@@ -51,6 +51,7 @@ class MemberStatus(TypedDict):
     dirty_bytes: int | None
     resynced_bytes: int
     link: LinkStatus | None
+    links: NotRequired[list[LinkStatus]]
 
 
 class TransactionStatus(TypedDict):

@@ -156,6 +156,21 @@ def test_a_second_link_of_a_new_session_waits_with_the_first_and_is_of_one_sessi
     assert [(w.term, w.found) for w in map(admitted, links)] == [(2, False), (2, True)]
 
 
+def test_a_hello_of_a_process_that_is_dead_displaces_nobody(house: House) -> None:
+    """It was stuck in the network while the array was killed and came back."""
+    alive = house.client(2)
+    ghost, greeting = house.stranger(1)
+    ghost.socket.sendall(dst_preface.client_preface(dst_preface.NONE, ghost.session))
+    body = greeting.pack()
+    ghost.socket.sendall(dst_records.header(dst_records.HELLO, len(body)) + body)
+    ghost.close()
+    house.hall.pass_time(5 * MS)
+    assert len(house.export.server.connections) == 1
+    alive.say(requests(head(WRITE, 0, 4), payload=NEW))
+    assert alive.answers() == [(1, 0, b"")]
+    assert house.refused(3, array=ARRAY_B) == dst_hello.BUSY
+
+
 # -- another owner -----------------------------------------------------------------------------------------
 
 

@@ -8,8 +8,10 @@ last writer asked for may still run on the device though its links are gone, or 
 that, too, is waited for. A displaced writer is cut before its successor is stored, and never comes back,
 whatever becomes of the successor: it was told so.
 
-Whoever asks may be gone when it is its turn (then nothing happens), or when it has been stored: then it
-holds the grant as one that has no link. Where the system refuses to store, the asker is refused and nobody
+Whoever asks may be gone when it is its turn: then nothing happens. A hello that was stuck in the network may
+be that of a process long dead, and its connection's end comes right behind it; so before anybody is
+displaced, the sockets are looked at once more. Whoever is gone only when it has been stored holds the
+grant as one that has no link. Where the system refuses to store, the asker is refused and nobody
 writes.
 """
 
@@ -150,8 +152,23 @@ class Writers:
                 claim.refused(dst_hello.FENCED, self._fenced(decision))
 
     def _prepare(self, claim: Claim, decision: Admit) -> None:
-        """Cut whoever is displaced, and wait until nothing of it runs."""
+        assert self._reactor is not None
         self._serving = (claim, decision)
+        if decision.displaces and self._work is not None and self._work.present:
+            # What is posted by what was posted runs when the next turn has told of its events.
+            post = self._reactor.post
+            post(lambda: post(self._displace))
+        else:
+            self._displace()
+
+    def _displace(self) -> None:
+        """Cut whoever is displaced, and wait until nothing of it runs."""
+        assert self._serving is not None
+        claim, decision = self._serving
+        if not claim.wanted:
+            self._serving = None
+            self._serve()
+            return
         before = self._work
         if decision.displaces:
             self._grant.displace()

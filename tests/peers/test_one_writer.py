@@ -2,6 +2,8 @@
 
 import pytest
 
+from dsttool.engine.vocabulary.operations import WRITE
+from support.raw_dst import RawDst, batch, head
 from support.site import Daemon, Site
 
 SIZE = 8 << 20
@@ -66,3 +68,31 @@ def test_a_restarted_export_knows_who_may_write(exported: Site) -> None:
     exported.export(exported.path("d0.img"), "d0")
     assert "is written by uid" in array_up(exported, "b", code=8)
     write(exported, "a", 2)
+
+
+def test_a_shared_export_has_several_writers(site: Site) -> None:
+    site.export(site.file("d0.img", SIZE), "d0", "--shared")
+    with RawDst(site.path("d0.dst")) as first, RawDst(site.path("d0.dst")) as second:
+        for client in (first, second):
+            client.connect("d0", array=client.session)
+            client.socket.sendall(batch(head(WRITE, 0, 4) + b"data", 1))
+            assert client.replies() == [(1, 0)]
+
+
+def test_an_array_that_is_shared_has_several_writers(exported: Site) -> None:
+    exported.array("a", "linear", exported.dst("d0"), exported.dst("d1"), "--shared")
+    with RawDst(exported.path("a.dst")) as first, RawDst(exported.path("a.dst")) as second:
+        for client in (first, second):
+            assert client.connect("a", array=client.session).term == 0
+
+
+def test_a_damaged_state_file_is_refused_and_never_taken_for_none(site: Site) -> None:
+    daemon = site.export(site.file("d0.img", SIZE), "d0")
+    write(site, "d0", 1)
+    daemon.stop()
+    state = site.folder / "state" / "exports" / "d0.json"
+    state.write_text("{")
+    done = site.dsttool("export", site.path("d0.img"), "--name", "d0", "-d", code=1)
+    assert f"{state} is damaged" in done.stderr
+    assert "move the file away" in done.stderr
+    assert state.read_text() == "{"

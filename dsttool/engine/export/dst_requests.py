@@ -248,7 +248,7 @@ class DstRequests:
         self.running -= len(requests)
         session.running -= len(requests)
         if session.waiters:
-            requests = self._tell_waiters(requests)
+            self._tell_waiters(requests)
         if not self._closed:
             self._reply(requests)
         elif not self.running:
@@ -256,20 +256,17 @@ class DstRequests:
         if not session.running and session.when_idle is not None:
             session.idle()
 
-    def _tell_waiters(self, requests: list[Request]) -> list[Request]:
-        """Changes that another link has asked for since are answered there; the rest."""
+    def _tell_waiters(self, requests: list[Request]) -> None:
+        """Changes that other links have asked for since are answered there, too."""
         waiters = self._session.waiters
-        mine = []
         for request in requests:
-            waiter = waiters.pop(request.cookie, None) if request.op in _CHANGES else None
-            if waiter is None:
-                mine.append(request)
-                continue
-            link, again = waiter
-            again.error = request.error
-            link.answer(again)
-            self.drop(request)
-        return mine
+            if request.op in _CHANGES:
+                for link, again in waiters.pop(request.cookie, {}).items():
+                    again.error = request.error
+                    if link is self:
+                        self.drop(again)
+                    else:
+                        link.answer(again)
 
     def answer(self, request: Request) -> None:
         """See Answering."""

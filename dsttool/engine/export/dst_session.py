@@ -32,7 +32,7 @@ class Answering(Protocol):
         """Send the answer to a request of this link, if it is still up."""
 
     def drop(self, request: Request) -> None:
-        """The answer to a request of this link goes to another one."""
+        """A request of this link needs no answer: it was asked for twice there."""
 
 
 class SessionLink(Protocol):
@@ -57,7 +57,7 @@ class SessionLink(Protocol):
 class DstSession(Work):
     """One session. `window`: its changes. `links`: by index.
 
-    waiters: whom the end of a change that runs is told, where that is not the link it came by.
+    waiters: whom the end of a change that runs is told, beside the link it came by.
     stalled: for each index, how many links are gone whose requests still run.
     lost: acked writes may be gone, and the client has not been told so yet by a flush that fails.
     """
@@ -70,7 +70,7 @@ class DstSession(Work):
         self.window = ServerSession(hello.floor, changes=not self.read_only)
         self.links: dict[int, SessionLink] = {}
         self.epochs: dict[int, int] = {}
-        self.waiters: dict[int, tuple[Answering, Request]] = {}
+        self.waiters: dict[int, dict[Answering, Request]] = {}
         self.stalled: dict[int, int] = {}
         self.lost = sessions.lost
         self._told = -1
@@ -88,12 +88,16 @@ class DstSession(Work):
             link.cut(dst_hello.FENCED, reason)
 
     def wait(self, link: Answering, request: Request) -> None:
-        """The change of that id runs: its end is told to this link, which asked last."""
-        before = self.waiters.get(request.cookie)
-        if before is not None:
-            before[0].drop(before[1])
+        """The change of that id runs: its end is told to this link, too.
+
+        Not to this one alone: what came last may be what an old connection still had to say.
+        """
         request.data = None
-        self.waiters[request.cookie] = (link, request)
+        waiting = self.waiters.setdefault(request.cookie, {})
+        before = waiting.get(link)
+        if before is not None:
+            link.drop(before)
+        waiting[link] = request
 
     def withdraw(self, id_: int) -> None:
         """A change that was to begin does not."""

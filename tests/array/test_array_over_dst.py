@@ -30,7 +30,8 @@ LAYOUTS = {"linear": Linear, "stripe": lambda sizes: Stripe(sizes, chunk=512), "
 def over_exports(
     hall: DstHall, layout: str, exports: list[Export], policy: Policy = POLICY, **options: object
 ) -> Array:
-    nodes = [hall.node(export, policy, ordered_above=True) for export in exports]
+    single = layout != "mirror"
+    nodes = [hall.node(export, policy, ordered_above=True, retain=single) for export in exports]
     array = over(hall.reactor, LAYOUTS[layout]([node.capabilities.size for node in nodes]), nodes, **options)
     hall.closes(array)
     return array
@@ -122,6 +123,35 @@ def test_a_member_that_missed_writes_catches_up_under_load_when_its_link_is_back
         finish(hall, load)
         hall.until(lambda: store.stored[-1][0] == ["in_sync", "in_sync"])
         assert bytes(devices[0]._view) == bytes(devices[1]._view)
+
+
+@pytest.mark.parametrize("layout", ["linear", "mirror"])
+def test_power_loss_of_the_remote_machine_loses_nothing_acked(layout: str) -> None:
+    """Every few steps a machine loses its power: its clients' links, and whatever was not flushed there."""
+    rng = random.Random(layout)
+    with DstHall() as hall:
+        devices = [FaultyDevice(hall.reactor, 2 * AREA, f"d{slot}") for slot in range(2)]
+        exports = [hall.export(device) for device in devices]
+        array = over_exports(hall, layout, exports)
+        told: list[bool] = []
+        array.on_verifier = lambda: told.append(True)
+        begin = 2 * AREA - AREA // 2 if layout == "linear" else 0
+        load = Load(submitter(array), array.capabilities.size, rng, begin)
+        lost = 0
+        for turn in range(120):
+            if len(load.running) < 64:
+                load.submit_some()
+            if turn % 20 == 10 and array.state == "online":
+                victim = rng.randrange(2)
+                lost += devices[victim].bytes != devices[victim].stable
+                exports[victim].cut()
+                devices[victim].lose_power()
+            hall.pass_time(1 * MS)
+            load.collect()
+        hall.until(lambda: array.state == "online")
+        finish(hall, load)
+        assert told == []
+        assert lost, "nothing was lost, so nothing was tried"
 
 
 def test_reads_go_to_the_other_side_at_once_while_a_link_is_down() -> None:

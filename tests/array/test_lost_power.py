@@ -10,6 +10,7 @@ from dsttool.engine.mapping.mirror import Mirror
 from dsttool.engine.mapping.stripe import Stripe
 from dsttool.engine.vocabulary.operations import FLUSH, FUA, READ, TRIM, WRITE
 from support.array_bench import SIZE, ArrayBench, Store, ask, content, flush, is_done, over, read, write
+from support.faulty_device import FaultyDevice
 
 DATA, NEW = b"d" * 512, b"n" * 512
 CHUNK = 1 << chunk_shift(SIZE)
@@ -350,6 +351,27 @@ def test_a_mirror_of_arrays_without_copies_gives_back_what_one_of_those_lost() -
         assert bytes(bench.nodes[1].bytes[512:1024]) == NEW
         for one, other in ((0, 2), (1, 3)):
             assert bench.nodes[one].bytes == bench.nodes[other].bytes
+
+
+def test_the_verifier_of_a_node_that_repaired_a_loss_by_itself_is_recorded_with_the_next_flush() -> None:
+    class Repairing(FaultyDevice):
+        lasting = b"1" * 16
+
+        @property
+        def lasting_verifier(self) -> bytes:
+            return self.lasting
+
+    store = Store()
+    with ArrayBench(store=store) as bench:
+        node = Repairing(bench.reactor, SIZE)
+        array = over(bench.reactor, Linear([SIZE]), [node], store=store)
+        bench.array = array
+        bench.run(flush())
+        assert store.attempts == 0
+        node.lasting = b"2" * 16
+        bench.run(flush())
+        bench.until(lambda: bool(store.records))
+        assert store.records[-1].verifiers == [b"2" * 16]
 
 
 def test_an_array_brings_its_verifier_with_each_flush() -> None:

@@ -280,6 +280,28 @@ def test_a_stripe_that_was_killed_comes_up_again(site: Site) -> None:
     site.dsttool("array", "down", "pool")
 
 
+def test_a_stripe_that_was_killed_and_whose_disk_lost_power_fails_the_first_flush_of_each_client(
+    site: Site,
+) -> None:
+    left, right = files(site, "left", "right")
+    up = ("array", "up", "pool", "--layout", "stripe", "--raw", left, right)
+    site.dsttool(*up)
+    kill(site, "pool")
+    (state,) = site.path("state").rglob("pool.json")
+    remembered = json.loads(state.read_text())
+    remembered["verifiers"][1] = "0" * 32  # as if that disk had acked under another boot of its machine
+    state.write_text(json.dumps(remembered))
+    site.dsttool(*up)
+    flush = ("qemu-io", "-f", "raw", "-t", "none", "-c", "flush", "-c", "flush", _uri(site, "pool"))
+    for _ in range(2):
+        assert site.run(*flush, code=None).returncode != 0
+    assert "n1 has lost acked writes" in site.dsttool("logs", "pool").stdout
+    site.dsttool("array", "down", "pool")
+    site.dsttool(*up)
+    site.run(*flush)
+    site.dsttool("array", "down", "pool")
+
+
 def test_a_read_only_array_serves_and_writes_nothing_down(site: Site) -> None:
     left, right = files(site, "left", "right")
     site.dsttool("array", "up", "pool", "--layout", "mirror", "--raw", left, right, "--read-only")

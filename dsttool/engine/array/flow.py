@@ -378,6 +378,7 @@ class Flow:
                         self._start_change(admitted, out, at_once)
                 elif request.op == FLUSH:
                     self._flushing.discard(request)
+                    self._marks.refresh()
         if requests:
             deliver(requests)
         if out is not None:

@@ -58,6 +58,7 @@ class Marks:
         self._stored = self._needed = generation
         self.generation = generation
         self.lost = False
+        self._verifiers = self._verifiers_now()
 
     @property
     def pending(self) -> bool:
@@ -85,15 +86,25 @@ class Marks:
         return Record(
             [member.remembered for member in self._members],
             self.generation,
-            [None if member.node is None else member.node.lasting_verifier for member in self._members],
+            self._verifiers_now(),
             self.lost,
         )
+
+    def refresh(self) -> None:
+        """Store verifiers that nodes have changed without a word: they had repaired what was lost. Until then
+        an end of this process looks as if they had not."""
+        if self._verifiers != self._verifiers_now():
+            self.store(urgent=False)
+
+    def _verifiers_now(self) -> list[bytes | None]:
+        return [None if member.node is None else member.node.lasting_verifier for member in self._members]
 
     def _start(self) -> None:
         if self._running or self._stored == self.generation:
             return
         self._running = True
         record = self.record()
+        self._verifiers = record.verifiers
         self._reactor.run_blocking(
             lambda: self._store(record),
             lambda _, error: self._done(record.generation, error),

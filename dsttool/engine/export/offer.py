@@ -67,8 +67,6 @@ class Offer:
         self.device = device
         self.description = description
         self.read_only = read_only or device.capabilities.read_only
-        # Acked writes were lost while nobody could be told: the first flush of every connection fails.
-        self.lost = False
         self.waiting = False
         self.sessions: list[Session] = []
         self.addresses: list[str] = []

@@ -1,0 +1,110 @@
+"""What is remembered of a raw array, and what comes of it when it comes up again."""
+
+from pathlib import Path
+
+import pytest
+
+from dsttool.engine.array.marks import Record
+from dsttool.engine.config import state_file
+from dsttool.engine.config.address import parse_address
+from dsttool.engine.config.array_file import ArrayConfig
+from dsttool.engine.device.device import Device
+from dsttool.engine.host.array_plan import ArrayPlan
+from dsttool.engine.host.array_state import History
+from dsttool.engine.vocabulary.errors import Unsafe
+
+ONE, TWO, OTHER = b"1" * 16, b"2" * 16, b"3" * 16
+
+
+@pytest.fixture(autouse=True)
+def _state_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DSTTOOL_STATE_DIR", str(tmp_path))
+
+
+class Node(Device):
+    def __init__(self, verifier: bytes) -> None:
+        self.verifier = verifier
+
+    def submit(self, batch) -> None:
+        raise AssertionError
+
+    def close(self, done) -> None:
+        done()
+
+
+def plan(layout: str = "mirror", *nodes: str, **options) -> ArrayPlan:
+    addresses = tuple(parse_address(node) for node in nodes or ("/a", "/b"))
+    return ArrayPlan(ArrayConfig("pool", layout, addresses, raw=True), **options)
+
+
+def ran(made: ArrayPlan, *states: str, clean: bool = False, lost: bool = False) -> None:
+    """The array has run, with these states at its end."""
+    record = Record(list(states), 5, [ONE, TWO], lost)
+    history = History(made)
+    history.store(record)
+    if clean:
+        history.end(record)
+
+
+def test_an_array_that_never_ran_begins_in_sync_and_has_lost_nothing() -> None:
+    history = History(plan())
+    assert history.states_to_begin_with() == ["in_sync", "in_sync"]
+    assert history.clean
+    assert not history.has_lost([Node(ONE), Node(TWO)], ["in_sync", "in_sync"])
+
+
+@pytest.mark.parametrize("layout", ["linear", "stripe"])
+def test_a_member_without_copy_that_acked_under_another_verifier_has_lost_what_it_acked(layout: str) -> None:
+    ran(plan(layout), "in_sync", "in_sync")
+    history = History(plan(layout))
+    states = history.states_to_begin_with()
+    assert states == ["in_sync", "in_sync"]
+    assert not history.has_lost([Node(ONE), Node(TWO)], states)
+    assert history.has_lost([Node(ONE), Node(OTHER)], states)
+
+
+def test_a_loss_that_not_every_client_was_told_of_is_told_until_a_clean_end() -> None:
+    ran(plan("linear"), "in_sync", "in_sync", lost=True)
+    assert History(plan("linear")).has_lost([Node(ONE), Node(TWO)], ["in_sync"] * 2)
+    ran(plan("linear"), "in_sync", "in_sync", lost=True, clean=True)
+    assert not History(plan("linear")).has_lost([Node(OTHER), Node(TWO)], ["in_sync"] * 2)
+
+
+def test_only_what_is_taken_for_in_sync_counts_as_lost() -> None:
+    ran(plan(), "in_sync", "stale")
+    history = History(plan(degraded=True))
+    states = history.states_to_begin_with()
+    assert states == ["in_sync", "stale"]
+    assert not history.has_lost([Node(ONE), Node(OTHER)], states)
+    assert history.has_lost([Node(OTHER), None], states)
+
+
+def test_a_suspended_member_stays_suspended_over_a_restart() -> None:
+    ran(plan(), "in_sync", "suspended", clean=True)
+    with pytest.raises(Unsafe, match="n1 of pool missed writes"):
+        History(plan()).states_to_begin_with()
+    assert History(plan(degraded=True)).states_to_begin_with() == ["in_sync", "suspended"]
+
+
+def test_a_source_makes_all_others_stale_unless_they_hold_more() -> None:
+    ran(plan(), "in_sync", "in_sync")
+    with pytest.raises(Unsafe, match="not stopped cleanly") as refused:
+        History(plan()).states_to_begin_with()
+    assert "--resync-from n0" in refused.value.advice
+    assert History(plan(resync_from="n1")).states_to_begin_with() == ["stale", "in_sync"]
+    ran(plan(), "in_sync", "stale")
+    assert History(plan(resync_from="/a")).states_to_begin_with() == ["in_sync", "stale"]
+    with pytest.raises(Unsafe, match="n1 of pool missed writes that n0 holds"):
+        History(plan(resync_from="n1")).states_to_begin_with()
+
+
+def test_verifiers_follow_their_nodes_into_other_slots() -> None:
+    ran(plan("linear"), "in_sync", "in_sync")
+    history = History(plan("linear", "/b", "/a"))
+    assert not history.has_lost([Node(TWO), Node(ONE)], ["in_sync"] * 2)
+    assert history.has_lost([Node(ONE), Node(TWO)], ["in_sync"] * 2)
+
+
+def test_an_array_that_is_only_read_writes_nothing_down() -> None:
+    History(plan(read_only=True)).store(Record(["in_sync"] * 2, 1, [ONE, TWO], False))
+    assert state_file.load("pool") is None

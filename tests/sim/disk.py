@@ -97,7 +97,8 @@ class Platter:
     def fail_flush(self, count: int, rng: random.Random) -> None:
         """The first `count` unflushed changes are durable, or lost; nobody knows which."""
         self.failed_flushes += 1
-        self.forget()
+        # What is acked before its client hears of this is written again, too.
+        self.executed = None
         for change in self.unflushed[:count]:
             if not change.durable and rng.random() < 0.5:
                 change.lost = True

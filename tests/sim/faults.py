@@ -3,13 +3,15 @@
 from collections.abc import Callable
 
 from dsttool.engine.vocabulary.limits import MS, SECOND
-from sim.parties import Host, Leaf
+from sim.hosts import Host
+from sim.parties import Leaf
 from sim.topology import Topology
 from sim.world import SimWorld
 
 # How likely each is, relative to the others.
 WEIGHTS = {
     "kill_export": 3,
+    "power_loss": 3,
     "kill_top": 3,
     "kill_middle": 3,
     "cut": 8,
@@ -19,7 +21,9 @@ WEIGHTS = {
     "slow_disk": 3,
     "stall_disk": 2,
     "disk_error": 2,
+    "flush_failure": 3,
     "pause": 3,
+    "rival": 2,
 }
 
 
@@ -71,8 +75,7 @@ class Faults:
             self._kill_host(self._rng.choice(middle), "middle array killed")
 
     def _kill_host(self, host: Host, kind: str) -> None:
-        # A mirror that was killed does not come up again by itself: there is no resync yet.
-        if host.serving and host.layout != "mirror":
+        if host.serving:
             self._world.strike(kind, host.name)
             host.kill()
 

@@ -1,5 +1,6 @@
 """A client's load: random requests, many in flight, that the model follows."""
 
+import errno
 import random
 
 from dsttool.engine.device.device import Device
@@ -28,13 +29,16 @@ class Load:
         self._sink = self._finished
         self._device: Device | None = None
         self._process: Process | None = None
+        self._verifier = b""
         # Batches that the process has not looked at yet.
         self._posted = 0
         self.model = model
         self.asked = self.answered = self.failed = 0
 
-    def attach(self, process: Process, device: Device) -> None:
-        """From now on ask this device, on this process."""
+    def attach(self, process: Process, device: Device, *, lost: bool = False) -> None:
+        """From now on ask this device, on this process, as an NBD connection would: a flush under another
+        verifier than the last has failed, and so has the first one if writes were lost before."""
+        self._verifier = bytes(16) if lost else device.verifier
         self._process, self._device, self._posted = process, device, 0
         if self._rng.random() < 0.6:
             self.read_all()
@@ -117,10 +121,18 @@ class Load:
 
     def _finished(self, requests: list[Request]) -> None:
         for request in requests:
+            if request.op == FLUSH and not request.error and self._device is not None:
+                self._check_verifier(request, self._device)
             self._world.note("answer %r error %d", request.cookie, request.error)
             self.model.end(request.cookie)
             self.answered += 1
             self.failed += request.error != 0
+
+    def _check_verifier(self, request: Request, device: Device) -> None:
+        if request.data != self._verifier:
+            self._world.strike("loss reported by a flush")
+            request.error = errno.EIO
+            self._verifier = device.verifier
 
     def _random_op(self) -> Op:
         rng = self._rng

@@ -84,13 +84,19 @@ class Op:
 class Model:
     """`last_loss()`: when storage last lost something acked that no flush covered, by the model's counter.
 
-    reports: whether a loss that a dead process could not repair must make a flush fail.
+    reports: whether a loss that a dead process could not repair must make a flush fail. settles: whether
+    nothing of a dead process can still be under way once its successor reads. retains: whether the process
+    that asked can write again what storage has lost.
     """
 
-    def __init__(self, blocks: int, last_loss: Callable[[], int], *, reports: bool) -> None:
+    def __init__(
+        self, blocks: int, last_loss: Callable[[], int], *, reports: bool, settles: bool, retains: bool
+    ) -> None:
         self._blocks = [[_first()] for _ in range(blocks)]
         self._last_loss = last_loss
         self._reports = reports
+        self._settles = settles
+        self._retains = retains
         # Blocks with versions that are acked and not stable.
         self._dirty: set[int] = set()
         self._reads: dict[Op, None] = {}
@@ -183,7 +189,7 @@ class Model:
                 )
             if op.life != self.life and (version.over is not None or version not in versions):
                 continue  # a late answer to one that has lost its place, and others have written since
-            version.exposed = op.life != self.life
+            version.exposed = op.life != self.life or not self._retains
             version.ended = now
             for earlier in versions[: versions.index(version)]:
                 if earlier.over is None:
@@ -272,7 +278,7 @@ class Model:
             later = versions[versions.index(seen) + 1 :]
             if any(v.ended is not None and not v.settled and v.ended < op.begun for v in later):
                 self._unreported = f"block {block} holds #{stamp} of {versions}"
-        if not self._reads:
+        if self._settles and not self._reads:
             self._maybe_settle(block, seen, now)
 
     def _maybe_settle(self, block: int, seen: Version, now: int) -> None:

@@ -23,9 +23,17 @@ if TYPE_CHECKING:
     from sim.world import Machine, Process, SimReactor, SimWorld
 
 US = 1000
+NBD_PORT = 10809
 HANG_UP = 0x10 | 0x8  # EPOLLHUP, EPOLLERR: reported whatever one waits for
 # Times after which a kernel sends its SYN again, in ns.
 SYN_AGAIN = (1 * SECOND, 3 * SECOND, 7 * SECOND)
+# Delays of connections, in ns, and the bytes that may be under way.
+_DISTANCES = (
+    (30 * US, (3000, 20_000)),
+    (200 * US, (3000, 20_000, 200_000)),
+    (2 * MS, (20_000, 200_000)),
+    (20 * MS, (200_000, 1_000_000)),
+)
 _FIN = b"fin"
 _RST = b"rst"
 
@@ -68,12 +76,16 @@ class Connection:
 
     def __init__(self, wire: Wire, client: "SimSocket", server: "SimSocket") -> None:
         rng = wire.world.random
-        delay = rng.choice((30 * US, 200 * US, 200 * US, 2 * MS, 20 * MS))
-        capacity = rng.choice((3000, 20_000, 200_000))
+        # What is far away has room for more under way, or requests would not fit into their budgets.
+        delay, capacities = rng.choice(_DISTANCES)
+        capacity = rng.choice(capacities)
         self.client, self.server = client, server
         self.wire = wire
         client.out = Pipe(wire, client, server, delay, capacity, self)
         server.out = Pipe(wire, server, client, delay, capacity, self)
+        # Nothing is delivered once an end knows that the connection is lost, as on a Unix socket: NBD knows
+        # no sessions, so a write that came late would be the client's own risk.
+        self.prompt = False
         # A network that chops: what is sent together arrives in parts, cut at any byte.
         self.choppy = rng.random() < 0.3
         wire.connections.append(self)
@@ -96,10 +108,18 @@ class Connection:
         sender, receiver = (
             (self.client, self.server) if pipe is self.client.out else (self.server, self.client)
         )
+        self.spoil()
         if both or noticed_by is receiver:
             pipe.reset()
         if both or noticed_by is sender:
             sender.fail(errno.ECONNRESET)
+
+    def spoil(self) -> None:
+        """An end knows that it is lost."""
+        if self.prompt:
+            assert self.client.out is not None
+            assert self.server.out is not None
+            self.client.out.void = self.server.out.void = True
 
 
 class Pipe:
@@ -107,7 +127,7 @@ class Pipe:
 
     __slots__ = (
         "_arrives", "_capacity", "_delay", "_flying", "_held", "_receiver", "_sender", "_wire",
-        "connection", "dead", "left", "lost_for_both", "used", "way",
+        "connection", "dead", "left", "lost_for_both", "used", "void", "way",
     )  # fmt: skip
 
     def __init__(
@@ -133,6 +153,8 @@ class Pipe:
         # Bytes until the connection is lost, if that is to happen; then nothing goes on from here.
         self.left: int | None = None
         self.dead = False
+        # Whether what is under way is dropped.
+        self.void = False
         self.lost_for_both = True
 
     @property
@@ -181,6 +203,8 @@ class Pipe:
             receiver.take_end()
         elif data is _RST:
             receiver.fail(errno.ECONNRESET)
+        elif self.void:
+            pass
         elif receiver.closed:
             # Nobody is there any more; whoever sent is told, unless the machine is off.
             if receiver.machine.on and not self._sender.closed and receiver.out is not None:
@@ -236,7 +260,7 @@ class SimSocket:
         self.address: tuple[str, int] | None = None
         self.backlog: deque[SimSocket] | None = None
         self._inbox = bytearray()
-        self._ended = False
+        self._ended = self._shut = False
         self._error = 0
         process.reactor.network.sockets[self] = None
 
@@ -307,6 +331,13 @@ class SimSocket:
     def send(self, data: bytes) -> int:
         return self.sendmsg([data])
 
+    def shutdown(self, _how: int) -> None:
+        if self.out is None or self._error:
+            raise OSError(errno.ENOTCONN, "lost")
+        if not self._shut:
+            self._shut = True
+            self.out.end()
+
     def close(self) -> None:
         if self.closed:
             return
@@ -318,11 +349,13 @@ class SimSocket:
         if self.backlog:
             for waiting in self.backlog:
                 waiting.close()
+        if self.out is not None:
+            self.out.connection.spoil()
         if self.out is not None and not self._error:
             # Unread bytes make it a reset, as in Linux.
             if self._inbox:
                 self.out.reset()
-            else:
+            elif not self._shut:
                 self.out.end()
 
     # -- what the network does ---------------------------------------------------------------------
@@ -391,6 +424,9 @@ class SimNetwork:
         self.sockets.clear()
         return sockets
 
+    def queued(self, sock: SimSocket) -> int:
+        return 0 if sock.out is None else sock.out.used
+
     def resolve(self, endpoint: Endpoint) -> list[Endpoint]:
         return [endpoint]
 
@@ -440,7 +476,8 @@ class _Attempt:
             world.after(self._delay, lambda _: sock.fail(errno.ECONNREFUSED))
             return
         accepted = SimSocket(wire, listener.process)
-        Connection(wire, sock, accepted)
+        connection = Connection(wire, sock, accepted)
+        connection.prompt = self._endpoint.port == NBD_PORT
         if world.verbose:
             world.note("net    %s connects, socket %d to %s's %d", source, sock.fd, target, accepted.fd)
         sock.inbound, accepted.inbound = accepted.out, sock.out

@@ -1,35 +1,25 @@
-"""What runs in a simulated world: export daemons on disks, and array daemons over them, as the host
-assembles them, but each in a process that can be killed and comes back.
+"""What runs in a simulated world: machines with daemons in processes that can be killed and come back.
 
-    Leaf    a machine with a disk and an export daemon
-    Host    a machine with an array (or a single node) over other parties, perhaps exported again
+Leaf    a machine with a disk and an export daemon
+Host    a machine with an array (or a single node) over other parties, perhaps exported again (hosts)
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
-from dsttool.engine.array.array import Array
-from dsttool.engine.array.marks import Record
-from dsttool.engine.array.member import Member
 from dsttool.engine.device.device import Device
 from dsttool.engine.export.dst_server import DstServer
+from dsttool.engine.export.nbd_server import NbdServer
 from dsttool.engine.export.offer import Offer
-from dsttool.engine.mapping.algorithm import Algorithm
-from dsttool.engine.mapping.linear import Linear
-from dsttool.engine.mapping.mirror import Mirror
-from dsttool.engine.mapping.stripe import Stripe
-from dsttool.engine.node.dst import DstNode
-from dsttool.engine.transaction.policy import Policy
 from dsttool.engine.transport.listener import Listener
 from dsttool.engine.vocabulary.endpoint import Endpoint
-from dsttool.engine.vocabulary.errors import DsttoolError
 from dsttool.engine.vocabulary.limits import MS
-from sim.block import BLOCK, Violation
+from sim.block import BLOCK
 from sim.disk import Platter, SimDisk
+from sim.network import NBD_PORT
 from sim.world import Machine, Process, SimWorld
 
 PORT = 6207
-CHUNK = 8 * BLOCK
 
 
 class Party:
@@ -48,6 +38,10 @@ class Party:
     @property
     def endpoint(self) -> Endpoint:
         return Endpoint("tcp", self.name, PORT)
+
+    @property
+    def nbd_endpoint(self) -> Endpoint:
+        return Endpoint("tcp", self.name, NBD_PORT)
 
     @property
     def serving(self) -> bool:
@@ -102,12 +96,18 @@ class Party:
     def _delay(self, milliseconds: int) -> int:
         return self.world.random.randrange(MS, milliseconds * MS)
 
-    def _serve(self, process: Process, device: Device) -> None:
+    def _serve(self, process: Process, device: Device, *, lost: bool = False) -> None:
         """As host.listening does it."""
         reactor: Any = process.reactor
-        self.offer = Offer("disk", device)
+        files = self.machine.files
+        self.offer = Offer(
+            "disk", device, stored=files.get("writer"), store=lambda holder: files.update(writer=holder)
+        )
+        self.offer.lost = lost
         self.server = DstServer(reactor, [self.offer])
         Listener(reactor, self.endpoint, self.server.accept).start()
+        nbd = NbdServer(reactor, [self.offer])
+        Listener(reactor, self.nbd_endpoint, nbd.accept).start()
 
 
 class Leaf(Party):
@@ -137,129 +137,3 @@ class Leaf(Party):
 
     def _note_loss(self) -> None:
         self.lost_at = self._lost()
-
-
-class Host(Party):
-    """An array daemon. layout: linear, stripe, mirror, or single for a bare node.
-
-    exported: whether it offers its device; on_device is told of it when it is ready.
-    """
-
-    def __init__(
-        self, world: SimWorld, name: str, children: Sequence["Leaf | Host"], layout: str, policy: Policy
-    ) -> None:
-        super().__init__(world, name)
-        self.children = list(children)
-        self.layout = layout
-        self.policy = policy
-        self.exported = False
-        self.takeover = False
-        # What becomes of a start that fails.
-        self.on_refused: Callable[[DsttoolError], None] = lambda error: self.kill(3000)
-        self.array: Array | None = None
-        self.device: Device | None = None
-        self.nodes: list[DstNode] = []
-        self.on_device: Callable[[Process, Device], None] = lambda process, device: None
-        # The state folder's content: members' states and the generation.
-        self.states = ["in_sync"] * len(children)
-        self.generation = 0
-
-    @property
-    def serving(self) -> bool:
-        return self.process is not None and bool(self.nodes) and self._ready
-
-    @property
-    def stuck(self) -> bool:
-        """Whether it serves no more, and never will again."""
-        return any(node.failure is not None for node in self.nodes)
-
-    @property
-    def size(self) -> int:
-        return (
-            self._algorithm([child.size for child in self.children]).size
-            if self.layout != "single"
-            else self.children[0].size
-        )
-
-    def last_loss(self) -> int:
-        losses = [child.last_loss() for child, state in zip(self.children, self.states) if state == "in_sync"]
-        return min(losses) if self.layout == "mirror" else max(losses)
-
-    def content(self) -> bytes:
-        """What its device holds. Violation if members in sync do not agree."""
-        contents = [child.content() for child in self.children]
-        if self.layout == "single":
-            return contents[0]
-        algorithm = self._algorithm([len(each) for each in contents])
-        found = []
-        for piece in algorithm.split(0, algorithm.size):
-            held = {
-                contents[slot][piece.offset : piece.offset + piece.length]
-                for slot in piece.slots
-                if self.states[slot] == "in_sync"
-            }
-            if len(held) != 1:
-                raise Violation(f"{self.name}: members in sync do not hold the same")
-            found.append(held.pop())
-        return b"".join(found)
-
-    def run(self, process: Process) -> None:
-        self._ready = False
-        self.array = self.device = None
-        self.nodes = []
-        reactor: Any = process.reactor
-        self._left = len(self.children)
-        for slot, child in enumerate(self.children):
-            node = DstNode(
-                reactor,
-                f"{self.name}/n{slot}",
-                child.endpoint,
-                "disk",
-                policy=self.policy,
-                owner=f"{self.name}/{slot}",
-                ordered_above=self.layout != "single",
-            )
-            self.nodes.append(node)
-            node.connect(lambda error: self._connected(process, error))
-
-    def _connected(self, process: Process, error: DsttoolError | None) -> None:
-        """As the host: all nodes have to be there at the first try."""
-        if self.process is not process:
-            return
-        if error is not None:
-            self.world.note("%s does not come up: %s", self.name, error)
-            process.reactor.post(lambda: self.on_refused(error) if process.alive else None)
-            return
-        self._left -= 1
-        if not self._left:
-            self.device = device = self._assemble(process)
-            self._ready = True
-            if self.exported:
-                self._serve(process, device)
-            self.world.note("%s is ready", self.name)
-            self.on_device(process, device)
-
-    def _assemble(self, process: Process) -> Device:
-        if self.layout == "single":
-            return self.nodes[0]
-        algorithm = self._algorithm([node.capabilities.size for node in self.nodes])
-        members = [
-            Member(slot, f"n{slot}", str(child.endpoint), node, state)
-            for slot, (child, node, state) in enumerate(zip(self.children, self.nodes, self.states))
-        ]
-        reactor: Any = process.reactor
-        self.array = Array(
-            reactor, self.name, algorithm, members, store=self._store, generation=self.generation
-        )
-        return self.array
-
-    def _algorithm(self, sizes: Sequence[int]) -> Algorithm:
-        if self.layout == "linear":
-            return Linear(sizes)
-        if self.layout == "stripe":
-            return Stripe(sizes, chunk=CHUNK)
-        return Mirror(sizes)
-
-    def _store(self, record: Record) -> None:
-        self.states, self.generation = list(record.states), record.generation
-        self.world.note("%s stores %s", self.name, record.states)

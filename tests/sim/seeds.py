@@ -11,9 +11,9 @@ from dsttool.engine.vocabulary.errors import DsttoolError
 from dsttool.engine.vocabulary.limits import MS, SECOND
 from sim.block import Violation
 from sim.faults import WEIGHTS, Faults
+from sim.hosts import BARE, Host
 from sim.load import Load
 from sim.model import Model
-from sim.parties import Host
 from sim.topology import SHAPES, Topology
 from sim.world import Process, SimWorld
 
@@ -57,14 +57,30 @@ class Run:
         self.shape = self.world.random.choice(shapes)
         self.topology = Topology(self.world, self.shape, self._lost)
         top = self.topology.top
-        self.model = Model(self.topology.blocks, top.last_loss, reports=False)
+        self.model = Model(
+            self.topology.blocks,
+            self._last_loss,
+            # Only arrays remember what their members said of themselves.
+            reports=top.layout not in BARE,
+            # NBD knows no sessions: what a dead client has sent may still run.
+            settles=top.layout != "nbd",
+            retains=top.layout != "mirror",
+        )
         self.load = Load(self.world, self.model, self.topology.blocks)
         self.faults = Faults(self.world, self.topology, weights)
         self.faults.on_rival = self._bring_rival
         self.rivals = 0
         self._contends = False
-        top.on_device = self.load.attach
+        top.on_device = self._attach
         top.on_end = self.load.detach
+
+    def _attach(self, process: Process, device: Device) -> None:
+        # Which member a mirror's administrator chose decides what is lost.
+        self.model.lost()
+        self.load.attach(process, device, lost=self.topology.top.lost)
+
+    def _last_loss(self) -> int:
+        return self.topology.top.last_loss()
 
     def _lost(self) -> int:
         self.world.after(0, lambda _: self.model.lost())
@@ -90,7 +106,7 @@ class Run:
     def _bring_rival(self) -> None:
         """Another machine wants to write there, with or without the administrator's word."""
         old = self.topology.top
-        if self._contends or old.layout == "mirror":  # whose members' states another host does not know
+        if self._contends or old.layout in ("mirror", "nbd"):
             return
         self._contends = True
         self.rivals += 1
@@ -117,9 +133,9 @@ class Run:
             self.model.die()
             old.retire()
         self.topology.replace_top(rival)
-        rival.on_device, rival.on_end = self.load.attach, self.load.detach
+        rival.on_device, rival.on_end = self._attach, self.load.detach
         rival.on_refused = lambda error: rival.kill(3000)
-        self.load.attach(process, device)
+        self._attach(process, device)
 
     def _look_after_top(self) -> None:
         """An array that was fenced, or whose node has ended, is started again by its administrator."""
@@ -133,11 +149,19 @@ class Run:
     def _calm_down(self) -> None:
         self._expect(lambda: not self._contends, "another owner neither came in nor was refused")
         self._look_after_top()
-        self._expect(self._all_serve, "somebody never came back")
+        self._expect(self._all_whole, "somebody never came back, or into sync")
         self._expect(lambda: self.load.idle, "no answer")
         load = self.load
-        self._steps(load.read_all, load.flush, load.write_all, load.flush, load.read_all)
-        self.topology.top.content()
+        self._steps(load.read_all, load.flush)
+        for _ in range(8):  # a connection may still be lost at a byte that was chosen before
+            failed = load.failed
+            self._steps(load.write_all, load.flush)
+            if load.failed == failed:
+                break
+        else:
+            raise Violation("a healthy system fails what is asked of it")
+        self._steps(load.read_all)
+        self._expect_agreement()
         # What was flushed is safe: all lose their power.
         for leaf in self.topology.leaves:
             leaf.lose_power()
@@ -149,8 +173,22 @@ class Run:
             step()
             self._expect(lambda: self.load.idle, "no answer")
 
+    def _expect_agreement(self) -> None:
+        """What an array between was slow to do may still be under way when the top has given it up."""
+        for _ in range(30):
+            try:
+                self.topology.top.content()
+            except Violation:
+                self.world.run_for(SECOND)
+            else:
+                return
+        self.topology.top.content()
+
     def _all_serve(self) -> bool:
         return all(party.serving for party in self.topology.parties)
+
+    def _all_whole(self) -> bool:
+        return self._all_serve() and all(host.whole for host in self.topology.hosts)
 
     def _expect(self, condition: Callable[[], bool], what: str) -> None:
         if not self.world.run_until(condition, QUIET):

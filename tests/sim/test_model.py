@@ -11,9 +11,9 @@ from sim.model import Model, Op
 class Story:
     """A client of a device of four blocks, told step by step."""
 
-    def __init__(self, *, reports: bool = True) -> None:
+    def __init__(self, *, reports: bool = True, retains: bool = True) -> None:
         self.lost_at = 0
-        self.model = Model(4, lambda: self.lost_at, reports=reports)
+        self.model = Model(4, lambda: self.lost_at, reports=reports, settles=True, retains=retains)
 
     def ask(self, op: int, block: int = 0, stamp: int = 0, flags: int = 0) -> Op:
         length = 0 if op == FLUSH else BLOCK
@@ -124,6 +124,13 @@ def test_a_loss_that_the_living_can_repair_is_none() -> None:
     story.write(1)
     story.storage_loses()
     story.refuses(0)
+
+
+def test_a_loss_that_nobody_can_repair_may_lose_what_was_not_flushed() -> None:
+    story = Story(retains=False)
+    story.write(1)
+    story.storage_loses()
+    story.read(0)
 
 
 @pytest.mark.parametrize("death_first", [True, False])

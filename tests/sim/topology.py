@@ -5,13 +5,16 @@ from collections.abc import Callable
 from dsttool.engine.transaction.policy import Policy
 from dsttool.engine.vocabulary.limits import MS
 from sim.block import BLOCK
-from sim.parties import CHUNK, Host, Leaf
+from sim.hosts import CHUNK, Host
+from sim.parties import Leaf
 from sim.world import SimWorld
 
 SHAPES = (
     "single", "single", "linear 2", "linear 3", "stripe 2", "stripe 3", "mirror 2", "mirror 2", "mirror 3",
     "single over linear 2", "single over mirror 2", "linear 2 over mirror 2", "mirror 2 over linear 2",
     "mirror 2 over single",
+    "nbd",
+    "linear 2 over nbd",
 )  # fmt: skip
 
 
@@ -29,6 +32,10 @@ class Topology:
         self.top = self._build(shape.split(" over "))
         self.blocks = self.top.size // BLOCK
         self.levels = len(shape.split(" over "))
+        # NBD promises nothing of the kind, an array between rewrites what may be lost, a mirror copies.
+        if self.levels == 1 and self.top.layout not in ("mirror", "nbd"):
+            for leaf in self.leaves:
+                leaf.platter.executed = set()
 
     def _build(self, levels: list[str]) -> Host:
         layout, _, count = levels[0].partition(" ")
@@ -58,6 +65,7 @@ class Topology:
             backoff_min_ns=rng.choice((2, 50)) * MS,
             backoff_max_ns=rng.choice((100, 500)) * MS,
             window=rng.choice((3, 16, 256)),
+            links=rng.choice((1, 1, 1, 2, 3)),
         )
 
     def start(self) -> None:

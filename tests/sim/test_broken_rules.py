@@ -1,0 +1,67 @@
+"""A rule that is broken on purpose is found: the simulator can see what it looks for."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from dsttool.engine.export.writers import Writers
+from dsttool.engine.node.dst import DstNode
+from dsttool.engine.node.dst_extents import Extents
+from dsttool.engine.transaction.session import BEGUN, MASK, NEW, ServerSession
+from sim.faults import WEIGHTS
+from sim.seeds import run_seed
+from sim.topology import SHAPES
+
+BOUND = 2000
+
+
+SINGLE_COPY = ("single", "linear 2", "stripe 2")
+
+
+def found_within(bound: int, saying: str, shapes: tuple[str, ...] = SHAPES, **weights: int) -> bool:
+    """Whether one of so many seeds breaks a promise, as it should say. Others may merely get stuck."""
+    chosen = {**WEIGHTS, **weights}
+    return any(saying in run_seed(seed, chosen, shapes).fault for seed in range(bound))
+
+
+def executes_again(self: ServerSession, id_: int) -> int:
+    self.marks[id_ & MASK] = BEGUN
+    return NEW
+
+
+def admits_beside_the_other(self: Any, claim: Any, decision: Any) -> None:
+    self._serving = (claim, decision)
+    self._drained()
+
+
+def unlocks(original: Callable[..., Any]) -> Callable[..., Any]:
+    def give_up(self: Extents, expired: Any, running: Any) -> Any:
+        freed = original(self, expired, running)
+        return freed + self.unlock(list(self.locked))
+
+    return give_up
+
+
+def ignores_the_verifier(self: Any, verifier: bytes, may_run: Any) -> None:
+    self.server_verifier = verifier
+
+
+def test_executing_resent_writes_again_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ServerSession, "begin", executes_again)
+    assert found_within(BOUND, "executed twice")
+
+
+def test_admitting_a_writer_beside_another_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Writers, "_prepare", admits_beside_the_other)
+    assert found_within(BOUND, "another owner has taken over")
+
+
+def test_unlocking_the_extents_of_exhausted_transactions_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Extents, "give_up", unlocks(Extents.give_up))
+    assert found_within(BOUND, " holds #", partition=20, stall_disk=20, slow_disk=20)
+
+
+def test_ignoring_a_changed_verifier_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(DstNode, "_lose", ignores_the_verifier)
+    assert found_within(BOUND, " holds #", SINGLE_COPY, power_loss=15)

@@ -93,6 +93,35 @@ def test_an_answer_that_cannot_be_drops_the_link_and_never_a_request(stage: Stag
     assert content(asked[1]) == b"\2" * 100
 
 
+@pytest.mark.parametrize("status", [0, errno.EIO])
+def test_an_answer_to_what_waits_for_another_write_drops_the_link(stage: Stage, status: int) -> None:
+    """The write was never sent: whatever the server says of it, it has not been done."""
+    node, talker = stage.up()
+    first, behind = write(0, b"old!"), write(0, b"new!")
+    node.submit([first, behind])
+    assert requests_of(talker) == [(1, WRITE, 0, 4)]
+    talker.say(replies(reply(2, status)))
+    assert talker.is_closed()
+    assert not is_done(first, behind)
+    talker = stage.again()
+    assert requests_of(talker) == [(1, WRITE, 0, 4)]
+    talker.say(replies(reply(1)))
+    assert requests_of(talker) == [(2, WRITE, 0, 4)]
+    talker.say(replies(reply(2)))
+    stage.hall.wait(first, behind)
+
+
+def test_a_payload_of_what_was_not_sent_yet_drops_the_link(stage: Stage) -> None:
+    node, talker = stage.up()
+    node._table.hold = True  # so that it is begun, and not sent, while the server speaks
+    asked = read(0, LARGE)
+    node._table.begin([asked])
+    talker.say(replies(reply(1, length=LARGE)) + record(dst_records.PAYLOAD, bytes(LARGE)))
+    assert talker.is_closed()
+    assert not is_done(asked)
+    node._table.hold = False
+
+
 def test_what_was_answered_before_a_wrong_answer_is_done(stage: Stage) -> None:
     node, talker = stage.up()
     asked = [read(0, 3), read(0, 100), read(0, 5)]

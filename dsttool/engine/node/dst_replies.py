@@ -1,7 +1,7 @@
 """What a DST server answers, taken from the records of one link. The hot path of a node."""
 
 from collections import deque
-from typing import Protocol
+from typing import Final, Protocol
 
 from dsttool.engine.device.request import Request
 from dsttool.engine.transaction.table import InFlightTable
@@ -9,6 +9,8 @@ from dsttool.engine.vocabulary.errors import ProtocolError
 from dsttool.engine.vocabulary.operations import FLUSH, READ
 from dsttool.engine.wire.dst_messages import REPLY, VERIFIER_BYTES, heads_of
 from dsttool.engine.wire.dst_records import BATCH_COUNT_MAX, CROSSOVER
+
+_LENGTH: Final = "sent payloads of the wrong length"
 
 
 class Answered(Protocol):
@@ -50,7 +52,7 @@ class Replies:
         finished: list[Request] = []
         heads, position = heads_of(REPLY, view, count, start, end)
         first = position
-        broken = False
+        wrong = ""
         for id_, status, _, length in heads:
             if length >= CROSSOVER:
                 self._announced.append((id_, length))
@@ -61,19 +63,24 @@ class Replies:
                 position += length
                 continue
             request = transaction.request
+            if not transaction.attempts:
+                # It waits: perhaps for another one to be done, which its end must not seem to be.
+                self._table.put_back(transaction)
+                wrong = "answered what it was not asked yet"
+                break
             if status:
                 request.error = status
                 self.errors += 1
             elif request.op == READ:
                 if length != request.length or position + length > end:
                     self._table.put_back(transaction)
-                    broken = True
+                    wrong = _LENGTH
                     break
                 request.data = view[position : position + length]
             elif request.op == FLUSH:
                 if length != VERIFIER_BYTES or position + length > end:
                     self._table.put_back(transaction)
-                    broken = True
+                    wrong = _LENGTH
                     break
                 request.data = bytes(view[position : position + length])
                 if request.data != node.server_verifier:
@@ -86,8 +93,8 @@ class Replies:
             finished.append(request)
         if finished:
             node.settle(finished)
-        if broken or position != end:
-            raise ProtocolError(f"The server of {self._name} sent payloads of the wrong length.")
+        if wrong or position != end:
+            raise ProtocolError(f"The server of {self._name} {wrong or _LENGTH}.")
         # Every request of a window may be announced at once, and as many that were given up.
         if len(self._announced) > 2 * max(self._table.window, BATCH_COUNT_MAX):
             raise ProtocolError(f"The server of {self._name} announced payloads that do not come.")
@@ -104,11 +111,12 @@ class Replies:
         """A PAYLOAD body, to keep. Raises ProtocolError."""
         id_, length = self._announced.popleft() if self._announced else (0, -1)
         transaction = self._table.in_flight.get(id_)
-        request = None if transaction is None else transaction.request
-        wrong = request is not None and (request.op != READ or request.length != length)
-        if length != len(payload) or wrong:
-            raise ProtocolError(f"The server of {self._name} sent a payload of the wrong length.")
-        if request is not None:
+        if length != len(payload):
+            raise ProtocolError(f"The server of {self._name} {_LENGTH}.")
+        if transaction is not None:
+            request = transaction.request
+            if request.op != READ or request.length != length or not transaction.attempts:
+                raise ProtocolError(f"The server of {self._name} sent a payload that was not asked for.")
             del self._table.in_flight[id_]
             request.data = payload
             self._node.settle([request])

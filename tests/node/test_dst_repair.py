@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from dsttool.engine.node.dst_repair import newest
 from dsttool.engine.transaction.retained import Change
-from dsttool.engine.vocabulary.operations import FUA, WRITE, WRITE_ZEROES
+from dsttool.engine.vocabulary.operations import FAST_ZERO, FUA, NO_HOLE, WRITE, WRITE_ZEROES
 
 SPACE = 24
 
@@ -47,3 +47,9 @@ def test_all_bytes_are_as_the_last_change_left_them_in_whatever_order_it_is_writ
 def test_an_older_change_never_reverts_one_that_was_durable_not_even_for_a_moment() -> None:
     again = newest([written(1, 0, 4), written(2, 1, 2, FUA)])
     assert sorted((offset, length) for _, _, offset, length, _ in again) == [(0, 1), (3, 1)]
+
+
+def test_zeroes_that_were_fast_once_are_written_again_even_if_that_is_slow() -> None:
+    """What is left of them may be cut where the server cannot be fast, and a refusal would end the node."""
+    ((_, flags, _, _, _),) = newest([(WRITE_ZEROES, FAST_ZERO | NO_HOLE, 0, 8, None)])
+    assert flags == NO_HOLE

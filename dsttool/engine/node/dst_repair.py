@@ -26,7 +26,7 @@ from dsttool.engine.transaction.retained import Change, Retained
 from dsttool.engine.transaction.table import InFlightTable, Transaction
 from dsttool.engine.vocabulary.errors import DsttoolError
 from dsttool.engine.vocabulary.limits import SECOND
-from dsttool.engine.vocabulary.operations import FLUSH, FUA, NAMES, WRITE
+from dsttool.engine.vocabulary.operations import FAST_ZERO, FLUSH, FUA, NAMES, WRITE
 
 LOG = logging.getLogger(__name__)
 
@@ -208,14 +208,14 @@ class Repair:
 
 def newest(changes: list[Change]) -> list[Change]:
     """Of changes in their order: what has to be written so that all bytes are as the last one left them,
-    given that those with FUA are durable. No two of them overlap."""
+    given that those with FUA are durable. No two of them overlap. All of it has to be done: fast or not."""
     later = RangeSet()
     kept: list[Change] = []
     for op, flags, offset, length, data in reversed(changes):
         if not flags & FUA:
             for start, size in later.gaps(offset, length):
                 part = data[start - offset : start - offset + size] if op == WRITE else None
-                kept.append((op, flags, start, size, part))
+                kept.append((op, flags & ~FAST_ZERO, start, size, part))
         later.add(offset, length)
     kept.reverse()
     return kept

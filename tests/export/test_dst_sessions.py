@@ -117,6 +117,29 @@ def test_of_three_links_that_ask_for_one_change_each_gets_the_answer(house: Hous
     assert [c.in_flight for c in house.export.server.connections] == [0, 0, 0]
 
 
+def test_a_change_that_was_asked_for_twice_ends_while_the_server_drains(house: House) -> None:
+    house.device.prompt = False
+    client = house.client()
+    client.say(change(WRITE, 5) + change(WRITE, 5))
+    house.running(1)
+    house.hall.pass_time(MS)
+    house.export.server.drain()
+    house.answer()
+    assert client.answers() == [(5, 0, b"")]
+    assert client.is_closed()
+
+
+def test_links_that_are_gone_wait_for_no_answer(house: House) -> None:
+    house.device.prompt = False
+    house.client(link=1).say(change(WRITE, 5))
+    house.running(1)
+    for epoch in range(1, 20):
+        house.client(epoch).say(change(WRITE, 5))
+        house.hall.pass_time(MS)
+    (session,) = house.export.offer.dst._sessions.values()
+    assert len(session.waiters[5]) == 1
+
+
 def test_a_change_that_ends_between_two_links_is_known_to_the_second(house: House) -> None:
     house.device.prompt = False
     first = house.client()

@@ -316,6 +316,48 @@ def test_a_server_that_drains_lets_those_go_who_wait(house: House) -> None:
     assert second.is_closed()
 
 
+def test_those_who_have_left_do_not_pile_up_behind_one_who_waits(house: House) -> None:
+    house.kill(house.stalled(1))
+    house.waiting(2)
+    for session in range(3, 20):
+        before = len(house.export.server.connections)
+        house.waiting(session).close()
+        house.hall.until(lambda before=before: len(house.export.server.connections) == before)
+    assert len(house.export.offer.writers._queue) <= 1
+
+
+def test_a_goodbye_counts_even_if_who_was_to_take_the_place_is_gone_by_then(house: House) -> None:
+    first = house.client(1)
+    second, greeting = house.stranger(2)
+    ask = house.export.offer.writers._prepare
+
+    def leave(*args: Any) -> None:
+        """Who asks leaves, and so does the writer, before the sockets are looked at once more."""
+        ask(*args)
+        second.close()
+        (session,) = house.export.offer.dst._sessions.values()
+        house.export.offer.dst.goodbye(session)
+
+    house.export.offer.writers._prepare = leave  # type: ignore[method-assign]
+    second.greet(greeting)
+    assert first.is_closed()
+    house.hall.pass_time(MS)
+    house.export.offer.writers._prepare = ask  # type: ignore[method-assign]
+    house.client(3, array=ARRAY_B)  # which is another owner: nobody has the grant any more
+
+
+def test_a_writer_is_not_taken_for_a_reader_that_came_under_its_id_meanwhile(house: House) -> None:
+    house.kill(house.stalled(1))
+    writer = house.waiting(2)
+    reader, greeting = house.stranger(2, access=READ_ONLY, link=1)
+    reader.welcome(greeting)
+    house.answer()
+    admitted(writer)
+    house.kill(writer)
+    house.kill(reader)
+    assert not house.export.offer.writers._grant._present
+
+
 def test_who_waits_too_long_is_closed(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     house.kill(house.stalled(1))
     monkeypatch.setattr(limits, "HANDSHAKE_TIMEOUT_NS", 20 * MS)

@@ -245,10 +245,10 @@ class DstRequests:
             elif op == FLUSH and session.lost and session.tell_loss(request.cookie):
                 request.error = errno.EIO
         self._offer.add(reads, writes, read_bytes, written_bytes, errors)
+        if session.waiters:  # while these still count as running, so that nothing closes the link meanwhile
+            self._tell_waiters(requests)
         self.running -= len(requests)
         session.running -= len(requests)
-        if session.waiters:
-            self._tell_waiters(requests)
         if not self._closed:
             self._reply(requests)
         elif not self.running:
@@ -311,6 +311,7 @@ class DstRequests:
         self._closed = True
         self.announced.clear()
         self.replies.clear()
+        self._session.wait_no_more(self)
         if self.running:
             stalled = self._session.stalled
             stalled[self._index] = stalled.get(self._index, 0) + 1

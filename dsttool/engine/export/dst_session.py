@@ -99,6 +99,11 @@ class DstSession(Work):
             link.drop(before)
         waiting[link] = request
 
+    def wait_no_more(self, link: Answering) -> None:
+        """The link is gone."""
+        for waiting in self.waiters.values():
+            waiting.pop(link, None)
+
     def withdraw(self, id_: int) -> None:
         """A change that was to begin does not."""
         self.window.withdraw(id_)
@@ -156,7 +161,7 @@ class DstSessions:
     def admit(self, link: SessionLink, hello: Hello, holder: Holder) -> DstSession:
         """It may write: its claim says so."""
         session = self._sessions.get(holder.session)
-        if session is None:
+        if session is None or session.read_only:  # which has come under the same id since it was asked
             return self._begin(link, hello, holder.term)
         self._attach(session, link, hello, found=True)
         return session

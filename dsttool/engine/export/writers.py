@@ -104,6 +104,8 @@ class Writers:
 
     def ask(self, claim: Claim) -> None:
         """Have it admitted or refused, perhaps before this returns."""
+        if self._serving is not None:  # perhaps for long: those who have left must not pile up
+            self._queue = deque(each for each in self._queue if each.wanted)
         self._queue.append(claim)
         self._serve()
 
@@ -125,7 +127,7 @@ class Writers:
 
     def release(self, work: Work) -> None:
         """It said goodbye: anybody may write once what it began has ended."""
-        if work is not self._work or (self._serving and self._serving[1].holder.session != work.session):
+        if work is not self._work or self._grant.retired(work.session):
             return  # another one takes its place, or has
         released = self._grant.release()
         if released is not None and self._store is not None:

@@ -199,6 +199,8 @@ class Model:
             self._dirty.add(block)
             if request.flags & FUA:
                 self._make_stable(block, version)
+            elif version.exposed and version.begun < self._last_loss():
+                self._reopen(block)  # it happened before the loss, and its answer came after it
 
     def _flushed(self, op: Op, now: int) -> None:
         request = op.request

@@ -150,14 +150,16 @@ class Run:
         self._expect(lambda: not self._contends, "another owner neither came in nor was refused")
         self._look_after_top()
         self._expect(self._all_whole, "somebody never came back, or into sync")
-        self._expect(lambda: self.load.idle, "no answer")
+        self._expect(self._all_answered, "no answer")
         load = self.load
         self._steps(load.read_all, load.flush)
-        for _ in range(8):  # a connection may still be lost at a byte that was chosen before
+        for _ in range(10):  # a connection may still be lost at a byte chosen before, a slow disk be at work
             failed = load.failed
             self._steps(load.write_all, load.flush)
-            if load.failed == failed:
+            # An NBD node gives up its connection when a flush fails, and is told of the loss on the next one.
+            if load.failed == failed or "nbd" in self.shape:
                 break
+            self.world.run_for(2 * SECOND)
         else:
             raise Violation("a healthy system fails what is asked of it")
         self._steps(load.read_all)
@@ -171,7 +173,11 @@ class Run:
     def _steps(self, *steps: Callable[[], None]) -> None:
         for step in steps:
             step()
-            self._expect(lambda: self.load.idle, "no answer")
+            self._expect(self._all_answered, "no answer")
+
+    def _all_answered(self) -> bool:
+        self._look_after_top()
+        return self.load.attached and self.load.idle
 
     def _expect_agreement(self) -> None:
         """What an array between was slow to do may still be under way when the top has given it up."""

@@ -57,14 +57,14 @@ class Topology:
         """Small budgets, so that they end within a run; those above are the longer."""
         rng = self._rng
         return Policy(
-            resend_timeout_ns=rng.choice((100, 300, 1000)) * height * MS,
+            resend_timeout_ns=rng.choice((150, 300, 1000)) * height * MS,
             resends=rng.choice((1, 3, 6)),
             ping_interval_ns=rng.choice((200, 500, 1000)) * MS,
             ping_misses=rng.choice((1, 3)),
             connect_timeout_ns=rng.choice((200, 1000)) * MS,
             backoff_min_ns=rng.choice((2, 50)) * MS,
             backoff_max_ns=rng.choice((100, 500)) * MS,
-            window=rng.choice((3, 16, 256)),
+            window=rng.choice((6, 16, 256)),
             links=rng.choice((1, 1, 1, 2, 3)),
         )
 

@@ -13,6 +13,7 @@ from dsttool.engine.device.request import Request
 from dsttool.engine.mapping.linear import Linear
 from dsttool.engine.node.dst import DstNode
 from dsttool.engine.transaction.retained import ENTRY_BYTES, Retained
+from dsttool.engine.vocabulary import limits
 from dsttool.engine.vocabulary.limits import MS, SECOND
 from dsttool.engine.vocabulary.operations import FLUSH, FUA, READ, TRIM, WRITE, WRITE_ZEROES
 from dsttool.engine.wire.dst_hello import RUNNING
@@ -169,6 +170,30 @@ def test_what_was_acked_and_is_not_durable_is_written_again_before_anything_else
     stage.hall.wait(*waiting)
     assert (node.verifier, waiting[2].data, told) == (verifier, verifier, [])
     assert node.status()["in_flight"] == 0
+
+
+def test_one_slow_write_holds_up_a_long_repair_and_does_not_end_it(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ids may not run further ahead of the lowest unanswered one than the server remembers."""
+    node, talker = retaining(stage)
+    for at in range(12):
+        served(stage, node, talker, write(at * 512, b"x"))
+    monkeypatch.setattr(limits, "ID_WINDOW", 8)
+    node._table.window = 4
+    talker.close()
+    talker = stage.again(verifier=NEXT, window=4)
+    slow, *quick = requests_of(talker, 4)
+    talker.say(answers_of(*quick))
+    quick = requests_of(talker, 3)
+    talker.say(answers_of(*quick))
+    (last,) = requests_of(talker)
+    talker.say(answers_of(last))
+    stage.hall.until(lambda: len(node._table) == 1)
+    assert talker.is_silent()
+    talker.say(answers_of(slow))
+    talker.say(answers_of(*requests_of(talker, 4)))
+    served(stage, node, talker, ask(FLUSH), verifier=NEXT)
 
 
 def test_what_was_written_again_is_kept_for_the_next_loss(stage: Stage) -> None:

@@ -150,7 +150,7 @@ class Repair:
             self._superseded = False
             self._table.withdraw(lambda request: request.sink in (self._written, self._flushed))
         batch: list[Request] = []
-        room = self._table.window - self._under_way
+        room = min(self._table.window - self._under_way, self._table.ids_left)
         size = self._table.bytes
         while self._left and len(batch) < room and size < self._table.window_bytes:
             op, flags, offset, length, data = self._left.popleft()
@@ -163,7 +163,7 @@ class Repair:
 
     def _start(self, requests: list[Request]) -> None:
         began = self._table.begin(requests)
-        assert len(began) == len(requests), "nothing else is in flight, so there are ids"
+        assert len(began) == len(requests), "there were ids for all of them"
         self._owner.send(began)
 
     def _written(self, requests: list[Request]) -> None:

@@ -84,14 +84,17 @@ class InFlightTable:
         """How many transactions may be admitted now."""
         if self.hold:
             return 0
-        in_window = self.window - len(self.in_flight)
-        return min(in_window, next(iter(self.in_flight), self._next_id) + limits.ID_WINDOW - self._next_id)
+        return min(self.window - len(self.in_flight), self.ids_left)
+
+    @property
+    def ids_left(self) -> int:
+        """How many more may begin before the lowest has an answer."""
+        return self.floor + limits.ID_WINDOW - self._next_id
 
     def begin(self, requests: Iterable[Any]) -> list[Transaction]:
         """Begin transactions past the window and the backlog, without a budget, as far as ids reach."""
         began: list[Transaction] = []
-        room = self.floor + limits.ID_WINDOW - self._next_id
-        for request in islice(requests, max(room, 0)):
+        for request in islice(requests, max(self.ids_left, 0)):
             transaction = Transaction(self._next_id, request, ENDLESS)
             self.in_flight[self._next_id] = transaction
             self._next_id += 1

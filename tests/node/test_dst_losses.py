@@ -510,3 +510,23 @@ def test_what_is_kept_for_the_next_process_is_the_servers_verifier_once_all_is_r
     assert node.lasting_verifier == FIRST
     talker.say(answers_of(*again))
     stage.hall.until(lambda: node.lasting_verifier == NEXT)
+
+
+def test_the_memory_for_what_is_retained_is_given_back_when_nothing_has_been_for_a_while(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dsttool.engine.node.dst_repair._IDLE_NS", 5 * MS)
+    node, talker = retaining(stage)
+    trims: list[int] = []
+    pool = stage.hall.reactor.pool
+    monkeypatch.setattr(pool, "trim", lambda: trims.append(1))
+    served(stage, node, talker, write(0, b"x"), ask(FLUSH))
+    served(stage, node, talker, ask(FLUSH))
+    stage.hall.until(lambda: bool(trims))
+    stage.hall.pass_time(20 * MS)
+    assert len(trims) == 1, "nothing polls"
+    served(stage, node, talker, ask(FLUSH))
+    served(stage, node, talker, write(0, b"x"))
+    stage.hall.pass_time(20 * MS)
+    assert len(trims) == 1, "something is retained again"
+    assert node.failure is None

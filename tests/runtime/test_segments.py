@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from dsttool.engine.runtime.segments import SegmentPool
+from dsttool.engine.transaction.retained import Retained
 from dsttool.engine.vocabulary import limits
 
 CLASSES = limits.SEGMENT_CLASSES
@@ -167,3 +168,23 @@ class PoolModel(RuleBasedStateMachine):
 
 
 TestPoolModel = PoolModel.TestCase
+
+
+def test_with_a_keeper_about_more_is_kept_for_reuse_until_it_is_trimmed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(limits, "SEGMENTS_FREE_MAX", CLASSES[0])
+    monkeypatch.setattr(limits, "RETAINED_BYTES_MAX", 2 * CLASSES[1])
+    pool = SegmentPool()
+
+    def use() -> None:
+        views = [pool.take(CLASSES[1]) for _ in range(3)] + [pool.take()]
+        del views
+
+    use()
+    assert pool.bytes_free <= CLASSES[0]
+    pool.keepers.append(Retained())
+    use()
+    assert pool.bytes_free == 2 * CLASSES[1] + CLASSES[0]
+    pool.trim()
+    assert pool.bytes_free <= CLASSES[0]

@@ -21,7 +21,7 @@ from typing import Protocol
 
 from dsttool.engine.device.request import Request
 from dsttool.engine.extents.range_set import RangeSet
-from dsttool.engine.runtime.reactor import Reactor
+from dsttool.engine.runtime.reactor import Reactor, Timer
 from dsttool.engine.transaction.retained import Change, Retained
 from dsttool.engine.transaction.table import InFlightTable, Transaction
 from dsttool.engine.vocabulary.errors import DsttoolError
@@ -32,6 +32,8 @@ LOG = logging.getLogger(__name__)
 
 # A flush of ours that failed is tried again after so long.
 _RETRY_NS = 1 * SECOND
+# With nothing retained for so long, the memory for it is given back.
+_IDLE_NS = 10 * SECOND
 
 
 class RepairOwner(Protocol):
@@ -67,6 +69,7 @@ class Repair:
         self._under_way = 0
         self._round = 0
         self._superseded = False
+        self._idle: Timer | None = None
 
     # -- while all is well -----------------------------------------------------------------------------
 
@@ -87,6 +90,8 @@ class Repair:
                 if mark is not None and not request.error:
                     self.retained.flush_done(mark)
                     request.data = self.verifier
+            if not self.retained.bytes and self._idle is None:
+                self._idle = self._reactor.call_later(_IDLE_NS, self._trim)
         if self.retained.wants_flush or self._table.hold:
             self._make_room()
 
@@ -94,6 +99,11 @@ class Repair:
         """Transactions that have ended without an answer."""
         for transaction in expired:
             self._marks.pop(transaction.request, None)
+
+    def _trim(self) -> None:
+        self._idle = None
+        if not self.retained.bytes:
+            self._reactor.pool.trim()
 
     def _make_room(self) -> None:
         self._table.hold = self.retained.full
@@ -198,12 +208,15 @@ class Repair:
         """The node has ended."""
         self.replaying = False
         self._round += 1
+        if self._idle is not None:
+            self._idle.cancel()
         self._left.clear()
         self._marks.clear()
         self.retained.clear()
         self._reactor.pool.keepers = [
             each for each in self._reactor.pool.keepers if each is not self.retained
         ]
+        self._reactor.pool.trim()
 
 
 def newest(changes: list[Change]) -> list[Change]:

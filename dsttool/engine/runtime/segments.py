@@ -81,6 +81,18 @@ class SegmentPool:
         del self._loans[id(loan)]
         capacity = limits.SEGMENT_CLASSES[loan.index]
         self.bytes_in_use -= capacity
-        if self.bytes_free + capacity <= limits.SEGMENTS_FREE_MAX:
+        # What keepers let go of all at once they soon want again, and fresh memory costs as much as a copy.
+        most = limits.SEGMENTS_FREE_MAX + (limits.RETAINED_BYTES_MAX if self.keepers else 0)
+        if self.bytes_free + capacity <= most:
             self.bytes_free += capacity
             self._free[loan.index].append(loan.mapping)
+
+    def trim(self) -> None:
+        """Give back what only busy keepers need. Belongs to the reactor's thread, as `take` does."""
+        for index, free in enumerate(self._free):
+            while free and self.bytes_free > limits.SEGMENTS_FREE_MAX:
+                try:
+                    free.pop()
+                except IndexError:
+                    break
+                self.bytes_free -= limits.SEGMENT_CLASSES[index]

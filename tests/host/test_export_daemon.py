@@ -259,10 +259,11 @@ def test_a_foreground_export_on_a_terminal_shows_one_live_line(site: Site) -> No
     assert b" INFO " not in shown
 
 
-def test_an_export_of_an_nbd_server_that_is_gone_shows_as_failed(site: Site) -> None:
-    server = site.export(site.file("a.img", MIB), "a")
+def test_an_export_of_an_nbd_server_that_came_back_smaller_shows_as_failed(site: Site) -> None:
+    server = site.export(site.file("a.img", 2 * MIB), "a")
     site.export(site.nbd("a"), "b")
     server.kill()
+    site.export(site.file("a.img", MIB), "a")
     wait_until(lambda: site.json("status", "b")["exports"][0]["state"] == "failed", "b shows as failed")
     site.dsttool("status", "b", "--exit-code", code=11)
 

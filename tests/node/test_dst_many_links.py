@@ -9,7 +9,7 @@ import pytest
 from dsttool.engine.transaction.policy import Policy
 from dsttool.engine.vocabulary.errors import Conflict, Fenced, Forbidden
 from dsttool.engine.vocabulary.limits import MS, SECOND
-from dsttool.engine.vocabulary.operations import FLUSH, WRITE
+from dsttool.engine.vocabulary.operations import FLUSH, READ, WRITE
 from dsttool.engine.wire import dst_hello, dst_records
 from dsttool.engine.wire.dst_hello import BUSY, FENCED, GOODBYE, REFUSED_KEY, RUNNING
 from support.array_bench import ask, is_done, read, write
@@ -488,6 +488,38 @@ def test_what_becomes_down_tells_once_and_up_again_once(stage: Stage) -> None:
     stage.again(found=True)
     stage.hall.until(lambda: bool(ups))
     assert ups == [True]
+
+
+def test_what_was_sent_by_two_links_may_still_come_by_the_first_when_the_second_knows_nothing(
+    stage: Stage,
+) -> None:
+    """The server may read the first one's old connection late, if what it asked for before is slow."""
+    first, second = two_links(stage, replace(PATIENT, resend_timeout_ns=20 * MS, resends=1000))
+    (node,) = stage.hall.nodes
+    older = read(0, 1)
+    node.submit([older, write(0, b"old!")])
+    stage.hall.pass_time(0)
+    sender, other = (first, second) if not first.is_silent() else (second, first)
+    requests_of(sender, 2)
+    sender.close()
+    stage.hello_again()  # and it does not come back
+    requests_of(other, 2)
+    node.exhausted([node._table.in_flight.pop(2)])
+    newer = write(0, b"new!")
+    node.submit([newer])
+    other.close()
+    other, hello = stage.hello_again()
+    assert hello.floor == 1
+    stage.welcome(other, found=True)
+    assert requests_of(other) == [(1, READ, 0, 1)]
+    stage.hall.pass_time(50 * MS)
+    assert other.is_silent(), "the old write may land after the new one"
+    other.say(replies(reply(1, errno.EIO)))
+    assert requests_of(other) == [(2, WRITE, 0, 4)], "with the floor above it, it is asked for"
+    other.say(replies(reply(2, errno.ECANCELED)))
+    assert requests_of(other) == [(3, WRITE, 0, 4)]
+    other.say(replies(reply(3)))
+    stage.hall.wait(older, newer)
 
 
 def test_the_end_of_what_was_given_up_is_asked_for_over_the_other_link_when_its_own_dies(

@@ -93,7 +93,7 @@ class DstNode(Device):
         )
         self._table = InFlightTable(policy.window, limits.CLIENT_BYTES_MAX)
         self._extents = Extents(ordered_above=ordered_above)
-        self._orphans = Orphans(self._table, self._extents)
+        self._orphans = Orphans(self._table, self._extents, policy.links)
         self._budgets = Budgets(reactor, name, self._table, policy, self)
         self._repair = Repair(reactor, name, self._table, self) if retain and not read_only else None
         self._links = Links(
@@ -402,6 +402,8 @@ class DstNode(Device):
 
     def impatient(self, before: int) -> None:
         """See BudgetOwner. Reads that another member can answer do not wait any longer."""
+        if self.up:
+            self._orphans.ask_after(self._orphans.untold(self._links.up), self._links.pick())
         taken = self._table.take_reads(FAIL_FAST, before)
         if taken:
             self.send(self._table.settle([t.request for t in taken if t.id]))

@@ -5,7 +5,10 @@ How such a change ends:
 * it is answered after all, over the link that it was sent by;
 * that link has gone, and it is asked for over another one. The record that asks has a floor above it, so
   the server does not begin it: it tells its end if it runs, and ECANCELED if it does not;
-* a welcome does not say that it runs, and the floor of its hello was above it, or the link is its own.
+* a welcome does not say that it runs, and the floor of its hello was above it, or the link is the only one
+  that it was ever sent by: an old connection of another one may still have it on its way.
+
+One that none of this has told of yet waits for the floor to rise above it, and is asked for then.
 """
 
 from collections.abc import Iterable
@@ -19,11 +22,12 @@ from dsttool.engine.wire.dst_messages import pack_requests
 
 
 class Orphans:
-    """Those of one node."""
+    """Those of one node, which has so many links."""
 
-    def __init__(self, table: InFlightTable, extents: Extents) -> None:
+    def __init__(self, table: InFlightTable, extents: Extents, links: int) -> None:
         self._table = table
         self._extents = extents
+        self._one_link = links == 1
 
     def _all(self) -> list[Transaction]:
         return [*self._extents.locked.values(), *self._table.doubted.values()]
@@ -33,8 +37,20 @@ class Orphans:
 
     def ended(self, link: DstLink, running: set[int]) -> list[int]:
         """Those that cannot run any more, by what the link's welcome says is running."""
-        over = [t for t in self._all() if t.id not in running and (t.id < link.floor or t.link is link)]
-        return [transaction.id for transaction in over]
+        over = []
+        for transaction in self._all():
+            if transaction.id in running:
+                continue
+            own = transaction.link is link
+            if transaction.id < link.floor or (own and (self._one_link or transaction.attempts == 1)):
+                over.append(transaction.id)
+            elif own:
+                transaction.link = None  # no answer will come over this one
+        return over
+
+    def untold(self, up: Iterable[DstLink]) -> list[Transaction]:
+        """Those whose answer would come over no link that is up."""
+        return [transaction for transaction in self._all() if transaction.link not in up]
 
     def running(self, ids: set[int]) -> list[Transaction]:
         """Those among these ids."""

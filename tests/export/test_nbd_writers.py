@@ -370,3 +370,23 @@ def test_a_flush_that_failed_with_eio_has_told_it(house: House) -> None:
     house.device.lose_power()
     house.device.fail(errno.EIO, FLUSH, once=True)
     assert [flush(client), flush(client), flush(house.writer())] == [errno.EIO, 0, 0]
+
+
+def test_a_client_that_does_not_wait_until_it_is_let_in_disturbs_nothing(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An answer to what it asked before leaves while nobody knows yet whether it may write."""
+    gate = threading.Event()
+    store = house.export._store
+    monkeypatch.setattr(house.export.offer.writers, "_store", lambda holder: (gate.wait(20), store(holder)))
+    client = house.stranger()
+    client.say(b"\0\0\0\3" + b"".join(b"IHAVEOPT" + struct.pack(">IIIH", o, 6, 0, 0) for o in (INFO, GO)))
+    client.say(packed(READ, 0, 4))
+    house.hall.pass_time(5 * MS)
+    client.say(packed(READ, 0, 4))
+    house.hall.pass_time(5 * MS)
+    gate.set()
+    client.hear(18 + 2 * ((20 + 12) + 20))
+    for _ in range(2):
+        assert client.reply()[0] == 0
+        assert client.hear(4) == bytes(4)

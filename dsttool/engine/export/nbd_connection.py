@@ -125,6 +125,8 @@ class NbdConnection(Session):
         link = self.link
         if self._leaving:
             self._maybe_leave()
+        elif self._parser is None:
+            return  # whether it may write is not known yet: `granted` goes on
         elif link.paused and self._budget.relaxed(link.unsent, link.stuck) and not self._crowded():
             link.resume()
 

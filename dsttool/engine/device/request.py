@@ -6,7 +6,8 @@ reactor's thread. A finished request belongs to its sink again, but its offset a
 they are: a gate may still hold its extent. A sink that submits again must not do so once per request
 from within: a device may answer before `submit` returns, and that would nest.
 
-Until it is finished the payload of a write must not change: nothing is copied for resends.
+Until it is finished the payload of a write must not change: nothing is copied for resends. Where the device
+retains what it acked (DstNode, NbdNode), not before a later flush has ended either.
 """
 
 from collections.abc import Callable

@@ -26,7 +26,8 @@ from dsttool.engine.wire.dst_hello import Welcome
 from dsttool.engine.wire.dst_records import CROSSOVER
 from support.door import CIPHER, Client, Door, may, of_client, private
 from support.dst_hall import DstHall
-from support.dst_strangers import head
+from support.dst_strangers import RawClient, head
+from support.faulty_device import FaultyDevice
 
 
 @pytest.fixture
@@ -358,6 +359,19 @@ def test_a_thousand_half_open_connections_harm_nobody(
     said = [message for message in caplog.messages if "handshake" in message]
     assert 1 <= len(said) <= 2 * limits.LOG_LINES_PER_PERIOD
     assert "others want to come in" in said[0]
+
+
+def test_no_memory_is_set_aside_for_what_a_stranger_announces(hall: DstHall) -> None:
+    """Its first record is its hello; without a bound each of many strangers could have 32 MiB waited for."""
+    client = RawClient(hall, hall.export(FaultyDevice(hall.reactor, 1 << 20)))
+    client.say(dst_preface.client_preface(dst_preface.NONE, client.session))
+    client.say(dst_records.header(dst_records.PAYLOAD, limits.REQUEST_MAX))
+    client.hear(dst_preface.SERVER.size)
+    assert client.refusal() == (
+        dst_hello.REFUSED_PROTOCOL,
+        "The first record has 33554432 bytes, which no greeting has.",
+    )
+    client.close()
 
 
 def test_a_flood_of_nbd_clients_that_say_nothing_harms_nobody_either(hall: DstHall, doors: Doors) -> None:

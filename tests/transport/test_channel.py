@@ -408,6 +408,17 @@ def test_a_forged_length_makes_nobody_wait_beyond_the_maximum_of_its_type(sealed
     assert isinstance(sealed.server.ends[0], ProtocolError)
 
 
+def test_a_first_record_beyond_its_bound_is_not_waited_for_and_later_ones_are(sealed: Wire) -> None:
+    assert sealed.server.channel is not None
+    sealed.server.channel._first_max = 5000
+    say(sealed.client, record(PAYLOAD, payload(5000)), record(PAYLOAD, payload(6000)))
+    sealed.until(lambda: len(sealed.server.got) == 2)
+    sealed.server.channel._first_max = 5000
+    to_server(sealed, (5001).to_bytes(4, "big") + bytes([PAYLOAD, 0, 0, 0]))
+    sealed.until(lambda: bool(sealed.server.ends))
+    assert isinstance(sealed.server.ends[0], ProtocolError)
+
+
 @settings(max_examples=30, deadline=None)
 @given(st.sampled_from(PROTECTED), st.binary(min_size=1, max_size=200))
 def test_garbage_instead_of_records_never_arrives(name: str, garbage: bytes) -> None:

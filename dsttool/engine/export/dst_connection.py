@@ -77,7 +77,9 @@ class DstConnection(Session):
         self._ended = self._leaving = False
         self._pings = self._pinged_at = 0
         self._deadline: Timer | None = reactor.call_later(limits.HANDSHAKE_TIMEOUT_NS, self._too_slow)
-        self._channel = Channel(reactor, sock, self, ServerHandshake(server.security))
+        self._channel = Channel(
+            *(reactor, sock, self, ServerHandshake(server.security)), first_max=dst_records.GREETING_BYTES_MAX
+        )
         self.link = self._channel.link
         self._channel.start()
 

@@ -13,7 +13,7 @@ from typing import Protocol
 from dsttool.engine.runtime.reactor import Reactor
 from dsttool.engine.transport.link import Link
 from dsttool.engine.transport.sealing import SealedIn, SealedOut
-from dsttool.engine.vocabulary.errors import DsttoolError
+from dsttool.engine.vocabulary.errors import DsttoolError, ProtocolError
 from dsttool.engine.wire import dst_records
 from dsttool.engine.wire.dst_handshake import Handshake
 from dsttool.engine.wire.dst_records import OutRecord, Record
@@ -47,7 +47,8 @@ class RecordReceiver(Protocol):
 
 
 class Channel:
-    """Records on one connected socket. Call `start` once.
+    """Records on one connected socket. Call `start` once. first_max: how long the body of the first record
+    may be, 0 for what its type allows: nobody is to wait for megabytes from a stranger.
 
     link: for what it counts (unsent, stuck, paused, received_at, faulted, open). Sending, pausing and
     closing are the channel's.
@@ -59,8 +60,11 @@ class Channel:
         sock: socket,
         receiver: RecordReceiver,
         handshake: Handshake,
+        *,
+        first_max: int = 0,
     ) -> None:
         self.handshake = handshake
+        self._first_max = first_max
         self._reactor = reactor
         self._receiver = receiver
         self._shaken = self._told = self._owes_drained = False
@@ -116,6 +120,8 @@ class Channel:
                 head = self._shake(view, head, tail)
                 if not self._shaken:
                     return head, self.handshake.need, False
+            if self._first_max and tail - head >= _HEADER:
+                self._check_first(view, head)
             if self._opener is not None:
                 return self._opener.received(view, head, tail)
             checksum = self._checksum
@@ -134,6 +140,12 @@ class Channel:
             _, _, start, end = records[taken]
             return start - _HEADER, end - start + _HEADER + trailer, kept
         return after, need, kept
+
+    def _check_first(self, view: memoryview, head: int) -> None:
+        length = dst_records.HEADER.unpack_from(view, head)[0]
+        if length > self._first_max:
+            raise ProtocolError(f"The first record has {length} bytes, which no greeting has.")
+        self._first_max = 0
 
     def drained(self) -> None:
         """See Receiver of a link. What threads still seal has not left."""

@@ -47,6 +47,11 @@ DST_OPTIONS = st.fixed_dictionaries(
     },
 )
 NBD_OPTIONS = DST_OPTIONS.map(lambda chosen: {k: v for k, v in chosen.items() if k != "security"})
+NBDS_OPTIONS = st.builds(
+    lambda chosen, tls: chosen | tls,
+    NBD_OPTIONS,
+    st.fixed_dictionaries({}, optional={"tls-certificates": WORDS, "tls-hostname": WORDS}),
+)
 NAME_OPTION = st.fixed_dictionaries({}, optional={"name": NAMES})
 TCP = st.builds(Endpoint, st.just("tcp"), HOSTS, st.integers(1, 65535))
 UNIX = st.builds(Endpoint, st.just("unix"), path=PATHS)
@@ -57,6 +62,9 @@ VSOCK = st.builds(
 ADDRESSES = st.one_of(
     st.builds(Address, st.just("dst"), st.one_of(TCP, UNIX, MPTCP, VSOCK), EXPORTS, options=DST_OPTIONS),
     st.builds(Address, st.just("nbd"), st.one_of(TCP, UNIX), EXPORTS, options=NBD_OPTIONS),
+    st.builds(
+        Address, st.just("nbd"), st.one_of(TCP, UNIX), EXPORTS, options=NBDS_OPTIONS, tls=st.just(True)
+    ),
     st.builds(Address, st.just("file"), path=PATHS, options=NAME_OPTION),
     st.builds(Address, st.just("mem"), size=st.integers(1, units.SIZE_MAX), options=NAME_OPTION),
     st.builds(Address, st.just("name"), export=NAMES),
@@ -79,7 +87,16 @@ def test_any_text_is_an_address_or_a_usage_error(text: str) -> None:
 
 @given(
     st.sampled_from(
-        ["dst://", "nbd+unix:///", "mem:", "file:", "dst://h/", "dst+unix:///a?socket=", "nbd://h?"]
+        [
+            "dst://",
+            "nbd+unix:///",
+            "nbds://h?",
+            "mem:",
+            "file:",
+            "dst://h/",
+            "dst+unix:///a?socket=",
+            "nbd://h?",
+        ]
     ),
     st.text("ab:/?&=%[]@+#1. é\0\ud800", max_size=20),
 )
@@ -106,6 +123,17 @@ def test_a_scheme_followed_by_any_text_is_an_address_or_a_usage_error(scheme: st
         ("nbd://a/", Address("nbd", Endpoint("tcp", "a", 10809))),
         ("NBD://a/x/y", Address("nbd", Endpoint("tcp", "a", 10809), "x/y")),
         ("nbd://a//x", Address("nbd", Endpoint("tcp", "a", 10809), "/x")),
+        ("nbds://a/x", Address("nbd", Endpoint("tcp", "a", 10809), "x", tls=True)),
+        ("nbds+unix:///x?socket=s", Address("nbd", Endpoint("unix", path="s"), "x", tls=True)),
+        (
+            "nbds://a?tls-certificates=/etc/pki&tls-hostname=b",
+            Address(
+                "nbd",
+                Endpoint("tcp", "a", 10809),
+                options={"tls-certificates": "/etc/pki", "tls-hostname": "b"},
+                tls=True,
+            ),
+        ),
         ("nbd+unix:///?socket=s+1", Address("nbd", Endpoint("unix", path="s+1"))),
         ("nbd+unix:///a%20%3Fb?socket=%2Ftmp%2Fs", Address("nbd", Endpoint("unix", path="/tmp/s"), "a ?b")),
         ("file:x", Address("file", path="x")),
@@ -126,7 +154,15 @@ def test_each_form_of_an_address_is_read(text: str, address: Address) -> None:
 @pytest.mark.parametrize(
     ("text", "complaint", "advice"),
     [
-        ("nbds://a/x", "asks for TLS, which this release does not have", "nbd+unix://"),
+        ("nbds:a/x", "lacks the slashes", "Write nbds://"),
+        ("nbds+vsock://2/x", "'nbds\\+vsock' is not a scheme", "Did you mean"),
+        ("nbds+unix:///x", "does not say which socket", "nbds+unix:///EXPORT"),
+        ("nbds://a/x?security=none", "is inside TLS, which security= cannot change", "Leave"),
+        ("nbd://a/x?tls-certificates=p", "'tls-certificates' in .* is for nbds addresses", "nbds://"),
+        ("dst://a/x?tls-hostname=b", "'tls-hostname' in .* is for nbds addresses", "nbds://"),
+        ("nbds://a/x?tls-psk-file=p", "pre-shared keys, which Python's TLS does not have", "ca-cert.pem"),
+        ("nbds://a/x?tls-username=u", "pre-shared keys", "tls-certificates=FOLDER"),
+        ("nbds://a/x?tls-verify-peer=false", "'tls-verify-peer' in .* is not an option", "There are"),
         ("dts://a/x", "'dts' is not a scheme", "Did you mean dst://"),
         ("http://a/x", "'http' is not a scheme", "dst+vsock"),
         ("dst:a/x", "lacks the slashes", "Write dst://"),

@@ -19,7 +19,7 @@ SIZE = 1 << 20
 HAS_FLAGS, READ_ONLY, SEND_FLUSH, SEND_FUA, SEND_TRIM, SEND_WRITE_ZEROES = 1, 2, 4, 8, 32, 64
 EVERYTHING = HAS_FLAGS | SEND_FLUSH | SEND_FUA | SEND_TRIM | SEND_WRITE_ZEROES
 READ, WRITE, DISCONNECT = 0, 1, 2
-OPT_STRUCTURED_REPLY, OPT_GO = 8, 7
+OPT_ABORT, OPT_STARTTLS, OPT_GO, OPT_STRUCTURED_REPLY = 2, 5, 7, 8
 REP_ACK, REP_INFO, REP_ERR_UNSUP = 1, 3, (1 << 31) + 1
 
 
@@ -44,6 +44,7 @@ class RawServer:
         self.endpoint = Endpoint("unix", path=str(self.folder / "raw"))
         self.flags, self.size, self.structured = flags, size, structured
         self.refusing = False
+        self.options: list[int] = []
         self.requests: list[Asked] = []
         self.links: list[socket.socket] = []
         self.closed: set[int] = set()  # links whose other end sends no more
@@ -124,6 +125,7 @@ class RawServer:
         while True:
             _, option, length = struct.unpack(">QII", _take(peer, 16))
             _take(peer, length)
+            self.options.append(option)
             if option == OPT_GO:
                 info = struct.pack(">HQH", 0, self.size, self.flags)
                 peer.sendall(_reply(option, REP_INFO, info) + _reply(option, REP_ACK))

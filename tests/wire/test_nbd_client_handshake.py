@@ -126,6 +126,62 @@ def test_the_zeroes_are_waived_only_if_the_server_offers_it() -> None:
     assert ClientHandshake("disk").receive(b"NBDMAGICIHAVEOPT\0\1").startswith(b"\0\0\0\1")
 
 
+# -- TLS
+
+
+STARTTLS = 5
+TLS_ASKED = b"IHAVEOPT" + struct.pack(">II", STARTTLS, 0)
+
+
+@pytest.mark.parametrize("mode", ["go", "info", "list"])
+def test_with_tls_nothing_but_tls_is_asked_for_in_the_clear(mode: Mode) -> None:
+    assert ClientHandshake("disk", mode, tls=True).receive(GREETING) == b"\0\0\0\3" + TLS_ASKED
+
+
+@pytest.mark.parametrize("mode", ["go", "info", "list"])
+def test_inside_tls_the_handshake_goes_on_as_it_would_have_begun(mode: Mode) -> None:
+    handshake = ClientHandshake("disk", mode, tls=True)
+    handshake.receive(GREETING)
+    assert handshake.receive(reply(STARTTLS, ACK)) == b""
+    assert handshake.securing
+    assert handshake.secured() == ClientHandshake("disk", mode).receive(GREETING)[4:]
+    assert not handshake.securing
+
+
+@pytest.mark.parametrize("number", [1, 2, 3, 4, 7, 77])
+def test_a_server_that_refuses_tls_is_left_without_a_word_more(number: int) -> None:
+    handshake = ClientHandshake("disk", tls=True)
+    handshake.receive(GREETING)
+    assert handshake.receive(reply(STARTTLS, ERROR + number, b"no\x1b")) == ABORTED
+    assert isinstance(handshake.error, Forbidden)
+    assert 'refuses TLS. It says: "no?"' in str(handshake.error)
+    assert not handshake.securing
+
+
+@pytest.mark.parametrize(("answer", "data"), [(ACK, b"x"), (SERVER, b""), (REP_INFO, b""), (77, b"")])
+def test_another_answer_to_starttls_is_an_error(answer: int, data: bytes) -> None:
+    handshake = ClientHandshake("disk", tls=True)
+    handshake.receive(GREETING)
+    assert handshake.receive(reply(STARTTLS, answer, data)) == b""
+    assert isinstance(handshake.error, ProtocolError)
+    assert not handshake.securing
+
+
+def test_what_is_slipped_in_before_tls_begins_ends_it() -> None:
+    handshake = ClientHandshake("disk", tls=True)
+    handshake.receive(GREETING)
+    assert handshake.receive(reply(STARTTLS, ACK) + reply(STRUCTURED_REPLY, ACK)) == b""
+    assert "went on in the clear" in str(handshake.error)
+    assert not handshake.securing
+
+
+@pytest.mark.parametrize("mode", ["go", "info", "list"])
+def test_a_server_too_old_for_tls_is_not_asked_without(mode: Mode) -> None:
+    handshake = ClientHandshake("disk", mode, tls=True)
+    assert handshake.receive(b"NBDMAGICIHAVEOPT\0\0") == b""
+    assert "too old for TLS" in str(handshake.error)
+
+
 # -- The fallback to EXPORT_NAME
 
 

@@ -2,16 +2,18 @@
 
     dst://host[:6207]/export      dst+unix:///export?socket=PATH     dst+vsock://cid[:port]/export
     dst+mptcp://host/export       nbd://host[:10809]/export          nbd+unix:///export?socket=PATH
+    nbds://host[:10809]/export    nbds+unix:///export?socket=PATH
     file:PATH  or a path with /   mem:SIZE                           NAME
 
-A path with a '/' is taken literally. `file:` and `mem:` are followed by a percent-encoded path and
-by a size, and may end in ?name=NAME. NAME is an export or an array that runs on this machine.
+nbds is NBD inside TLS, and never without. A path with a '/' is taken literally. `file:` and `mem:` are
+followed by a percent-encoded path and by a size, and may end in ?name=NAME. NAME is an export or an array
+that runs on this machine.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from dsttool.engine.config import options as query_options
 from dsttool.engine.config import units
@@ -33,13 +35,16 @@ from dsttool.engine.vocabulary.errors import UsageError
 
 Kind = Literal["file", "mem", "dst", "nbd", "name"]
 
+_PATH_OPTIONS: Final = ("key", "tls-certificates")
+
 
 @dataclass(frozen=True, slots=True)
 class Address:
     """One device's address. `parse_address(str(address))` equals it.
 
     endpoint: dst and nbd. export: dst and nbd (may be '': the only one there), and the NAME of kind
-    name. path: file. size: mem, bytes. options: by the query's keys; durations in ns.
+    name. path: file. size: mem, bytes. options: by the query's keys; durations in ns. tls: of kind nbd,
+    whether it is inside TLS.
     """
 
     kind: Kind
@@ -48,6 +53,7 @@ class Address:
     path: str = ""
     size: int = 0
     options: Mapping[str, Value] = field(default_factory=dict, hash=False)
+    tls: bool = False
 
     def __str__(self) -> str:
         if self.kind == "name":
@@ -68,7 +74,7 @@ class Address:
     def security(self) -> str:
         """What protects the link: as spelled, else by the default."""
         if self.kind != "dst":
-            return "none"
+            return "tls" if self.tls else "none"
         assert self.endpoint is not None
         keyed = "key" in self.options or "server" in self.options
         return str(self.options.get("security", default_security(self.endpoint, keyed=keyed)))
@@ -88,21 +94,19 @@ class Address:
         return replace(self, options={"name": name, **others} if name else others)
 
     def absolute(self, folder: Path) -> "Address":
-        """The same with a relative path of a file, socket or key taken from `folder`."""
+        """The same with a relative path of a file, a socket, a key or certificates taken from `folder`."""
         changed = self
         if self.kind == "file":
             changed = replace(changed, path=str(folder / self.path))
         if self.endpoint is not None and self.endpoint.family == "unix":
             path = check_socket_path(str(folder / self.endpoint.path))
             changed = replace(changed, endpoint=replace(self.endpoint, path=path))
-        if "key" in self.options:
-            key = str(folder / str(self.options["key"]))
-            changed = replace(changed, options={**self.options, "key": key})
-        return changed
+        found = {key: str(folder / str(self.options[key])) for key in _PATH_OPTIONS if key in self.options}
+        return replace(changed, options={**self.options, **found}) if found else changed
 
     def _uri(self, query: Mapping[str, str]) -> Uri:
         assert self.endpoint is not None
-        return Uri("dst" if self.kind == "dst" else "nbd", self.endpoint, self.export, query)
+        return Uri("dst" if self.kind == "dst" else "nbd", self.endpoint, self.export, query, self.tls)
 
 
 def parse_address(text: str) -> Address:
@@ -139,6 +143,7 @@ def _parse_network(text: str) -> Address:
     if uri.endpoint.family != "unix" and uri.endpoint.port == 0:
         raise UsageError(f"Nothing can be reached at port 0 of '{text}'.", "Leave it out to use the default.")
     options = query_options.parse_options(uri.query, text)
+    _check_tls(uri, options, text)
     if uri.protocol == "nbd" and options.get("security", "none") != "none":
         raise UsageError(
             f"NBD has no security={options['security']}, which '{text}' asks for.",
@@ -147,7 +152,16 @@ def _parse_network(text: str) -> Address:
     shortest, longest = options.get("backoff_min"), options.get("backoff_max")
     if isinstance(shortest, int) and isinstance(longest, int) and shortest > longest:
         raise UsageError(f"backoff_min is longer than backoff_max in '{text}'.", "Exchange the two.")
-    return Address(uri.protocol, uri.endpoint, uri.export, options=options)
+    return Address(uri.protocol, uri.endpoint, uri.export, options=options, tls=uri.tls)
+
+
+def _check_tls(uri: Uri, options: Mapping[str, Value], text: str) -> None:
+    if uri.tls and "security" in options:
+        raise UsageError(f"'{text}' is inside TLS, which security= cannot change.", "Leave the option out.")
+    if not uri.tls:
+        for key in query_options.TLS_KEYS:
+            if key in options:
+                raise UsageError(f"'{key}' in '{text}' is for nbds addresses.", "Write nbds:// for TLS.")
 
 
 def _parse_memory(text: str) -> Address:

@@ -117,6 +117,11 @@ def parse_listen(text: str) -> Listen:
             "Write for example nbd+unix:///?socket=PATH or dst://127.0.0.1?security=none.",
         )
     uri = parse_uri(text)
+    if uri.tls:
+        raise UsageError(
+            f"'{text}' asks for TLS, which the NBD server of this release does not have.",
+            "Listen on dst:// for sealed links, or on nbd+unix:// behind a tunnel such as ssh.",
+        )
     _check_keys(uri, text)
     security = uri.query.get("security", "")
     if security:

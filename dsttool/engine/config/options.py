@@ -52,6 +52,11 @@ def parse_policy(words: Mapping[str, str]) -> dict[str, Value]:
 def parse_option(key: str, text: str, address: str) -> Value:
     """The value of one option. `address` is for the error."""
     parser = _PARSERS.get(key)
+    if parser is None and key in _TLS_PSK_KEYS:
+        raise UsageError(
+            f"'{key}' in '{address}' asks for TLS with pre-shared keys, which Python's TLS does not have.",
+            "Give the server a certificate, and say tls-certificates=FOLDER with its ca-cert.pem.",
+        )
     if parser is None:
         near = suggest(key, _PARSERS)
         raise UsageError(
@@ -139,5 +144,11 @@ _PARSERS: Final[Mapping[str, Callable[[str], Value]]] = {
     "security": _one_of(*SECURITIES),
     "key": str,
     "server": _public_key,
+    "tls-certificates": str,
+    "tls-hostname": str,
     **_POLICY_PARSERS,
 }
+
+# As libnbd and nbdkit call them (doc/uri.md of the NBD project).
+TLS_KEYS: Final = ("tls-certificates", "tls-hostname")
+_TLS_PSK_KEYS: Final = ("tls-psk-file", "tls-username")

@@ -29,8 +29,10 @@ _SCHEMES: Final[Mapping[str, tuple[Protocol, Family]]] = {
     "dst+mptcp": ("dst", "mptcp"),
     "nbd": ("nbd", "tcp"),
     "nbd+unix": ("nbd", "unix"),
+    "nbds": ("nbd", "tcp"),
+    "nbds+unix": ("nbd", "unix"),
 }
-_TLS_SCHEMES: Final = ("nbds", "nbds+unix", "nbds+vsock")
+_TLS_SCHEMES: Final = ("nbds", "nbds+unix")
 _SCHEME_BEGINS: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://", re.ASCII)
 _HOST: Final = re.compile(r"[^\s\x00-\x20\x7f/?#@:\[\]%]+")
 _CID_MAX: Final = (1 << 32) - 1
@@ -38,25 +40,33 @@ _CID_MAX: Final = (1 << 32) - 1
 
 @dataclass(frozen=True, slots=True)
 class Uri:
-    """A network address taken apart. `query` holds decoded texts, without unix's `socket`."""
+    """A network address taken apart. `query` holds decoded texts, without unix's `socket`.
+
+    tls: NBD inside TLS, and nothing else (schemes nbds and nbds+unix).
+    """
 
     protocol: Protocol
     endpoint: Endpoint
     export: str
     query: Mapping[str, str]
+    tls: bool = False
+
+    @property
+    def scheme(self) -> str:
+        """The first part of the scheme, which a family may follow."""
+        return "nbds" if self.tls else self.protocol
 
 
 def looks_like_uri(text: str) -> bool:
     """Whether `text` begins with a scheme and '://', or with a known scheme and ':'."""
     scheme, colon, _ = text.partition(":")
-    return _SCHEME_BEGINS.match(text) is not None or (
-        bool(colon) and scheme.lower() in (*_SCHEMES, *_TLS_SCHEMES)
-    )
+    return _SCHEME_BEGINS.match(text) is not None or (bool(colon) and scheme.lower() in _SCHEMES)
 
 
 def parse_uri(text: str) -> Uri:
     """Take a dst or nbd address apart. UsageError with the reason if it is not one."""
-    protocol, family, rest = _split_scheme(text)
+    scheme, rest = _split_scheme(text)
+    protocol, family = _SCHEMES[scheme]
     rest, _, query_text = rest.partition("?")
     authority, _, export_text = rest.partition("/")
     query = split_query(query_text, text)
@@ -64,27 +74,26 @@ def parse_uri(text: str) -> Uri:
         if authority:
             raise UsageError(
                 f"'{text}' has a host, and a Unix socket has none.",
-                f"Write three slashes: {protocol}+unix:///EXPORT?socket=PATH.",
+                f"Write three slashes: {scheme}:///EXPORT?socket=PATH.",
             )
         if "socket" not in query:
-            raise UsageError(
-                f"'{text}' does not say which socket.", f"Write {protocol}+unix:///EXPORT?socket=PATH."
-            )
+            raise UsageError(f"'{text}' does not say which socket.", f"Write {scheme}:///EXPORT?socket=PATH.")
         endpoint = Endpoint("unix", path=check_socket_path(query.pop("socket")))
     else:
         if "socket" in query:
             raise UsageError(
-                f"'{text}' has both a host and a socket.", f"Write {protocol}+unix:///EXPORT?socket=PATH."
+                f"'{text}' has both a host and a socket.",
+                f"Write {scheme.partition('+')[0]}+unix:///EXPORT?socket=PATH.",
             )
         host, port = _split_authority(authority, family, text)
         endpoint = Endpoint(family, host, DEFAULT_PORTS[protocol] if port is None else port)
-    return Uri(protocol, endpoint, _decode_export(export_text, text), query)
+    return Uri(protocol, endpoint, _decode_export(export_text, text), query, scheme in _TLS_SCHEMES)
 
 
 def format_uri(uri: Uri) -> str:
     """The shortest address that `parse_uri` reads as `uri`."""
     endpoint = uri.endpoint
-    scheme = uri.protocol if endpoint.family == "tcp" else f"{uri.protocol}+{endpoint.family}"
+    scheme = uri.scheme if endpoint.family == "tcp" else f"{uri.scheme}+{endpoint.family}"
     query = dict(uri.query)
     authority = ""
     if endpoint.family == "unix":
@@ -136,25 +145,19 @@ def decode(text: str, address: str) -> str:
     return decoded
 
 
-def _split_scheme(text: str) -> tuple[Protocol, Family, str]:
+def _split_scheme(text: str) -> tuple[str, str]:
     match = _SCHEME_BEGINS.match(text)
     if match is None:
         scheme = text.partition(":")[0]
         raise UsageError(f"'{text}' lacks the slashes after '{scheme}:'.", f"Write {scheme}://HOST/EXPORT.")
     scheme = match[1].lower()
-    if scheme in _TLS_SCHEMES:
-        raise UsageError(
-            f"'{text}' asks for TLS, which this release does not have.",
-            "Use nbd:// inside a network you trust, or nbd+unix:// through a tunnel such as ssh.",
-        )
     if scheme not in _SCHEMES:
         near = suggest(scheme, _SCHEMES)
         raise UsageError(
             f"'{match[1]}' is not a scheme.",
             f"Did you mean {near}://?" if near else f"There are: {', '.join(_SCHEMES)}; and file:, mem:.",
         )
-    protocol, family = _SCHEMES[scheme]
-    return protocol, family, text[match.end() :]
+    return scheme, text[match.end() :]
 
 
 def _split_authority(authority: str, family: Family, text: str) -> tuple[str, int | None]:

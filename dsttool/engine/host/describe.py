@@ -6,7 +6,7 @@ from typing import Any, Final
 from dsttool.engine.config.address import Address
 from dsttool.engine.device.device import Capabilities, Device
 from dsttool.engine.host.guarantees import Guarantee, described, guarantees
-from dsttool.engine.host.open_node import Opening, open_one, reachable
+from dsttool.engine.host.open_node import Opening, open_one, reachable, tls_of
 from dsttool.engine.node.nbd import NbdNode
 from dsttool.engine.node.nbd_handshake import list_exports
 from dsttool.engine.runtime.reactor import Reactor
@@ -91,7 +91,12 @@ def _exports(reactor: Reactor, address: Address) -> list[dict[str, str]] | None:
     """What the server lists, or None if it does not tell."""
     assert address.endpoint is not None
     answers: list[tuple[list[tuple[str, str]], DsttoolError | None]] = []
-    list_exports(reactor, address.endpoint, lambda listed, error: answers.append((listed, error)))
+    list_exports(
+        reactor,
+        address.endpoint,
+        lambda listed, error: answers.append((listed, error)),
+        tls=tls_of(address),
+    )
     reactor.run_until(lambda: bool(answers))
     listed, error = answers[0]
     if error is not None:

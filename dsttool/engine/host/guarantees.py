@@ -7,7 +7,7 @@ from dsttool.engine.config.address import Address
 from dsttool.engine.config.listen import is_local
 from dsttool.engine.device.device import Capabilities
 
-SEALED: Final = frozenset({"aes256gcm", "chacha20poly1305"})
+SEALED: Final = frozenset({"aes256gcm", "chacha20poly1305", "tls"})
 
 
 @dataclass(frozen=True, slots=True)

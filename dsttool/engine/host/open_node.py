@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from dsttool.engine.config import paths, protection
+from dsttool.engine.config import certificates, paths, protection
 from dsttool.engine.config.address import Address, parse_address
 from dsttool.engine.config.names import is_name
 from dsttool.engine.config.supported import check_supported
@@ -18,6 +18,7 @@ from dsttool.engine.node.memory import MemoryDevice
 from dsttool.engine.node.nbd import NbdNode
 from dsttool.engine.runtime.reactor import Reactor
 from dsttool.engine.transaction.policy import SINGLE_COPY, Policy
+from dsttool.engine.transport.tls import Tls
 from dsttool.engine.vocabulary.endpoint import Endpoint
 from dsttool.engine.vocabulary.errors import DsttoolError, NotFound
 from dsttool.engine.wire.dst_security import Security
@@ -141,6 +142,13 @@ def policy_of(address: Address) -> Policy:
     return MemberPolicy(str(address.bare()), SINGLE_COPY, {}, address.options).policy
 
 
+def tls_of(address: Address) -> Tls | None:
+    """What protects the links to an NBD address; None if nothing does."""
+    if not address.tls:
+        return None
+    return Tls(lambda: certificates.client_context(address), certificates.server_name(address))
+
+
 def _make(reactor: Reactor, opening: Opening) -> Device:
     address = reachable(opening.address)
     name = opening.name or str(address.bare())
@@ -166,6 +174,7 @@ def _make(reactor: Reactor, opening: Opening) -> Device:
             policy=policy,
             read_only=opening.read_only,
             retain=opening.retain,
+            tls=tls_of(address),
         )
     return DstNode(
         reactor,

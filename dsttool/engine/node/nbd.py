@@ -52,6 +52,7 @@ from dsttool.engine.node.nbd_transactions import (
 from dsttool.engine.runtime.reactor import Reactor
 from dsttool.engine.transaction.policy import SINGLE_COPY, Policy
 from dsttool.engine.transaction.table import InFlightTable, Transaction
+from dsttool.engine.transport.tls import Tls
 from dsttool.engine.vocabulary.endpoint import Endpoint
 from dsttool.engine.vocabulary.errors import Conflict, DsttoolError
 from dsttool.engine.vocabulary.limits import NBD_WINDOW, NBD_WINDOW_BYTES
@@ -67,7 +68,7 @@ Ready = Callable[[DsttoolError | None], None]
 class NbdNode(Device):
     """See the head of this file. `capabilities` and `info` are there once `ready` had no error.
 
-    retain: there is no other copy, so keep what was acked until it is flushed.
+    retain: there is no other copy, so keep what was acked until it is flushed. tls: what protects the link.
 
     Counters count finished requests: reads, writes and their bytes where they succeeded, errors.
     """
@@ -84,6 +85,7 @@ class NbdNode(Device):
         policy: Policy = SINGLE_COPY,
         read_only: bool = False,
         retain: bool = False,
+        tls: Tls | None = None,
     ) -> None:
         self.name = name
         self.export = export
@@ -98,7 +100,7 @@ class NbdNode(Device):
         self._retain = retain
         self._repair: Repair | None = None
         self._table = InFlightTable(min(policy.window, NBD_WINDOW), NBD_WINDOW_BYTES)
-        self._link = NbdLink(reactor, name, endpoint, export, policy, self)
+        self._link = NbdLink(reactor, name, endpoint, export, policy, self, tls)
         self._connection: Connection | None = None
         self._extents = Extents()
         self._budgets = Budgets(

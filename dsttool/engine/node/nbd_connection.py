@@ -17,6 +17,7 @@ from dsttool.engine.runtime.reactor import Reactor
 from dsttool.engine.transaction.policy import Policy
 from dsttool.engine.transaction.table import Transaction
 from dsttool.engine.transport.link import Bytes, Link
+from dsttool.engine.transport.tls import Tls
 from dsttool.engine.vocabulary.endpoint import Endpoint
 from dsttool.engine.vocabulary.errors import DsttoolError
 from dsttool.engine.wire.nbd_client import ClientHandshake
@@ -45,11 +46,17 @@ class Connection:
     """See the head of this file. repairing: what it carried was written again, not the node's requests."""
 
     def __init__(
-        self, reactor: Reactor, endpoint: Endpoint, export: str, policy: Policy, owner: ConnectionOwner
+        self,
+        reactor: Reactor,
+        endpoint: Endpoint,
+        export: str,
+        policy: Policy,
+        owner: ConnectionOwner,
+        tls: Tls | None = None,
     ) -> None:
         self._pool = reactor.pool
         self._owner = owner
-        self.handshake = ClientHandshake(export)
+        self.handshake = ClientHandshake(export, tls=tls is not None)
         self.link: Link | None = None
         self.parser: ReplyParser[Transaction] | None = None
         self.parted = self.repairing = False
@@ -61,6 +68,7 @@ class Connection:
             self._introduced,
             receiver=self,
             prepare=partial(keep_alive, interval_ns=policy.ping_interval_ns, misses=policy.ping_misses),
+            tls=tls,
         )
         self.rtt_ns: int | None = None
 

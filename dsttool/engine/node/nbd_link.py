@@ -30,6 +30,7 @@ from dsttool.engine.runtime.reactor import Reactor, Timer
 from dsttool.engine.transaction.policy import Policy, backoff
 from dsttool.engine.transaction.table import Transaction
 from dsttool.engine.transport.link import Bytes
+from dsttool.engine.transport.tls import Tls
 from dsttool.engine.vocabulary.endpoint import Endpoint
 from dsttool.engine.vocabulary.errors import DsttoolError, Unreachable
 from dsttool.engine.vocabulary.operations import DISCONNECT
@@ -82,12 +83,14 @@ class NbdLink:
         export: str,
         policy: Policy,
         owner: LinkOwner,
+        tls: Tls | None = None,
     ) -> None:
         self._reactor = reactor
         self._name = name
         self._endpoint = endpoint
         self._export = export
         self._owner = owner
+        self._tls = tls
         self._current: Connection | None = None
         self._timer: Timer | None = None
         self._watch: Timer | None = None
@@ -115,7 +118,7 @@ class NbdLink:
         """The fields of interface.md."""
         return {
             "state": self.state,
-            "security": "none",
+            "security": "none" if self._tls is None else "tls",
             "rtt_ns": self.rtt_ns,
             "connects": self.connects,
             "bad_records": 0,
@@ -134,7 +137,7 @@ class NbdLink:
         if self._closed:
             return
         self.since = self._reactor.now
-        self._current = Connection(self._reactor, self._endpoint, self._export, self.policy, self)
+        self._current = Connection(self._reactor, self._endpoint, self._export, self.policy, self, self._tls)
 
     def introduced(self, connection: Connection, error: DsttoolError | None) -> None:
         """See ConnectionOwner."""

@@ -10,9 +10,14 @@ to send back, until `done` or `error`. Modes:
 When `info` or `list` is done, and whenever there is an `error`, send what `receive` returned (a
 polite goodbye), then close the connection.
 
+With `tls` the server must agree to STARTTLS before anything else is asked. When it has, `securing` is
+true: shake hands by TLS on the same connection, then go on inside with what `secured` returns.
+
 State        waits for             event                              answer            next
 -----------  --------------------  ---------------------------------  ----------------  -----------
 greeting     18 bytes              not NBD, or oldstyle               -                 error
+                                   FIXED_NEWSTYLE, tls                flags, STARTTLS   reply
+                                   not fixed, tls                     -                 error
                                    FIXED_NEWSTYLE, mode go            flags,            reply
                                                                       STRUCTURED_REPLY
                                    FIXED_NEWSTYLE, else               flags, option     reply
@@ -21,7 +26,9 @@ greeting     18 bytes              not NBD, or oldstyle               -         
                                                                       NAME
 reply        20 bytes              wrong magic, option or length      -                 error
                                    otherwise                          -                 reply data
-reply data   the reply's data      to STRUCTURED_REPLY: ACK, error    option            reply
+reply data   the reply's data      to STARTTLS: ACK                   -                 securing
+                                   to STARTTLS: anything else         ABORT             error
+                                   to STRUCTURED_REPLY: ACK, error    option            reply
                                    SERVER, INFO                       -                 reply
                                    ACK, mode go                       -                 done
                                    ACK, else                          ABORT             done
@@ -30,10 +37,15 @@ reply data   the reply's data      to STRUCTURED_REPLY: ACK, error    option    
 size         10 bytes, and 124     size and flags, mode go            -                 done
              zeroes if they were   size and flags, mode info          DISCONNECT        done
              not waived
+securing     `secured`             mode go                            STRUCTURED_REPLY  reply
+                                   else                               option            reply
+             bytes in the clear                                       -                 error
 any          (the peer closes)     `peer_closed`                      -                 error
 
 Rules:
 * The mode's option asks for everything at once: name, description and block sizes.
+* With tls nothing is asked, told or believed in the clear: no name goes out, and bytes that come with
+  the answer to STARTTLS, before TLS begins, end it (they are somebody's attempt to speak for the server).
 * Whether the server has structured replies does not matter to the export: any error means that not.
 * A server sends nothing here that is kept beyond one reply of OPTION_BYTES_MAX, and a list of
   LIST_BYTES_MAX; nothing it sends raises. The caller bounds the time.
@@ -60,13 +72,14 @@ _INFO_SIZES: Final = {
 class ClientHandshake:
     """One connection's handshake. See the head of this file for its states and rules.
 
-    done: it succeeded; info or listed hold the answer. error: it failed, and why.
+    done: it succeeded; info or listed hold the answer. error: it failed, and why. securing: see above.
     leftover: bytes that belong to transmission, once done in mode go. structured: whether the server
     will send structured replies.
     """
 
-    def __init__(self, export: str, mode: Mode = "go") -> None:
+    def __init__(self, export: str, mode: Mode = "go", *, tls: bool = False) -> None:
         self.done = False
+        self.securing = False
         self.error: DsttoolError | None = None
         self.info: ExportInfo | None = None
         self.listed: list[tuple[str, str]] = []
@@ -74,6 +87,7 @@ class ClientHandshake:
         self.structured = False
         self._export = export
         self._mode = mode
+        self._tls = tls
         self._option = _OPTIONS[mode]
         self._buffer = bytearray()
         self._needed = nbd.GREETING.size
@@ -89,13 +103,14 @@ class ClientHandshake:
     def receive(self, data: bytes | bytearray | memoryview) -> bytes:
         """Take bytes from the server; return bytes for it. Raises nothing: look at `error`."""
         assert not self.done, "bytes after the handshake belong to transmission"
+        assert not self.securing, "bytes after STARTTLS belong to TLS"
         if self.error:
             return b""
         self._buffer += data
         out = b""
         try:
             self._check_first_bytes()
-            while not self.done and not self.error and len(self._buffer) >= self._needed:
+            while not (self.done or self.error or self.securing) and len(self._buffer) >= self._needed:
                 taken = bytes(self._buffer[: self._needed])
                 del self._buffer[: self._needed]
                 out += self._step(taken)
@@ -106,6 +121,12 @@ class ClientHandshake:
         if self.done or self.error:
             self._buffer.clear()
         return out
+
+    def secured(self) -> bytes:
+        """TLS protects the connection from here on: what to send in it."""
+        assert self.securing, "nobody asked for TLS"
+        self.securing = False
+        return self._begin()
 
     def peer_closed(self) -> None:
         """The server closed the connection: turns that into an `error`."""
@@ -140,16 +161,41 @@ class ClientHandshake:
         answer = flags & (nbd.FLAG_FIXED_NEWSTYLE | nbd.FLAG_NO_ZEROES)
         self._zeroes = not flags & nbd.FLAG_NO_ZEROES
         out = nbd.CLIENT_FLAGS.pack(answer)
+        if self._tls:
+            if not flags & nbd.FLAG_FIXED_NEWSTYLE:
+                raise Forbidden("The server is too old for TLS.", "Use a newer server.")
+            return out + self._offer(nbd.OPT_STARTTLS)
         if flags & nbd.FLAG_FIXED_NEWSTYLE:
-            return out + (self._offer() if self._mode == "go" else self._ask())
+            return out + self._begin()
         if self._mode == "list":
             raise ProtocolError("The server is too old to list its exports.")
         return out + self._ask_by_export_name()
 
-    def _offer(self) -> bytes:
+    def _begin(self) -> bytes:
+        return self._offer(nbd.OPT_STRUCTURED_REPLY) if self._mode == "go" else self._ask()
+
+    def _offer(self, option: int) -> bytes:
         self._await_reply()
-        self._option = nbd.OPT_STRUCTURED_REPLY
-        return _pack_option(nbd.OPT_STRUCTURED_REPLY)
+        self._option = option
+        return _pack_option(option)
+
+    def _tls_answered(self, data: bytes) -> bytes:
+        """The answer to STARTTLS: there is no going on without."""
+        if self._reply_type == nbd.REP_ACK and not data:
+            if self._buffer:
+                raise ProtocolError(
+                    "The server went on in the clear when TLS should have begun.",
+                    "Somebody on the way may have put that in: check the network.",
+                )
+            self.securing = True
+            return b""
+        if not self._reply_type & nbd.REP_IS_ERROR:
+            raise ProtocolError(f"The server answered with reply type {self._reply_type}.")
+        self.error = Forbidden(
+            f"The server refuses TLS.{_said(data)}",
+            "Give it certificates and tell it to require TLS; nbd:// goes without, in a network you trust.",
+        )
+        return _pack_option(nbd.OPT_ABORT)
 
     def _offered(self, data: bytes) -> bytes:
         """The answer to the offer of structured replies."""
@@ -193,6 +239,8 @@ class ClientHandshake:
 
     def _reply_data(self, data: bytes) -> bytes:
         self._await_reply()
+        if self._option == nbd.OPT_STARTTLS:
+            return self._tls_answered(data)
         if self._option == nbd.OPT_STRUCTURED_REPLY:
             return self._offered(data)
         if self._reply_type & nbd.REP_IS_ERROR:
@@ -286,8 +334,7 @@ class ClientHandshake:
 
 def _refusal(kind: int, mode: Mode, export: str, data: bytes) -> DsttoolError:
     """The error for people that stands for an error reply."""
-    message = nbd.printable(data.decode(errors="replace"), 512)
-    said = f' It says: "{message}"' if message else ""
+    said = _said(data)
     what = "list its exports" if mode == "list" else f"give out export '{export}'"
     if kind == nbd.REP_ERR_UNKNOWN:
         return NotFound(
@@ -298,7 +345,7 @@ def _refusal(kind: int, mode: Mode, export: str, data: bytes) -> DsttoolError:
     if kind == nbd.REP_ERR_TLS_REQD:
         return Forbidden(
             f"The server wants TLS to {what}.{said}",
-            "This version does not speak TLS: use another listener of the server.",
+            "Write nbds:// for TLS, with tls-certificates=FOLDER unless the system knows who signed.",
         )
     if kind == nbd.REP_ERR_SHUTDOWN:
         return Unreachable(f"The server is shutting down.{said}")
@@ -310,6 +357,11 @@ def _refusal(kind: int, mode: Mode, export: str, data: bytes) -> DsttoolError:
         nbd.REP_ERR_TOO_BIG: "it finds the request too big",
     }.get(kind, f"error {kind & ~nbd.REP_IS_ERROR}")
     return ProtocolError(f"The server did not {what}: {reason}.{said}")
+
+
+def _said(data: bytes) -> str:
+    message = nbd.printable(data.decode(errors="replace"), 512)
+    return f' It says: "{message}"' if message else ""
 
 
 def _pack_option(option: int, data: bytes = b"") -> bytes:

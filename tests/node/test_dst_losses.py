@@ -530,3 +530,18 @@ def test_the_memory_for_what_is_retained_is_given_back_when_nothing_has_been_for
     stage.hall.pass_time(20 * MS)
     assert len(trims) == 1, "something is retained again"
     assert node.failure is None
+
+
+def test_nothing_is_written_again_while_what_was_given_up_still_runs(stage: Stage) -> None:
+    node, talker = stage.up(replace(PATIENT, resend_timeout_ns=10 * MS, resends=1), retain=True)
+    served(stage, node, talker, write(0, b"kept"))
+    stalled = write(2, b"late")
+    node.submit([stalled])
+    requests_of(talker)
+    stage.hall.wait(stalled)
+    talker.close()
+    talker = stage.again(verifier=NEXT, found=True, known=((2, RUNNING),))
+    assert requests_of(talker) == [(2, WRITE, 2, 4)]
+    assert talker.is_silent()
+    talker.say(replies(reply(2)))
+    assert [each[1:] for each in requests_of(talker)] == [(WRITE, 0, 4)]

@@ -326,7 +326,7 @@ class DstNode(Device):
         if ids:
             self.send(self._extents.unlock(ids))
             self.send(self._table.believe(ids))
-        if self._repair is not None:
+        if self._repair is not None and not self._extents.locked:  # what was given up may still run, too
             self._repair.go_on()
 
     def lost(self, verifier: bytes) -> None:

@@ -57,6 +57,8 @@ class Platter:
         # Until these times it is slow, does not answer at all, or fails some requests.
         self.slow_until = self.stalled_until = self.failing_until = 0
         self.fail_flushes = 0
+        # Whether its clients promise that changes which overlap are never under way together.
+        self.ordered_above = False
         # Writes that were executed since anything could make executing them again right, by place and
         # stamp; None where that cannot be told.
         self.executed: set[tuple[int, int, bytes]] | None = None
@@ -163,6 +165,8 @@ class SimDisk(Device):
             assert 0 <= request.offset <= request.offset + request.length <= self.capabilities.size
             if request.op not in _CHANGES or self._gate.admit(request):
                 self._start(request)
+            elif self._platter.ordered_above:
+                raise Violation(f"{self.name}: overlapping changes are under way together: {request}")
 
     def close(self, done: Callable[[], None]) -> None:
         """See Device."""

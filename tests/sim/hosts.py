@@ -68,6 +68,8 @@ class Host(Party):
         self.nodes: list[DstNode | NbdNode] = []
         self.on_device: Callable[[Process, Device], None] = lambda process, device: None
         self.states = ["in_sync"] * len(children)
+        # When its source had last lost something, each time it came up from one member only.
+        self._source_lost = 0
         addresses = tuple(Address("dst", child.endpoint, "disk") for child in children)
         chunk = CHUNK if layout == "stripe" else None
         self._config = ArrayConfig(name, layout, addresses, raw=True, chunk=chunk)
@@ -95,7 +97,7 @@ class Host(Party):
 
     def last_loss(self) -> int:
         losses = [child.last_loss() for child, state in zip(self.children, self.states) if state == "in_sync"]
-        return min(losses) if self.layout == "mirror" else max(losses)
+        return max(self._source_lost, min(losses)) if self.layout == "mirror" else max(losses)
 
     def content(self) -> bytes:
         """What its device holds. Violation if members in sync do not agree."""
@@ -210,6 +212,7 @@ class Host(Party):
         ]
         reactor: Any = process.reactor
         self.lost = lost
+        self._source_lost = self.last_loss()
         if lost:
             self.world.strike("array came up with losses", self.name)
         self.array = Array(

@@ -33,6 +33,7 @@ class Version:
         "denied",
         "ended",
         "exposed",
+        "failed",
         "life",
         "open",
         "over",
@@ -50,6 +51,7 @@ class Version:
         self.over: int | None = None
         self.open = True
         self.stable = self.exposed = self.reopened = self.settled = self.denied = False
+        self.failed = False
 
     def __repr__(self) -> str:
         words = [f"#{self.stamp}", f"begun {self.begun}"]
@@ -86,17 +88,26 @@ class Model:
 
     reports: whether a loss that a dead process could not repair must make a flush fail. settles: whether
     nothing of a dead process can still be under way once its successor reads. retains: whether the process
-    that asked can write again what storage has lost.
+    that asked can write again what storage has lost. late: whether a change that failed may still happen
+    when its process has died, for an array between has it under way.
     """
 
     def __init__(
-        self, blocks: int, last_loss: Callable[[], int], *, reports: bool, settles: bool, retains: bool
+        self,
+        blocks: int,
+        last_loss: Callable[[], int],
+        *,
+        reports: bool,
+        settles: bool,
+        retains: bool,
+        late: bool,
     ) -> None:
         self._blocks = [[_first()] for _ in range(blocks)]
         self._last_loss = last_loss
-        self._reports = reports
+        self.reports = reports
         self._settles = settles
         self._retains = retains
+        self._late = late
         # Blocks with versions that are acked and not stable.
         self._dirty: set[int] = set()
         self._reads: dict[Op, None] = {}
@@ -160,6 +171,12 @@ class Model:
                     version.exposed = True
         self.lost()
 
+    def excuse(self) -> None:
+        """From now on nobody can know what was lost before."""
+        self.reports = False
+        self._unreported = ""
+        self._doubtful = dict.fromkeys(self._doubtful, True)
+
     def lost(self) -> None:
         """Storage may have lost something: what nobody can write again may be gone."""
         loss = self._last_loss()
@@ -181,6 +198,7 @@ class Model:
         for block, version in op.versions:
             version.open = False
             if request.error:
+                version.failed = True
                 continue
             versions = self._blocks[block]
             if version.denied or (version.over is not None and op.life == self.life):
@@ -221,7 +239,7 @@ class Model:
             if self._doubtful.get(block):
                 continue  # it was said that this may be lost: what is there now only a read can tell
             covered = [v for v in self._blocks[block] if v.ended is not None and v.ended < op.begun]
-            if covered:
+            if covered and not covered[-1].stable:
                 self._doubtful.pop(block, None)
                 self._make_stable(block, covered[-1])
 
@@ -250,7 +268,7 @@ class Model:
             if version.over is not None:
                 version.over = None
                 version.reopened = True
-                self._doubtful.setdefault(block, not self._reports)
+                self._doubtful.setdefault(block, not self.reports)
 
     # -- reads ---------------------------------------------------------------------------------------
 
@@ -288,7 +306,8 @@ class Model:
         versions = self._blocks[block]
         possible = [v for v in versions if v.over is None]
         ours = any(v.life == self.life and (v.ended is None or v.reopened) for v in possible)
-        if len(possible) < 2 or ours or seen.over is not None:
+        late = self._late and any(v.failed for v in possible)
+        if len(possible) < 2 or ours or late or seen.over is not None:
             return
         index = versions.index(seen)
         for earlier in versions[:index]:

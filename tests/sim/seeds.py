@@ -65,6 +65,7 @@ class Run:
             # NBD knows no sessions: what a dead client has sent may still run.
             settles=top.layout != "nbd",
             retains=top.layout != "mirror",
+            late=self.topology.levels > 1,
         )
         self.load = Load(self.world, self.model, self.topology.blocks)
         self.faults = Faults(self.world, self.topology, weights)
@@ -97,7 +98,7 @@ class Run:
             if rng.random() < rate:
                 self.faults.strike()
             world.run_for(int(rng.random() ** 3 * 400 * MS) + 50_000)
-            self._look_after_top()
+            self._look_after_hosts()
         self.faults.heal()
         self._calm_down()
 
@@ -125,6 +126,8 @@ class Run:
     def _taken_over(self, old: Host, rival: Host, process: Process, device: Device) -> None:
         self._contends = False
         self.world.strike("other owner took over", rival.name)
+        # What the members said of themselves is remembered on the other machine.
+        self.model.excuse()
         old.on_device, old.on_end = lambda process, device: None, lambda: None
         if old.process is not None and old.device is not None:
             self.load.haunt(old.process, old.device)
@@ -137,18 +140,18 @@ class Run:
         rival.on_refused = lambda error: rival.kill(3000)
         self._attach(process, device)
 
-    def _look_after_top(self) -> None:
-        """An array that was fenced, or whose node has ended, is started again by its administrator."""
-        top = self.topology.top
-        if top.serving and top.stuck and not self._contends:
-            self.world.strike("top ended for good", top.name)
-            top.kill(3000)
+    def _look_after_hosts(self) -> None:
+        """An array that was fenced, or a node of which has ended, is started again by its administrator."""
+        for host in () if self._contends else self.topology.hosts:
+            if host.serving and host.stuck:
+                self.world.strike("array that had ended for good started again", host.name)
+                host.kill(3000)
 
     # -- the end -------------------------------------------------------------------------------------
 
     def _calm_down(self) -> None:
         self._expect(lambda: not self._contends, "another owner neither came in nor was refused")
-        self._look_after_top()
+        self._look_after_hosts()
         self._expect(self._all_whole, "somebody never came back, or into sync")
         self._expect(self._all_answered, "no answer")
         load = self.load
@@ -176,7 +179,7 @@ class Run:
             self._expect(self._all_answered, "no answer")
 
     def _all_answered(self) -> bool:
-        self._look_after_top()
+        self._look_after_hosts()
         return self.load.attached and self.load.idle
 
     def _expect_agreement(self) -> None:
@@ -194,6 +197,7 @@ class Run:
         return all(party.serving for party in self.topology.parties)
 
     def _all_whole(self) -> bool:
+        self._look_after_hosts()
         return self._all_serve() and all(host.whole for host in self.topology.hosts)
 
     def _expect(self, condition: Callable[[], bool], what: str) -> None:

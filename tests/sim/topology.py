@@ -32,6 +32,8 @@ class Topology:
         self.top = self._build(shape.split(" over "))
         self.blocks = self.top.size // BLOCK
         self.levels = len(shape.split(" over "))
+        for leaf in self.leaves:
+            leaf.platter.ordered_above = "nbd" not in shape
         # NBD promises nothing of the kind, an array between rewrites what may be lost, a mirror copies.
         if self.levels == 1 and self.top.layout not in ("mirror", "nbd"):
             for leaf in self.leaves:

@@ -87,8 +87,8 @@ SEGMENTS_FREE_MAX: Final = 64 * MIB
 IO_THREADS: Final = 8
 # Threads that seal and open records beside the reactor.
 CRYPTO_THREADS: Final = 1
-# Records at least this long are sealed and opened by them: AES-256-GCM takes 52 us for so much, and handing it
-# to a thread and back about 40 us of processor time (tests/bench/sealing.py).
+# Records at least this long are sealed and opened by them: AES-256-GCM takes 52 us for so much, and
+# handing it to a thread and back about 40 us of processor time (tests/bench/sealing.py).
 CRYPTO_CROSSOVER: Final = 512 * KIB
 # Bytes of records that one link has received whole and that wait to be opened or taken. Enough for every
 # thread to have a record of 1 MiB and another to follow.

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -645,3 +646,24 @@ def test_memory_is_zeroed_to_the_byte(desk: Desk, op: int, offset: int, length: 
 
 def test_two_memories_have_two_identities(desk: Desk) -> None:
     assert desk.memory().identity != desk.memory().identity
+
+
+def test_syncs_that_run_together_do_not_share_an_open_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else the kernel might tell the wrong one of a failed write-back, and the other would succeed."""
+    together = threading.Barrier(2, timeout=20)
+    used: list[int] = []
+
+    def fdatasync(fd: int) -> None:
+        used.append(fd)
+        together.wait()
+
+    disk = backing.open_backing(str(tmp_path / "disk"), read_only=False, size=4096)
+    monkeypatch.setattr(os, "fdatasync", fdatasync)
+    with ThreadPoolExecutor(2) as pool:
+        assert [done.result() for done in [pool.submit(disk.flush) for _ in range(2)]] == [0, 0]
+
+    assert len(set(used)) == 2
+    assert disk.fd not in used
+    disk.close()

@@ -9,7 +9,10 @@ import fcntl
 import os
 import stat
 import struct
-from dataclasses import dataclass
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 
 from dsttool.engine.device.device import Capabilities
 from dsttool.engine.node.identity import identity_of
@@ -48,6 +51,8 @@ class Backing:
     # write; others are told that all are).
     tells_residency: bool
     identity: bytes
+    # Descriptors that no sync uses at present; see `_own`.
+    _idle: deque[int] = field(default_factory=deque)
 
     def read_into(self, view: memoryview, offset: int) -> int:
         """Fill the view from `offset`."""
@@ -61,10 +66,33 @@ class Backing:
 
     def write(self, data: memoryview, offset: int, *, sync: bool) -> int:
         """Write all of `data`; with sync it is on stable storage when this returns (RWF_DSYNC)."""
+        if not sync:
+            return self._write(self.fd, data, offset, 0)
+        with self._own() as fd:
+            return self._write(fd, data, offset, os.RWF_DSYNC)
+
+    def _write(self, fd: int, data: memoryview, offset: int, flags: int) -> int:
         done = 0
         while done < len(data):
-            done += os.pwritev(self.fd, (data[done:],), offset + done, os.RWF_DSYNC if sync else 0)
+            done += os.pwritev(fd, (data[done:],), offset + done, flags)
         return 0
+
+    @contextmanager
+    def _own(self) -> Iterator[int]:
+        """An open file that nobody else syncs meanwhile.
+
+        The kernel tells of a failed write-back once per open file (fsync(2)): of two syncs that share
+        one, the wrong one might be told, and the other succeed though its data is gone.
+        """
+        try:
+            fd = self._idle.pop()
+        except IndexError:
+            mode = os.O_RDONLY if self.capabilities.read_only else os.O_RDWR
+            fd = os.open(f"/proc/self/fd/{self.fd}", mode | os.O_CLOEXEC)
+        try:
+            yield fd
+        finally:
+            self._idle.append(fd)
 
     def write_rest(self, data: memoryview, offset: int, done: int) -> int:
         """Continue a write of which only `done` bytes went; tells why it cannot."""
@@ -75,7 +103,8 @@ class Backing:
 
     def flush(self) -> int:
         """All acked writes to stable storage (fdatasync)."""
-        os.fdatasync(self.fd)
+        with self._own() as fd:
+            os.fdatasync(fd)
         return 0
 
     def trim(self, offset: int, length: int, _flags: int) -> int:
@@ -116,6 +145,8 @@ class Backing:
 
     def close(self) -> None:
         """Release the device and its lock."""
+        while self._idle:
+            os.close(self._idle.pop())
         os.close(self.fd)
 
     def _inward(self, offset: int, length: int) -> tuple[int, int]:

@@ -542,3 +542,17 @@ def test_the_end_of_what_was_given_up_is_asked_for_over_the_other_link_when_its_
     assert requests_of(other) == [(2, WRITE, 0, 4)]
     other.say(replies(reply(2)))
     stage.hall.wait(newer)
+
+
+def test_what_is_given_up_just_before_it_would_be_sent_again_is_asked_after(stage: Stage) -> None:
+    node, talker = stage.up(PATIENT)
+    stalled = write(0, b"old!")
+    node.submit([stalled])
+    requests_of(talker)
+    node.on_up = node.abandon
+    talker.close()
+    talker = stage.again(found=True, known=((1, RUNNING),))
+    stage.hall.wait(stalled)
+    assert requests_of(talker) == [(1, WRITE, 0, 4)]
+    talker.say(replies(reply(1)))
+    stage.hall.until(lambda: not node.transactions())

@@ -299,12 +299,15 @@ class DstNode(Device):
         if str(error) != self._last_reason:  # once per reason, not once per attempt
             self._last_reason = str(error)
             LOG.warning("%s: %s", self.name, error)
+        # No answer will come over it; perhaps there is no time left to send them once more.
+        sent = [t for t in self._table.in_flight.values() if t.attempts and t.link is link]
+        for transaction in sent:
+            transaction.link = None
         if not self.up:
             self._to_send.clear()
             self.impatient(self._reactor.now)
         elif was_up:
-            sent = [t for t in self._table.in_flight.values() if t.attempts]
-            self._resend([t for t in sent if t.link is link])
+            self._resend(sent)
             self._orphans.ask_after(self._orphans.sent_by(link), self._links.pick())
 
     # -- what becomes of what was sent before ----------------------------------------------------------
@@ -393,6 +396,7 @@ class DstNode(Device):
         self.send(self._table.settle([t.request for t in expired if t.id]))
         self.send(freed)
         self._over([])
+        self._ask_after_untold()
         _finish((t.request for t in expired), errno.EIO)
 
     def frozen_or_thawed(self) -> None:
@@ -402,12 +406,15 @@ class DstNode(Device):
 
     def impatient(self, before: int) -> None:
         """See BudgetOwner. Reads that another member can answer do not wait any longer."""
-        if self.up:
-            self._orphans.ask_after(self._orphans.untold(self._links.up), self._links.pick())
+        self._ask_after_untold()
         taken = self._table.take_reads(FAIL_FAST, before)
         if taken:
             self.send(self._table.settle([t.request for t in taken if t.id]))
             _finish((t.request for t in taken), errno.ENOLINK)
+
+    def _ask_after_untold(self) -> None:
+        if self.up:
+            self._orphans.ask_after(self._orphans.untold(self._links.up), self._links.pick())
 
     # -- the end ---------------------------------------------------------------------------------------
 

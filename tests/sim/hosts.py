@@ -68,7 +68,8 @@ class Host(Party):
         self.nodes: list[DstNode | NbdNode] = []
         self.on_device: Callable[[Process, Device], None] = lambda process, device: None
         self.states = ["in_sync"] * len(children)
-        # When its source had last lost something, each time it came up from one member only.
+        # Told when other members are in sync than before; and when what was in sync had last lost something.
+        self.on_states: Callable[[], None] = lambda: None
         self._source_lost = 0
         addresses = tuple(Address("dst", child.endpoint, "disk") for child in children)
         chunk = CHUNK if layout == "stripe" else None
@@ -212,7 +213,6 @@ class Host(Party):
         ]
         reactor: Any = process.reactor
         self.lost = lost
-        self._source_lost = self.last_loss()
         if lost:
             self.world.strike("array came up with losses", self.name)
         self.array = Array(
@@ -239,4 +239,6 @@ class Host(Party):
         with _state_folder(self.machine.files):
             self._history.store(record)
         self.states = list(record.states)
+        self._source_lost = self.last_loss()
         self.world.note("%s stores %s", self.name, record.states)
+        self.on_states()

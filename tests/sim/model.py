@@ -33,7 +33,6 @@ class Version:
         "denied",
         "ended",
         "exposed",
-        "failed",
         "life",
         "open",
         "over",
@@ -51,7 +50,6 @@ class Version:
         self.over: int | None = None
         self.open = True
         self.stable = self.exposed = self.reopened = self.settled = self.denied = False
-        self.failed = False
 
     def __repr__(self) -> str:
         words = [f"#{self.stamp}", f"begun {self.begun}"]
@@ -88,8 +86,7 @@ class Model:
 
     reports: whether a loss that a dead process could not repair must make a flush fail. settles: whether
     nothing of a dead process can still be under way once its successor reads. retains: whether the process
-    that asked can write again what storage has lost. late: whether a change that failed may still happen
-    when its process has died, for an array between has it under way.
+    that asked can write again what storage has lost.
     """
 
     def __init__(
@@ -100,14 +97,12 @@ class Model:
         reports: bool,
         settles: bool,
         retains: bool,
-        late: bool,
     ) -> None:
         self._blocks = [[_first()] for _ in range(blocks)]
         self._last_loss = last_loss
         self.reports = reports
         self._settles = settles
         self._retains = retains
-        self._late = late
         # Blocks with versions that are acked and not stable.
         self._dirty: set[int] = set()
         self._reads: dict[Op, None] = {}
@@ -198,7 +193,6 @@ class Model:
         for block, version in op.versions:
             version.open = False
             if request.error:
-                version.failed = True
                 continue
             versions = self._blocks[block]
             if version.denied or (version.over is not None and op.life == self.life):
@@ -264,6 +258,8 @@ class Model:
         versions = self._blocks[block]
         stable = max((i for i, v in enumerate(versions) if v.stable), default=0)
         newest = max((i for i, v in enumerate(versions) if v.ended is not None), default=0)
+        if versions[newest].begun > self._last_loss():
+            return  # nothing was lost since
         for version in versions[stable:newest]:
             if version.over is not None:
                 version.over = None
@@ -306,9 +302,10 @@ class Model:
         versions = self._blocks[block]
         possible = [v for v in versions if v.over is None]
         ours = any(v.life == self.life and (v.ended is None or v.reopened) for v in possible)
-        late = self._late and any(v.failed for v in possible)
-        if len(possible) < 2 or ours or late or seen.over is not None:
+        if len(possible) < 2 or ours or seen.over is not None:
             return
+        if not seen.stable and seen.begun < self._last_loss():
+            return  # a cache may still show what a failed flush has lost
         index = versions.index(seen)
         for earlier in versions[:index]:
             earlier.over = earlier.over or now

@@ -62,16 +62,18 @@ class Run:
             self._last_loss,
             # Only arrays remember what their members said of themselves.
             reports=top.layout not in BARE,
-            # NBD knows no sessions: what a dead client has sent may still run.
-            settles=top.layout != "nbd",
+            # NBD knows no sessions, so what a dead client has sent may still run; and so may what an array
+            # between has given up.
+            settles=top.layout != "nbd" and self.topology.levels == 1,
             retains=top.layout != "mirror",
-            late=self.topology.levels > 1,
         )
         self.load = Load(self.world, self.model, self.topology.blocks)
         self.faults = Faults(self.world, self.topology, weights)
         self.faults.on_rival = self._bring_rival
         self.rivals = 0
         self._contends = False
+        for host in self.topology.hosts:
+            host.on_states = self.model.lost
         top.on_device = self._attach
         top.on_end = self.load.detach
 
@@ -112,6 +114,7 @@ class Run:
         self._contends = True
         self.rivals += 1
         rival = Host(self.world, f"rival{self.rivals}", old.children, old.layout, old.policy)
+        rival.on_states = self.model.lost
         rival.takeover = self.world.random.random() < 0.6
 
         def refused(error: DsttoolError) -> None:

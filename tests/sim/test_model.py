@@ -13,9 +13,7 @@ class Story:
 
     def __init__(self, *, reports: bool = True, retains: bool = True) -> None:
         self.lost_at = 0
-        self.model = Model(
-            4, lambda: self.lost_at, reports=reports, settles=True, retains=retains, late=False
-        )
+        self.model = Model(4, lambda: self.lost_at, reports=reports, settles=True, retains=retains)
 
     def ask(self, op: int, block: int = 0, stamp: int = 0, flags: int = 0) -> Op:
         length = 0 if op == FLUSH else BLOCK

@@ -386,7 +386,8 @@ def test_a_missing_member_that_comes_is_resynced_whole() -> None:
         late = bench.nodes[1]
         array = bench.array
         array.members[1].node = None
-        array._trust.leave(array.members[1], "missing")
+        array._trust.leave(array.members[1], "stale")
+        array.members[1].state = "missing"  # as if it had come up without it
         bench.run(write(0, DATA))
         array.members[1].dirty = array._trust._map(array.members[1], dirty=True)
         array.adopt(1, late)

@@ -7,18 +7,8 @@
     suspended  -     -        gets no request at all until it is resumed
     missing    -     -        no node there yet
 
-    from                  event                                                     to
-    in_sync               a change or flush failed on it, and others hold it all    stale
-    in_sync               its verifier changed, it may have lost what others hold   stale
-    in_sync               suspended, and others hold everything                     suspended
-    stale                 its node is up and nothing is under way on it             resyncing
-    resyncing             a request on it failed                                    stale
-    resyncing             nothing is dirty, it has flushed                          in_sync
-    stale, resyncing      suspended                                                 suspended
-    suspended             resumed                                                   stale
-    missing               its node is there                                         stale
-
-The status shows `faulty` for a member whose node has ended for good, whatever the state.
+What leads from one to another is the table vocabulary.states.MEMBER. The status shows `faulty` for a
+member whose node has ended for good, whatever the state.
 """
 
 from collections.abc import Callable
@@ -26,6 +16,7 @@ from typing import Any
 
 from dsttool.engine.device.device import Device
 from dsttool.engine.extents.dirty_map import DirtyMap
+from dsttool.engine.vocabulary.states import MEMBER, allows
 from dsttool.engine.vocabulary.status import MemberStatus
 
 
@@ -64,10 +55,12 @@ class Member:
         self.timed = False
         self.dirty: DirtyMap | None = None
         self.changed: Callable[[], None] | None = None
-        self.enter(state if node is not None else "missing")
+        self.state = state if node is not None else "missing"
+        self.enter(self.state)
 
     def enter(self, state: str) -> None:
-        """Take a state of vocabulary.md."""
+        """Take a state of vocabulary.md, as the table MEMBER allows."""
+        assert allows(MEMBER, self.state, state), f"{self.name}: {self.state} -> {state}"
         self.state = state
         self.in_sync = state == "in_sync"
         self.written = self.in_sync or state == "resyncing"

@@ -1,17 +1,9 @@
 """The client's side of one DST link: connect, preface, hello, welcome, then records; and again.
 
-    state       event                                    next
-    ----------  ---------------------------------------  ---------------------------------
-    down        start, or the backoff's timer            connecting
-    connecting  the socket is connected                  handshake (preface and hello sent)
-    handshake   welcome                                  up
-    up          idle for ping_interval                   up (ping sent)
-    any         lost, timed out, pings missed, or        down (backoff), connecting again
-                refused for another reason than access
-    any         another export than before, access       down, for good
-                refused, fenced, or closed
-
-A welcome resets the backoff. Times are the policy's. What the link carries is its owner's matter.
+Its states are the table vocabulary.states.LINK. The preface and the hello are sent once the socket is
+connected; a link that is idle for ping_interval is pinged. Down for good is one that meets another export
+than before, whose access is refused, that is fenced, or closed; any other tries again after the backoff,
+which a welcome resets. Times are the policy's. What the link carries is its owner's matter.
 """
 
 import logging
@@ -25,6 +17,7 @@ from dsttool.engine.transaction.policy import Policy, backoff
 from dsttool.engine.transport.channel import Channel
 from dsttool.engine.vocabulary.endpoint import Endpoint
 from dsttool.engine.vocabulary.errors import DsttoolError, ProtocolError, Unreachable
+from dsttool.engine.vocabulary.states import LINK, allows
 from dsttool.engine.vocabulary.status import LinkStatus
 from dsttool.engine.wire import dst_hello, dst_records
 from dsttool.engine.wire.dst_handshake import ClientHandshake
@@ -349,6 +342,7 @@ class DstLink:
 
     def _enter(self, state: str) -> None:
         if state != self.state:
+            assert allows(LINK, self.state, state), f"{self._name}: {self.state} -> {state}"
             self.state = state
             self.since = self._reactor.now
 

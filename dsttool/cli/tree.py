@@ -141,6 +141,7 @@ def build() -> click.Command:
             ),
             "daemon": _daemon(),
             "logs": "dsttool.cli.daemon:logs",
+            "man": "dsttool.cli.man:man",
             "version": "dsttool.cli.version:version",
         },
         help="Dependable network block storage: exports, arrays, NBD.",

@@ -26,7 +26,7 @@ LINK: Final = (
 )
 
 MEMBER: Final = (
-    Step("in_sync", "a change or flush failed on it, and others hold everything", "stale"),
+    Step("in_sync", "a change or flush failed on it, others hold all", "stale"),
     Step("in_sync", "it may have lost acked writes that others hold", "stale"),
     Step("in_sync", "suspended, and others hold everything", "suspended"),
     Step("stale", "its node is up, and nothing is under way on it", "resyncing"),
@@ -39,7 +39,7 @@ MEMBER: Final = (
 )
 
 TRANSACTION: Final = (
-    Step("queued", "there is room in the window, and no overlapping one before it", "in_flight"),
+    Step("queued", "room in the window, nothing overlapping before it", "in_flight"),
     Step("queued", "an overlapping one has no answer yet", "held"),
     Step("held", "the overlapping one has its answer", "in_flight"),
     Step("in_flight", "its answer, with or without an error", "acked"),
@@ -61,7 +61,7 @@ ARRAY: Final = (
     Step("degraded", "every member is in sync again", "online"),
     Step("online", "fenced, or requests held without a budget", "frozen"),
     Step("degraded", "fenced, or requests held without a budget", "frozen"),
-    Step("frozen", "what held the requests is back, or policy set on_exhausted=fail", "online"),
+    Step("frozen", "what held them is back, or on_exhausted=fail is set", "online"),
     Step("online", "a member that nothing can replace has ended for good", "failed"),
     Step("degraded", "the last member in sync has ended for good", "failed"),
     Step("online", "array down, SIGTERM", "down"),

@@ -18,15 +18,19 @@ one that says how many more there were. The counters have all of them.
 import ipaddress
 import logging
 from collections.abc import Callable, Collection, Mapping
-from typing import Final, Literal, Protocol
+from typing import TYPE_CHECKING, Final, Literal, Protocol
 
 from dsttool.engine.config import authorized
 from dsttool.engine.config.address_rules import AddressRules, parse_ip
 from dsttool.engine.config.authorized import AuthorizedKeys, Permission
 from dsttool.engine.config.invitations import Invitation
-from dsttool.engine.runtime.reactor import Reactor, Timer
+from dsttool.engine.runtime.reactor import Reactor
+from dsttool.engine.runtime.telling import Quiet
 from dsttool.engine.vocabulary import limits
 from dsttool.engine.vocabulary.errors import DsttoolError, Forbidden
+
+if TYPE_CHECKING:
+    from dsttool.engine.export.offer import Session
 
 LOG = logging.getLogger(__name__)
 
@@ -86,7 +90,7 @@ class Gate:
         self._half_open_count = 0
         self._sources: dict[str, int] = {}
         self._guests: dict[Guest, str] = {}
-        self._log = _QuietLog(reactor)
+        self._quiet = Quiet(reactor, LOG)
 
     # -- at accept -------------------------------------------------------------------------------------
 
@@ -189,16 +193,30 @@ class Gate:
     def refused(self, reason: Reason, protocol: str, peer: str, text: str) -> Reason:
         """Count a refusal and say it in the log."""
         self.refusals[reason] = self.refusals.get(reason, 0) + 1
-        self._log.say(reason, f"{protocol} client {peer} refused: {text}")
+        self._quiet.tell("client.refused", "", reason, f"{protocol} client {peer} refused: {text}")
         return reason
 
-    def note(self, kind: str, protocol: str, peer: str, text: str, *, level: int = logging.WARNING) -> None:
-        """Say something about a client that any number of clients can make us say. kind: a word for it."""
-        self._log.say(kind, f"{protocol} client {peer}: {text}", level)
+    def note(self, kind: str, label: str, protocol: str, peer: str, text: str) -> None:
+        """Say something about a client that any number of clients can make us say.
+
+        kind: of event_kinds. label: the export's name, '' if it is not known.
+        """
+        self._quiet.tell(kind, label, protocol, f"{protocol} client {peer}: {text}")
+
+    def arrived(self, session: "Session") -> None:
+        """Say that a client is in."""
+        text = f"reads '{session.offer.name}'" if session.read_only else f"writes to '{session.offer.name}'"
+        self.note("client.in", session.offer.name, session.protocol, session.peer, text)
+
+    def departed(self, session: "Session", reason: str) -> None:
+        """Say that a client that was in has left. reason: why its connection was lost; '' if it was not."""
+        kind = "client.lost" if reason else "client.out"
+        text = f"connection lost: {reason}" if reason else "has left"
+        self.note(kind, session.offer.name, session.protocol, session.peer, text)
 
     def close(self) -> None:
         """Say what was not said yet."""
-        self._log.close()
+        self._quiet.close()
 
     def _push_out(self, source: str, protocol: str) -> None:
         victim = next(iter(self._half_open[source]))
@@ -206,38 +224,6 @@ class Gate:
         text = "it has not finished its handshake, and others want to come in"
         self.refused("half_open", protocol, victim.peer, text)
         victim.close()
-
-
-class _QuietLog:
-    """A few lines of each kind per period; at its end how many more there were.
-
-    Whatever strangers can bring about as often as they like is said here.
-    """
-
-    def __init__(self, reactor: Reactor) -> None:
-        self._reactor = reactor
-        self._said: dict[str, int] = {}
-        self._period: Timer | None = None
-
-    def say(self, kind: str, text: str, level: int = logging.WARNING) -> None:
-        said = self._said[kind] = self._said.get(kind, 0) + 1
-        if said <= limits.LOG_LINES_PER_PERIOD:
-            LOG.log(level, "%s", printable(text))
-        if self._period is None:
-            self._period = self._reactor.call_later(limits.LOG_PERIOD_NS, self._end_period)
-
-    def close(self) -> None:
-        if self._period is not None:
-            self._period.cancel()
-            self._end_period()
-
-    def _end_period(self) -> None:
-        self._period = None
-        for kind, said in self._said.items():
-            if said > limits.LOG_LINES_PER_PERIOD:
-                more = said - limits.LOG_LINES_PER_PERIOD
-                LOG.warning("%d more lines like these (%s) are left out", more, kind)
-        self._said.clear()
 
 
 def _nothing() -> None:
@@ -253,11 +239,6 @@ def source_of(peer: str) -> str:
     if isinstance(address, ipaddress.IPv6Address):
         return str(ipaddress.IPv6Network((int(address) >> 64 << 64, 64)))
     return (host or peer) if address is None else str(address)
-
-
-def printable(text: str) -> str:
-    """The text without control characters: what a peer said must not steer a terminal."""
-    return "".join(c if c.isprintable() else "?" for c in text)
 
 
 def _is_local(peer: str) -> bool:

@@ -7,7 +7,6 @@
   writer that is gone is known to be gone, whoever lost the connection.
 """
 
-import logging
 from socket import socket
 from typing import Protocol
 
@@ -31,7 +30,6 @@ from dsttool.engine.wire.dst_records import PAYLOAD, PING, PONG, REQUESTS, Recor
 from dsttool.engine.wire.dst_seal import BadRecord
 from dsttool.engine.wire.dst_security import Security
 
-LOG = logging.getLogger(__name__)
 _REASONS: dict[int, Reason] = {
     dst_hello.REFUSED_EXPORT: "export",
     dst_hello.REFUSED_ACCESS: "access",
@@ -188,9 +186,9 @@ class DstConnection(Session):
         """See RecordReceiver."""
         if self.link.faulted:
             self.offer.device.distrust()
-        if reason:
-            self._server.gate.note("lost", "dst", self.peer, f"connection lost: {reason}")
-        self._down()
+        if reason and self.session is None:
+            self._server.gate.note("client.left", "", "dst", self.peer, f"connection lost: {reason}")
+        self._down(reason)
 
     # -- hello ---------------------------------------------------------------------------------------
 
@@ -272,6 +270,9 @@ class DstConnection(Session):
         )
         self._cancel_deadline()
         offer.sessions.append(self)
+        if not session.announced:
+            session.announced = True
+            self._server.gate.arrived(self)
         if len(body) > dst_records.WELCOME_BYTES_MAX:
             self.refuse(dst_hello.GOING_AWAY, "Too much of what the session asked for before still runs.")
         else:
@@ -298,8 +299,8 @@ class DstConnection(Session):
             if not link.unsent:
                 self._send_one(PING, bytes(dst_records.PING_BYTES))
         else:
-            LOG.warning("dst client %s: no answer to %d pings; closed", self.peer, self._pings)
-            self.close()
+            self._channel.close()
+            self._down(f"no answer to {self._pings} pings")
 
     def relaxed(self) -> None:
         """See RequestsOwner."""
@@ -353,7 +354,8 @@ class DstConnection(Session):
         self._channel.close()
         self._down()
 
-    def _down(self) -> None:
+    def _down(self, reason: str = "") -> None:
+        """reason: why the connection was lost; '' if it was not."""
         self._cancel_deadline()
         if self._claim is not None:
             self._claim.wanted = False
@@ -362,6 +364,9 @@ class DstConnection(Session):
             return
         if self in self.offer.sessions:
             self.offer.sessions.remove(self)
+            if all(link is self for link in self.session.links.values()):
+                self.session.announced = False
+                self._server.gate.departed(self, reason)
         assert self.hello is not None
         self.offer.dst.detach(self.session, self.hello.link, self)
         self._requests.close()

@@ -60,6 +60,7 @@ class DstSession(Work):
     waiters: whom the end of a change that runs is told, beside the link it came by.
     stalled: for each index, how many links are gone whose requests still run.
     lost: acked writes may be gone, and the client has not been told so yet by a flush that fails.
+    announced: that it has a link has been said.
     """
 
     def __init__(self, sessions: "DstSessions", owner: str, hello: Hello, term: int) -> None:
@@ -73,6 +74,7 @@ class DstSession(Work):
         self.waiters: dict[int, dict[Answering, Request]] = {}
         self.stalled: dict[int, int] = {}
         self.lost = sessions.lost
+        self.announced = False
         self._told = -1
         self._sessions = sessions
 

@@ -14,7 +14,6 @@ while another has not been told yet remembers what that one does.
 """
 
 import errno
-import logging
 from collections.abc import Callable
 from socket import socket
 
@@ -31,10 +30,10 @@ from dsttool.engine.wire.nbd import SIMPLE_REPLY, SIMPLE_REPLY_MAGIC, error_to_w
 from dsttool.engine.wire.nbd_requests import RequestParser
 from dsttool.engine.wire.nbd_server import Exports, ServerHandshake
 
-LOG = logging.getLogger(__name__)
 REPLY = SIMPLE_REPLY.size
 # With less than this to send, and nothing unanswered, no bound is near.
 UNSENT_EASY = 16 * limits.KIB
+_TOLD = "acked writes may be lost; its flush fails"
 
 
 class NbdConnection(Session):
@@ -54,6 +53,7 @@ class NbdConnection(Session):
     ) -> None:
         self.peer = peer
         self.read_only = True
+        self._reactor = reactor
         self._pool = reactor.pool
         self._find = find
         self._on_close = on_close
@@ -93,7 +93,7 @@ class NbdConnection(Session):
             room, room_bytes = budget.room(link.stuck), budget.room_bytes(link.unsent)
         else:
             room, room_bytes = limits.CLIENT_REQUESTS_MAX, limits.CLIENT_BYTES_MAX
-        head = parser.parse(view, head, tail, room, room_bytes)
+        head = parser.parse(view, head, tail, room, room_bytes, self._reactor.now)
         requests = parser.requests
         if parser.refused:
             self._refuse(parser.refused)
@@ -134,11 +134,10 @@ class NbdConnection(Session):
         """See Receiver."""
         if self.link.faulted:
             self.offer.device.distrust()
-        if reason:
-            self._gate.note("lost", "nbd", self.peer, f"connection lost: {reason}")
-        elif not self._leaving and self._parser is None:
-            self._gate.note("left", "nbd", self.peer, "left during the handshake", level=logging.INFO)
-        self._end()
+        if self._parser is None and (reason or not self._leaving):
+            text = f"connection lost: {reason}" if reason else "left during the handshake"
+            self._gate.note("client.left", "", "nbd", self.peer, text)
+        self._end(reason)
 
     # -- handshake -----------------------------------------------------------------------------------
 
@@ -155,7 +154,7 @@ class NbdConnection(Session):
         if reply:
             self._send(reply)
         if handshake.closed:
-            self._gate.note("left", "nbd", self.peer, handshake.closed, level=logging.INFO)
+            self._gate.note("client.left", "", "nbd", self.peer, handshake.closed)
             self._leaving = True
             self.link.flush()
             self.close()
@@ -173,11 +172,12 @@ class NbdConnection(Session):
             self._parser = RequestParser(info, Request, self._sink)
             self._cancel_deadline()
             self._gate.admit(self)
+            self._gate.arrived(self)
 
     def granted(self, work: NbdWork | None, reason: str) -> None:
         """See NbdWriter."""
         if work is None:
-            LOG.info("nbd client %s may only read: %s", self.peer, reason)
+            self._gate.note("client.read_only", self.offer.name, "nbd", self.peer, f"may only read: {reason}")
         else:
             self._work = work
         self._go_on(self._handshake.answer(read_only=work is None))
@@ -212,16 +212,15 @@ class NbdConnection(Session):
             return
         out: list[Bytes] = []
         append, pack = out.append, SIMPLE_REPLY.pack
-        reads = writes = read_bytes = written_bytes = errors = failed_bytes = 0
+        payload = answered = 0
         for request in requests:
             op = request.op
-            if op == FLUSH:
+            if op <= WRITE:
+                answered += request.length
+            elif op == FLUSH:
                 self._tell_loss(request)
             if request.error:
                 append(pack(SIMPLE_REPLY_MAGIC, error_to_wire(request.error), request.cookie))
-                errors += 1
-                if op <= WRITE:
-                    failed_bytes += request.length
                 continue
             append(pack(SIMPLE_REPLY_MAGIC, 0, request.cookie))
             if op == READ:
@@ -230,15 +229,11 @@ class NbdConnection(Session):
                     out += data
                 else:
                     append(data)
-                reads += 1
-                read_bytes += request.length
-            elif op == WRITE:
-                writes += 1
-                written_bytes += request.length
-        size = REPLY * len(requests) + read_bytes
+                payload += request.length
+        size = REPLY * len(requests) + payload
         self._budget.requests -= len(requests)
-        self._budget.bytes -= read_bytes + written_bytes + failed_bytes
-        self.offer.add(reads, writes, read_bytes, written_bytes, errors)
+        self._budget.bytes -= answered
+        self.offer.figures.count(requests, self._reactor.clock())
         link = self.link
         link.send(out, size)
         if self._leaving:
@@ -252,14 +247,14 @@ class NbdConnection(Session):
         if flush.error == errno.EIO:
             self.verifier = self.offer.device.verifier
         elif not flush.error and verifier != self.verifier:
-            LOG.error("nbd client %s: acked writes may be lost; its flush fails", self.peer)
+            self._gate.note("client.told", self.offer.name, "nbd", self.peer, _TOLD)
             self.verifier = verifier
             flush.error = errno.EIO
 
     def _refuse(self, refused: list[tuple[int, int]]) -> None:
         for cookie, error in refused:
             self._send(SIMPLE_REPLY.pack(SIMPLE_REPLY_MAGIC, error_to_wire(error), cookie))
-        self.offer.errors += sum(1 for _, error in refused if error)
+        self.offer.figures.errors += sum(1 for _, error in refused if error)
 
     def _send(self, data: bytes) -> None:
         self.link.send([data], len(data))
@@ -295,7 +290,8 @@ class NbdConnection(Session):
             self._deadline.cancel()
             self._deadline = None
 
-    def _end(self) -> None:
+    def _end(self, reason: str = "") -> None:
+        """reason: why the connection was lost; '' if it was not."""
         self._cancel_deadline()
         if self._claim is not None:
             self._claim.wanted = False
@@ -303,4 +299,5 @@ class NbdConnection(Session):
             self.offer.nbd.leave(self, self._work, goodbye=self._goodbye)
             if self in self.offer.sessions:
                 self.offer.sessions.remove(self)
+                self._gate.departed(self, reason)
         self._on_close(self)

@@ -1,0 +1,80 @@
+"""Every kind of event that a daemon tells: how grave it is, and what has happened.
+
+A kind is said where it happens (runtime.telling), becomes a line of the log and an Event of the stream.
+"""
+
+from typing import Final, NamedTuple
+
+from dsttool.engine.vocabulary.stream import Level
+
+
+class Kind(NamedTuple):
+    """level: of the event and of its line in the log. says: what has happened, for the manual."""
+
+    level: Level
+    says: str
+
+
+KINDS: Final[dict[str, Kind]] = {
+    # The daemon itself.
+    "daemon.ready": Kind("info", "It serves."),
+    "daemon.stopping": Kind("info", "It accepts nobody any more, answers what has begun, and ends."),
+    "daemon.unclean": Kind("error", "It ends, and something that was acked may not be on stable storage."),
+    "daemon.reloaded": Kind("info", "It has read its configuration again."),
+    "daemon.not_reloaded": Kind("error", "Its configuration is wrong; nothing was changed."),
+    "daemon.tuned": Kind("info", "The number of its threads is another."),
+    "daemon.local_only": Kind("warning", "Other machines cannot connect."),
+    "daemon.failed": Kind("error", "Something in it failed in a way it must not."),
+    "keys.reloaded": Kind("info", "It has read again whose keys may come in."),
+    "control.refused": Kind("warning", "Another user came to its control socket."),
+    "metrics.refused": Kind("warning", "Too many ask for its metrics at a time."),
+    # Arrays.
+    "array.online": Kind("info", "All members are in sync."),
+    "array.degraded": Kind("warning", "It serves with fewer copies than it should have."),
+    "array.frozen": Kind("error", "It holds all requests until the administrator acts."),
+    "array.failed": Kind("error", "Too many members are not in sync."),
+    "array.lost": Kind(
+        "error", "Acked writes that were not flushed may be lost, and nobody else holds them."
+    ),
+    "array.unrecorded": Kind("error", "The members' states cannot be stored, so writes fail."),
+    # Members.
+    "member.stale": Kind("warning", "It has missed a change, or may have lost one; it will be resynced."),
+    "member.missing": Kind("warning", "Its node is not there."),
+    "member.back": Kind("info", "A node that was missing is there."),
+    "member.suspended": Kind("info", "It gets no request any more."),
+    "member.resumed": Kind("info", "It gets requests again."),
+    "member.in_sync": Kind("info", "It holds everything."),
+    "member.faulty": Kind("error", "Its node has ended for good."),
+    "member.fenced": Kind("error", "Another writer has taken it over."),
+    # Resyncs.
+    "resync.begun": Kind("info", "What a member missed is copied to it."),
+    "resync.done": Kind("info", "A member has all that it missed."),
+    "resync.failed": Kind("warning", "Copying has failed, and will be tried again."),
+    "resync.changed": Kind("info", "Resyncs were paused, started or limited."),
+    # Links and transactions.
+    "link.up": Kind("info", "A node is connected, or connected again."),
+    "link.lost": Kind("warning", "The connection to a node is lost, or cannot be made."),
+    "link.notice": Kind("warning", "A server had something to say."),
+    "link.late": Kind("warning", "What was asked on a lost connection may still be carried out."),
+    "transaction.exhausted": Kind(
+        "error", "The budget of requests has ended without an answer: they failed."
+    ),
+    "transaction.frozen": Kind("error", "A budget has ended, and the policy is to wait."),
+    "verifier.changed": Kind("warning", "A server may have lost what was written since the last flush."),
+    "rewrite.begun": Kind("warning", "What a server may have lost is written again."),
+    "rewrite.done": Kind("info", "All that a server may have lost is there again."),
+    "flush.failed": Kind("error", "A flush failed: what was written since the last one may be lost."),
+    "policy.changed": Kind("info", "A transaction policy is another."),
+    # Exports and their clients.
+    "export.failed": Kind("error", "Its device has ended for good."),
+    "writer.changed": Kind("warning", "Another client writes from now on; the one before was cut off."),
+    "writer.unrecorded": Kind("error", "Who writes to an export cannot be stored."),
+    "client.in": Kind("info", "A client is connected."),
+    "client.read_only": Kind("info", "A client that could write may not: another one does."),
+    "client.out": Kind("info", "A client has left."),
+    "client.left": Kind("info", "A client has left before it was let in."),
+    "client.lost": Kind("warning", "The connection of a client is lost."),
+    "client.refused": Kind("warning", "A client was not let in, or was cut off."),
+    "client.told": Kind("error", "A client's flush fails, to tell it that acked writes may be lost."),
+}
+"""By name: the thing it is about, a dot, and what became of it."""

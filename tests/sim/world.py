@@ -177,6 +177,7 @@ class SimReactor:
         self.network = SimNetwork(world, process)
         self.random = self._rng.random
         self.random_bytes = self._rng.randbytes
+        self.clock = lambda: world.now
         self.now = world.now
         self.paused_until = 0
         self._dead = False

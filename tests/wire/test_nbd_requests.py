@@ -24,7 +24,9 @@ INFO = ExportInfo(name="disk", size=1 << 20)
 Made = tuple[int, int, int, int, bytes | None, int]
 
 
-def make(op: int, flags: int, offset: int, length: int, data: Any, cookie: int, _sink: object) -> Made:
+def make(
+    op: int, flags: int, offset: int, length: int, data: Any, cookie: int, _sink: object, _now: int
+) -> Made:
     return op, flags, offset, length, None if data is None else bytes(data), cookie
 
 

@@ -56,6 +56,7 @@ class Flow:
         read_only: bool,
         drained: Callable[[Member], None],
     ) -> None:
+        self._reactor = reactor
         self._algorithm = algorithm
         self._members = members
         self._gate = gate
@@ -90,7 +91,7 @@ class Flow:
         readable = readers(self._members, self._read_policy)
         count = len(self._members)
         fast = FAIL_FAST if self._algorithm.spare else 0
-        turn = self._turn
+        turn, now = self._turn, self._reactor.now
         at_once: list[Request] = []
         for request in batch:
             if request.op == READ:
@@ -111,8 +112,9 @@ class Flow:
                 else:
                     slot = first_in_sync(self._members, slots)
                 request.pending = 1
+                flags = request.flags | fast
                 out[slot].append(
-                    Piece(READ, request.flags | fast, offset, request.length, None, request, slot, 0, sink)
+                    Piece(READ, flags, offset, request.length, None, request, slot, 0, sink, now)
                 )
             else:
                 self.changing += 1
@@ -164,6 +166,7 @@ class Flow:
     ) -> None:
         """A read of several pieces, or one that may touch unsettled extents."""
         parts = self._algorithm.split(request.offset, request.length)
+        now = self._reactor.now
         unsettled = self._unsettled.overlaps(request.offset, request.length)
         request.pending = len(parts)
         request.data = [None] * len(parts)
@@ -177,8 +180,9 @@ class Flow:
             else:
                 slot = usable[self._turn % len(usable)]
                 self._turn += 1
-            piece = Piece(READ, flags, part.offset, part.length, None, request, slot, index, self._sink)
-            out[slot].append(piece)
+            out[slot].append(
+                Piece(READ, flags, part.offset, part.length, None, request, slot, index, self._sink, now)
+            )
 
     def _without_refused(self, member: Member, pieces: list[Request]) -> list[Request]:
         """The member may have left since these were made. What it must not be asked any more has failed."""
@@ -207,7 +211,7 @@ class Flow:
         if op == LOCK:
             request.granted(request)  # type: ignore[attr-defined]
             return
-        members, whole = self._members, self._trust.whole
+        members, whole, now = self._members, self._trust.whole, self._reactor.now
         place = self._algorithm.locate(request.offset, request.length)
         if place is not None:
             parts = [Part(place[0], place[1], request.length, 0)]
@@ -220,7 +224,9 @@ class Flow:
                 payload = data[start : start + length]
             for slot in slots:
                 if whole or self._reaches(members[slot], op, offset, length):
-                    out[slot].append(Piece(op, flags, offset, length, payload, request, slot, index, sink))
+                    out[slot].append(
+                        Piece(op, flags, offset, length, payload, request, slot, index, sink, now)
+                    )
                     pending += 1
         request.pending = pending
         if not pending:
@@ -245,11 +251,11 @@ class Flow:
         self._flushing.add(request)
         request.data = self.verifier
         request.pending = 0
-        epoch = self._trust.flush_epoch()
+        epoch, now = self._trust.flush_epoch(), self._reactor.now
         for slot in self._flushed:
             member = self._members[slot]
             if member.in_sync and member.node is not None:
-                piece = Piece(FLUSH, request.flags, 0, 0, None, request, slot, 0, self._sink)
+                piece = Piece(FLUSH, request.flags, 0, 0, None, request, slot, 0, self._sink, now)
                 piece.cookie = (epoch, member.node.verifier, 1)
                 out[slot].append(piece)
                 request.pending += 1
@@ -268,6 +274,7 @@ class Flow:
         member.in_flight -= len(pieces)
         if not self._trust.whole:
             self._disbelieve(pieces)
+        member.figures.count(pieces, self._reactor.clock())
         self._ended(pieces)
         if not member.in_flight and not member.in_sync:
             self._drained(member)
@@ -304,6 +311,7 @@ class Flow:
             member = self._members[piece.slot]
             assert member.node is not None
             member.in_flight += 1
+            piece.began = self._reactor.now
             member.node.submit([piece])
             return False
         if piece.error:

@@ -15,7 +15,9 @@ from collections.abc import Callable
 from typing import Any
 
 from dsttool.engine.device.device import Device
+from dsttool.engine.device.figures import Figures
 from dsttool.engine.extents.dirty_map import DirtyMap
+from dsttool.engine.transaction.latency import Latencies
 from dsttool.engine.vocabulary.states import MEMBER, allows
 from dsttool.engine.vocabulary.status import MemberStatus
 
@@ -25,7 +27,8 @@ class Member:
 
     in_sync, written: the hot path's questions. in_flight: requests of the array on its node. dirty: what it
     misses, once it is not in sync and part of an array. timed: it is suspended for a time only. resynced:
-    bytes copied by the current or the last resync.
+    bytes copied by the current or the last resync. figures: what the array's clients had it do, each piece
+    from its submission to the node until its end; resyncs do not count. errors: those that count against it.
     """
 
     __slots__ = (
@@ -33,6 +36,7 @@ class Member:
         "changed",
         "dirty",
         "errors",
+        "figures",
         "in_flight",
         "in_sync",
         "name",
@@ -50,6 +54,7 @@ class Member:
         self.address = address
         self.node = node
         self.errors = 0
+        self.figures = Figures()
         self.in_flight = 0
         self.resynced = 0
         self.timed = False
@@ -73,6 +78,11 @@ class Member:
         return self.node is not None and self.node.up
 
     @property
+    def latencies(self) -> Latencies:
+        """How long its requests took; counts grow only."""
+        return self.figures.latencies
+
+    @property
     def remembered(self) -> str:
         """What to keep durably of its state: in_sync, stale or suspended."""
         if self.state == "suspended" and not self.timed:
@@ -88,13 +98,19 @@ class Member:
     def status(self) -> MemberStatus:
         """The fields of interface.md."""
         node: dict[str, Any] = self.node.status() if self.node is not None else {}
+        figures = self.figures
         return {
             "slot": self.slot,
             "name": self.name,
             "address": self.address,
             "state": "faulty" if self.node is not None and self.node.failure else self.state,
             "in_flight": node.get("in_flight", self.in_flight),
+            "reads": figures.reads,
+            "writes": figures.writes,
+            "read_bytes": figures.read_bytes,
+            "written_bytes": figures.written_bytes,
             "resends": node.get("resends", 0),
+            "losses": node.get("losses", 0),
             "errors": self.errors,
             "dirty_bytes": 0 if self.dirty is None else self.dirty.dirty_bytes,
             "resynced_bytes": self.resynced,

@@ -33,6 +33,7 @@ class Piece(Request):
         slot: int,
         index: int,
         sink: Sink,
+        began: int,
     ) -> None:
         self.op = op
         self.flags = flags
@@ -43,6 +44,7 @@ class Piece(Request):
         self.slot = slot
         self.index = index
         self.sink = sink
+        self.began = began
         self.error = 0
         self.search: Any = None
 

@@ -119,6 +119,7 @@ class Searches:
         piece.slot = slot
         piece.error = 0
         piece.data = None
+        piece.began = self._reactor.now
         member = self._members[slot]
         assert member.node is not None
         member.in_flight += 1

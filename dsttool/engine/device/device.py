@@ -91,7 +91,7 @@ class Device(ABC):
         """A view this device handed out could not be read (EFAULT): hand out copies from now on."""
 
     def status(self) -> dict[str, Any]:
-        """What a member's status shows of its node: in_flight, resends, link."""
+        """What a member's status shows of its node: in_flight, resends, losses, link."""
         return {}
 
     def transactions(self) -> list[TransactionStatus]:

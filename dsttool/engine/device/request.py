@@ -25,10 +25,23 @@ class Request:
     Views keep their pooled segment alive.
     error: 0 or a positive errno, valid once finished.
     cookie: the submitter's own; sink: gets the list of finished requests it is in.
+    began: when the submitter began it (ns), if it keeps figures.
     parent, pending: for layers that split a request.
     """
 
-    __slots__ = ("cookie", "data", "error", "flags", "length", "offset", "op", "parent", "pending", "sink")
+    __slots__ = (
+        "began",
+        "cookie",
+        "data",
+        "error",
+        "flags",
+        "length",
+        "offset",
+        "op",
+        "parent",
+        "pending",
+        "sink",
+    )
 
     def __init__(
         self,
@@ -39,6 +52,7 @@ class Request:
         data: Any,
         cookie: Any,
         sink: "Sink",
+        began: int = 0,
     ) -> None:
         self.op = op
         self.flags = flags
@@ -47,6 +61,7 @@ class Request:
         self.data = data
         self.cookie = cookie
         self.sink = sink
+        self.began = began
         self.error = 0
 
     # Set only by layers that split requests; declared for type checkers, costs nothing here.

@@ -102,12 +102,12 @@ class DstRequests:
         low, high, marks = window.floor, window.ceiling, window.marks
         batch: list[Request] = []
         answered: list[Request] = []
-        total = 0
+        total, now = 0, self._reactor.now
         start += FLOOR.size
         heads, position = heads_of(REQUEST, view, count, start, end)
         try:
             for id_, offset, length, op, flags, _ in heads:
-                request = Request(op, flags, offset, length, None, id_, sink)
+                request = Request(op, flags, offset, length, None, id_, sink, now)
                 if op <= WRITE:
                     total += length
                     if op == WRITE:
@@ -174,7 +174,11 @@ class DstRequests:
             if known == RUNNING:
                 self._session.wait(self, request)
                 return
+            # What had ended before was counted then.
             error = _CANCELED if known == OUTSIDE else known
+            self._offer.figures.errors += known == OUTSIDE
+        elif error:
+            self._offer.figures.errors += 1
         request.error = error
         request.data = None
         answered.append(request)
@@ -207,7 +211,6 @@ class DstRequests:
 
     def _run(self, batch: list[Request], answered: list[Request]) -> None:
         if answered:
-            self._offer.count(answered)
             self._reply(answered)
         if batch:
             count = len(batch)
@@ -223,28 +226,17 @@ class DstRequests:
         window = session.window
         marks = window.marks
         given_up = window.given_up
-        reads = writes = read_bytes = written_bytes = errors = 0
         for request in requests:
             op = request.op
-            if request.error:
-                errors += 1
-                if op in _CHANGES:
-                    window.finish(request.cookie, request.error)
-            elif op == READ:
-                reads += 1
-                read_bytes += request.length
-            elif op == WRITE:
-                writes += 1
-                written_bytes += request.length
-                if given_up:
-                    window.finish(request.cookie, 0)
-                else:
-                    marks[request.cookie & MASK] = DONE
+            if op == READ:
+                continue
+            if op == WRITE and not request.error and not given_up:
+                marks[request.cookie & MASK] = DONE
             elif op in _CHANGES:
-                window.finish(request.cookie, 0)
-            elif op == FLUSH and session.lost and session.tell_loss(request.cookie):
+                window.finish(request.cookie, request.error)
+            elif op == FLUSH and not request.error and session.lost and session.tell_loss(request.cookie):
                 request.error = errno.EIO
-        self._offer.add(reads, writes, read_bytes, written_bytes, errors)
+        self._offer.figures.count(requests, self._reactor.clock())
         if session.waiters:  # while these still count as running, so that nothing closes the link meanwhile
             self._tell_waiters(requests)
         self.running -= len(requests)

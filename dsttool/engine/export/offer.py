@@ -3,13 +3,13 @@
 from typing import Any
 
 from dsttool.engine.device.device import Device
-from dsttool.engine.device.request import Request
+from dsttool.engine.device.figures import Figures
 from dsttool.engine.export.dst_session import DstSessions
 from dsttool.engine.export.nbd_writers import NbdWriters
 from dsttool.engine.export.writers import Store, Writers
 from dsttool.engine.runtime.reactor import Reactor
 from dsttool.engine.transaction.grant import Holder
-from dsttool.engine.vocabulary.operations import READ, WRITE
+from dsttool.engine.transaction.latency import Latencies
 from dsttool.engine.vocabulary.status import SessionStatus
 
 
@@ -46,7 +46,7 @@ class Offer:
 
     shared: several may write at a time, and see to it themselves that they do not disturb each other; else
     one session writes (see Writers). stored, store: who holds the grant, from an earlier run and for later.
-    Counters count finished requests since the start; `errors` those that failed.
+    figures: of all its clients, from the arrival of a request to its answer.
     """
 
     def __init__(
@@ -70,7 +70,7 @@ class Offer:
         self.waiting = False
         self.sessions: list[Session] = []
         self.addresses: list[str] = []
-        self.reads = self.writes = self.read_bytes = self.written_bytes = self.errors = 0
+        self.figures = Figures()
 
     def attach(self, reactor: Reactor) -> None:
         """Called by each server that offers it."""
@@ -90,27 +90,10 @@ class Offer:
     def lost(self, lost: bool) -> None:
         self.dst.lost = lost
 
-    def count(self, finished: list[Request]) -> None:
-        """Add finished requests to the counters."""
-        reads = writes = read_bytes = written_bytes = errors = 0
-        for request in finished:
-            if request.error:
-                errors += 1
-            elif request.op == READ:
-                reads += 1
-                read_bytes += request.length
-            elif request.op == WRITE:
-                writes += 1
-                written_bytes += request.length
-        self.add(reads, writes, read_bytes, written_bytes, errors)
-
-    def add(self, reads: int, writes: int, read_bytes: int, written_bytes: int, errors: int) -> None:
-        """Add what a connection has counted itself."""
-        self.reads += reads
-        self.writes += writes
-        self.read_bytes += read_bytes
-        self.written_bytes += written_bytes
-        self.errors += errors
+    @property
+    def latencies(self) -> Latencies:
+        """How long its clients' requests took, those of an array too; counts grow only."""
+        return self.figures.latencies
 
     @property
     def in_flight(self) -> int:
@@ -128,6 +111,7 @@ class Offer:
 
     def status(self) -> dict[str, Any]:
         """The fields of an export in interface.md."""
+        figures = self.figures
         return {
             "name": self.name,
             "device": self.device.name,
@@ -135,11 +119,11 @@ class Offer:
             "size_bytes": self.device.capabilities.size,
             "read_only": self.read_only,
             "in_flight": self.in_flight,
-            "reads": self.reads,
-            "writes": self.writes,
-            "read_bytes": self.read_bytes,
-            "written_bytes": self.written_bytes,
-            "errors": self.errors,
+            "reads": figures.reads,
+            "writes": figures.writes,
+            "read_bytes": figures.read_bytes,
+            "written_bytes": figures.written_bytes,
+            "errors": figures.errors,
             "addresses": list(self.addresses),
             "sessions": [session.session_status() for session in self.sessions if session.leads],
         }

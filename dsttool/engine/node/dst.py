@@ -164,6 +164,7 @@ class DstNode(Device):
         return {
             "in_flight": self.in_flight,
             "resends": self._table.resends,
+            "losses": self._links.losses,
             "errors": self._exhausted + self._links.errors,
             "frozen": self.frozen,
             "link": self._links.first.status(),

@@ -93,6 +93,11 @@ class DstLink:
         self.connects = self.bad_records = 0
         self.rtt: int | None = None
 
+    @property
+    def losses(self) -> int:
+        """How many connections were established and are not any more."""
+        return self.connects - (self.state == "up")
+
     def status(self) -> LinkStatus:
         """The fields of interface.md."""
         return {

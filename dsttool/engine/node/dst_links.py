@@ -72,6 +72,11 @@ class Links:
         """Answers that were errors."""
         return sum(link.replies.errors for link in self.all)
 
+    @property
+    def losses(self) -> int:
+        """How many of their connections were established and are not any more."""
+        return sum(link.losses for link in self.all)
+
     def status(self) -> list[LinkStatus]:
         """Of each of them, by index."""
         return [link.status() for link in self.all]

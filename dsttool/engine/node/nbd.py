@@ -56,7 +56,7 @@ from dsttool.engine.transport.tls import Tls
 from dsttool.engine.vocabulary.endpoint import Endpoint
 from dsttool.engine.vocabulary.errors import Conflict, DsttoolError
 from dsttool.engine.vocabulary.limits import NBD_WINDOW, NBD_WINDOW_BYTES
-from dsttool.engine.vocabulary.operations import FAIL_FAST, FLUSH, READ, WRITE
+from dsttool.engine.vocabulary.operations import FAIL_FAST, FLUSH
 from dsttool.engine.vocabulary.status import TransactionStatus
 from dsttool.engine.wire.nbd import ExportInfo
 
@@ -69,8 +69,7 @@ class NbdNode(Device):
     """See the head of this file. `capabilities` and `info` are there once `ready` had no error.
 
     retain: there is no other copy, so keep what was acked until it is flushed. tls: what protects the link.
-
-    Counters count finished requests: reads, writes and their bytes where they succeeded, errors.
+    errors: requests that failed.
     """
 
     info: ExportInfo
@@ -93,7 +92,7 @@ class NbdNode(Device):
         self.budget_ns = policy.budget_ns
         self.verifier = reactor.random_bytes(16)
         self.structured = False
-        self.reads = self.writes = self.read_bytes = self.written_bytes = self.errors = 0
+        self.errors = 0
         self._reactor = reactor
         self._endpoint = endpoint
         self._read_only = read_only
@@ -161,10 +160,7 @@ class NbdNode(Device):
         return {
             "in_flight": self.in_flight,
             "resends": self._table.resends,
-            "reads": self.reads,
-            "writes": self.writes,
-            "read_bytes": self.read_bytes,
-            "written_bytes": self.written_bytes,
+            "losses": self._link.losses,
             "errors": self.errors,
             "frozen": self.frozen,
             "link": self._link.status(),
@@ -369,12 +365,6 @@ class NbdNode(Device):
                 if request.error:
                     self.errors += 1
                     dropped = dropped or may_have_dropped(request)
-                elif op == READ:
-                    self.reads += 1
-                    self.read_bytes += request.length
-                elif op == WRITE:
-                    self.writes += 1
-                    self.written_bytes += request.length
                 elif op == FLUSH:
                     request.data = self.verifier
             if dropped and self._repair is None:

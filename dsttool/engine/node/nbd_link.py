@@ -114,6 +114,11 @@ class NbdLink:
             return "down"
         return "connecting" if self._current.dialling else "handshake"
 
+    @property
+    def losses(self) -> int:
+        """How many connections were established and are not any more."""
+        return self.connects - self.up
+
     def status(self) -> LinkStatus:
         """The fields of interface.md."""
         return {

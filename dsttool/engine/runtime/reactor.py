@@ -56,6 +56,7 @@ class Timer:
 class Reactor:
     """Event loop on epoll. `now` is monotonic, in ns, read once per turn.
 
+    clock: what it is read from, for figures of what happens within a turn.
     crypto_threads: how many threads may seal and open records; 0: it is done on the reactor.
     """
 
@@ -66,7 +67,8 @@ class Reactor:
         self.network = Network()
         self.random = random.SystemRandom().random
         self.random_bytes = os.urandom
-        self.now = time.monotonic_ns()
+        self.clock = time.monotonic_ns
+        self.now = self.clock()
         self._epoll = select.epoll()
         self._handlers: dict[int, Handler] = {}
         self._timers: list[Timer] = []

@@ -37,6 +37,8 @@ class LinkStatus(TypedDict):
 class MemberStatus(TypedDict):
     """One member of an array. `resynced_bytes`: copied by the current or the last resync.
 
+    reads, writes and their bytes: what succeeded of what the array's clients had it do; resyncs do not count.
+    losses: how many established links were lost. All count since the daemon started.
     reason: why it is faulty, as a sentence. link: the best of its links; links: each of them.
     """
 
@@ -46,7 +48,12 @@ class MemberStatus(TypedDict):
     state: str
     reason: NotRequired[str | None]
     in_flight: int
+    reads: int
+    writes: int
+    read_bytes: int
+    written_bytes: int
     resends: int
+    losses: int
     errors: int
     dirty_bytes: int | None
     resynced_bytes: int

@@ -38,8 +38,8 @@ _FLAGS: Final = {
 }
 
 R = TypeVar("R")
-# (op, flags, offset, length, payload or None, cookie, sink) -> request
-Make = Callable[[int, int, int, int, Any, int, Any], R]
+# (op, flags, offset, length, payload or None, cookie, sink, when it came) -> request
+Make = Callable[[int, int, int, int, Any, int, Any, int], R]
 
 
 class RequestParser(Generic[R]):
@@ -72,10 +72,10 @@ class RequestParser(Generic[R]):
         self.disconnect = False
         self.fault = ""
 
-    def parse(self, view: memoryview, head: int, tail: int, room: int, room_bytes: int) -> int:
+    def parse(self, view: memoryview, head: int, tail: int, room: int, room_bytes: int, now: int = 0) -> int:
         """Parse view[head:tail]; stop after `room` requests or once `room_bytes` are spoken for.
 
-        Returns the new head. Never raises for what a client sends.
+        now: when they came (ns). Returns the new head. Never raises for what a client sends.
         """
         unpack, make, sink = REQUEST.unpack_from, self._make, self._sink
         size, payload_max, mask = self._size, self._payload_max, self._mask
@@ -95,7 +95,7 @@ class RequestParser(Generic[R]):
             start = head + HEADER
             fits = offset + length <= size and length <= payload_max and not (offset | length) & mask
             if op == READ and fits and not flags & strange and length:
-                requests.append(make(READ, 0, offset, length, None, cookie, sink))
+                requests.append(make(READ, 0, offset, length, None, cookie, sink, now))
                 room_bytes -= length
                 head = start
             elif op == WRITE:
@@ -107,30 +107,30 @@ class RequestParser(Generic[R]):
                     self.need = HEADER + length
                     break
                 if fits and writable and length and (not flags or (flags == FUA and self._flags[WRITE])):
-                    requests.append(make(WRITE, flags, offset, length, view[start:end], cookie, sink))
+                    requests.append(make(WRITE, flags, offset, length, view[start:end], cookie, sink, now))
                     self.pinned = True
                     room_bytes -= length
                 else:
-                    self._unusual(op, flags, offset, length, cookie)
+                    self._unusual(op, flags, offset, length, cookie, now)
                 head = end
             else:
                 head = start
                 if op == DISCONNECT:
                     self.disconnect = True
                     break
-                self._unusual(op, flags, offset, length, cookie)
+                self._unusual(op, flags, offset, length, cookie, now)
         self.bytes = given - room_bytes
         self.full = head <= last and (room <= 0 or room_bytes <= 0)
         return head
 
-    def _unusual(self, op: int, flags: int, offset: int, length: int, cookie: int) -> None:
+    def _unusual(self, op: int, flags: int, offset: int, length: int, cookie: int, now: int) -> None:
         """Whatever the loop above does not take at once: run it, or refuse it."""
         error = self._error(op, flags, offset, length)
         if error is not None:
             self.refused.append((cookie, error))
         else:
             flags = flags if op in _CHANGES else 0
-            self.requests.append(self._make(op, flags, offset, length, None, cookie, self._sink))
+            self.requests.append(self._make(op, flags, offset, length, None, cookie, self._sink, now))
 
     def _error(self, op: int, flags: int, offset: int, length: int) -> int | None:
         """None if the request may run; else its answer, which is 0 where there is nothing to do."""

@@ -2,11 +2,14 @@ from pathlib import Path
 
 import pytest
 
+from dsttool.engine.config import array_file
 from dsttool.engine.config.address import parse_address
 from dsttool.engine.config.address_rules import parse_rules
-from dsttool.engine.config.array_file import ArrayConfig, create_array, load_array
+from dsttool.engine.config.array_file import ArrayConfig, create_array, delete_array, load_array, read_array
 from dsttool.engine.config.export_file import ExportConfig, load_export
 from dsttool.engine.config.listen import parse_listen
+from dsttool.engine.config.toml_file import TomlFile, problems
+from dsttool.engine.config.toml_lines import Place
 from dsttool.engine.vocabulary.errors import Conflict, DsttoolError, NotFound, UsageError
 
 WHOLE = """\
@@ -146,73 +149,129 @@ NODES = 'nodes = ["/a/b",\n  "/a/c"]\n'
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [
-        (START + NODES + "\n\nlayot = 1\n", "arrays/p.toml:7: unknown key 'layot'; did you mean 'layout'?"),
-        (START + NODES + "zzz = 1\n", "arrays/p.toml:5: unknown key 'zzz'."),
-        (START + NODES + "raw = 1\n", "arrays/p.toml:5: 'raw' must be true or false, not a whole number."),
+        (START + NODES + "\n\nlayot = 1\n", "arrays/p.toml:7:1: unknown key 'layot'; did you mean 'layout'?"),
+        (START + NODES + "zzz = 1\n", "arrays/p.toml:5:1: unknown key 'zzz'."),
+        (START + NODES + "raw = 1\n", "arrays/p.toml:5:7: 'raw' must be true or false, not a whole number."),
         (
             START + NODES + "read_policy = 'fastest'\n",
-            "arrays/p.toml:5: 'read_policy' may not be 'fastest'; there",
+            "arrays/p.toml:5:15: 'read_policy' may not be 'fastest'; there",
         ),
-        (START + NODES + "chunk = '64X'\n", "arrays/p.toml:5: '64X' is not a size."),
-        (START + NODES + "chunk = 0\n", "arrays/p.toml:5: A chunk of no bytes holds nothing."),
+        (START + NODES + "chunk = '64X'\n", "arrays/p.toml:5:9: '64X' is not a size."),
+        (START + NODES + "chunk = 0\n", "arrays/p.toml:5:9: A chunk of no bytes holds nothing."),
         (
             START + NODES + "chunk = true\n",
-            "arrays/p.toml:5: 'chunk' must be a whole number or a text, not true or false.",
+            "arrays/p.toml:5:9: 'chunk' must be a whole number or a text, not true or false.",
         ),
         (
             START + NODES + "listen = ['nbd://127.0.0.1',\n 'x']",
-            "arrays/p.toml:6: 'x' is not an address to listen",
+            "arrays/p.toml:6:2: 'x' is not an address to listen",
         ),
-        ("layout = 'a/b'\n" + NODES, "arrays/p.toml:1: 'a/b' cannot be a name."),
-        (NODES, "arrays/p.toml:1: 'layout' is missing."),
-        (START + "nodes = []", "arrays/p.toml:3: an array needs at least one node."),
-        (START + "nodes = ['/a/b',\n'dts://a/b']", "arrays/p.toml:4: 'dts' is not a scheme."),
-        (START + "nodes = ['/a/b',\n'/a/b']", "arrays/p.toml:4: the node '/a/b' is listed twice."),
+        ("layout = 'a/b'\n" + NODES, "arrays/p.toml:1:10: 'a/b' cannot be a name."),
+        (NODES, "arrays/p.toml:1:1: 'layout' is missing."),
+        (START + "nodes = []", "arrays/p.toml:3:9: an array needs at least one node."),
+        (START + "nodes = ['/a/b',\n'dts://a/b']", "arrays/p.toml:4:1: 'dts' is not a scheme."),
+        (START + "nodes = ['/a/b',\n'/a/b']", "arrays/p.toml:4:1: the node '/a/b' is listed twice."),
         (
             START + "nodes = ['/a/b',\n{adress = '/a/c'}]",
-            "arrays/p.toml:4: unknown key 'adress'; did you mean 'ad",
+            "arrays/p.toml:4:2: unknown key 'adress'; did you mean 'ad",
         ),
-        (START + "nodes = ['/a/b',\n{name = 'c'}]", "arrays/p.toml:4: 'address' is missing."),
+        (START + "nodes = ['/a/b',\n{name = 'c'}]", "arrays/p.toml:4:1: 'address' is missing."),
         (
             START + "nodes = ['/a/b',\n\n7]",
-            "arrays/p.toml:5: 'nodes' must be a text or a table, not a whole number.",
+            "arrays/p.toml:5:1: 'nodes' must be a text or a table, not a whole number.",
         ),
         (
             START + "[[nodes]]\naddress = '/a/b'\n[[nodes]]\nname = 'x'\naddress = 7",
-            "arrays/p.toml:7: 'address' must be a text",
+            "arrays/p.toml:7:11: 'address' must be a text",
         ),
         (
             START + NODES + "[policy]\nresends = 1\nreesnds = 2",
-            "arrays/p.toml:7: A policy has no key 'reesnds'.",
+            "arrays/p.toml:7:1: A policy has no key 'reesnds'.",
         ),
-        (START + NODES + "[policy]\nname = 'x'", "arrays/p.toml:6: A policy has no key 'name'."),
+        (START + NODES + "[policy]\nname = 'x'", "arrays/p.toml:6:1: A policy has no key 'name'."),
         (
             START + NODES + "[policy]\nresend_timeout = 'soon'",
-            "arrays/p.toml:6: resend_timeout=soon is wrong",
+            "arrays/p.toml:6:18: resend_timeout=soon is wrong",
         ),
         (
             START + NODES + "[policy]\nresends = true",
-            "arrays/p.toml:6: 'resends' must be a whole number or a text",
+            "arrays/p.toml:6:11: 'resends' must be a whole number or a text",
         ),
-        (START + "[[nodes]]\naddress = '/a/b'\nname = '-x'", "arrays/p.toml:5: '-x' cannot be a name."),
+        (START + "[[nodes]]\naddress = '/a/b'\nname = '-x'", "arrays/p.toml:5:8: '-x' cannot be a name."),
         (
             START + "nodes = [{address = '/a/b', name = 'x'},\n{address = '/a/c', name = 'x'}]",
-            "arrays/p.toml:4: two nodes are named 'x'.",
+            "arrays/p.toml:4:1: two nodes are named 'x'.",
         ),
-        (START + "nodes = [\n", "arrays/p.toml:3: "),
+        (START + "nodes = [\n", "arrays/p.toml:3:10: "),
         (
             START + "nodes = ['/a/b'] x",
-            "arrays/p.toml:3: Expected newline or end of document after a statement",
+            "arrays/p.toml:3:18: Expected newline or end of document after a statement",
         ),
-        (START + START, "arrays/p.toml:3: Cannot overwrite a value"),
+        (START + START, "arrays/p.toml:3:18: Cannot overwrite a value"),
     ],
 )
-def test_errors_in_an_array_file_name_the_line(config_dir: Path, text: str, complaint: str) -> None:
+def test_errors_in_an_array_file_name_the_place(config_dir: Path, text: str, complaint: str) -> None:
     _put(config_dir, "arrays/p.toml", text)
     with pytest.raises(UsageError) as caught:
         load_array("p")
     assert caught.value.what.startswith(complaint)
     assert caught.value.advice
+
+
+BAD_ARRAY = """\
+layot = "mirror"
+nodes = ["dts://a/b", "/a/c", "/a/c", {name = "x"}]
+chunk = "64X"
+listen = ["nbd://127.0.0.1", "x", 7]
+access = ["allow all", "deny me"]
+
+[policy]
+reesnds = 2
+window = 0
+backoff_min = "5s"
+backoff_max = "1s"
+"""
+
+
+def test_all_that_is_wrong_in_a_file_is_found_each_at_its_place(config_dir: Path) -> None:
+    _put(config_dir, "arrays/p.toml", BAD_ARRAY)
+    file = TomlFile(config_dir / "arrays/p.toml")
+    found = problems(file, lambda each: read_array("p", each), array_file.STAND_INS)
+    assert sorted((each.place.line, each.place.column, each.complaint.split()[0]) for each in found) == [
+        (1, 1, "'layout'"),
+        (1, 1, "unknown"),
+        (2, 10, "'dts'"),
+        (2, 31, "the"),
+        (2, 39, "'address'"),
+        (3, 9, "'64X'"),
+        (4, 30, "'x'"),
+        (4, 35, "'listen'"),
+        (5, 24, "'me'"),
+        (8, 1, "A"),
+        (9, 10, "window=0"),
+        (10, 15, "backoff_min"),
+    ]
+
+
+def test_what_is_no_toml_has_one_problem(config_dir: Path) -> None:
+    _put(config_dir, "arrays/p.toml", "layout = \nnodes = [\n")
+    found = problems(
+        TomlFile(config_dir / "arrays/p.toml"), lambda f: read_array("p", f), array_file.STAND_INS
+    )
+    assert [(each.place, each.steps) for each in found] == [(Place(1, 10), ())]
+
+
+def test_a_file_without_a_problem_has_none(config_dir: Path) -> None:
+    _put(config_dir, "arrays/p.toml", WHOLE)
+    file = TomlFile(config_dir / "arrays/p.toml")
+    assert problems(file, lambda each: read_array("p", each), array_file.STAND_INS) == []
+
+
+def test_a_deleted_array_is_configured_no_more(config_dir: Path) -> None:
+    create_array(_config())
+    assert delete_array("pool") == config_dir / "arrays/pool.toml"
+    with pytest.raises(NotFound):
+        delete_array("pool")
 
 
 def test_a_file_that_is_not_utf8_is_a_clear_error(config_dir: Path) -> None:
@@ -268,26 +327,26 @@ def test_an_export_needs_only_a_device(config_dir: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [
-        ("", "exports/a.toml:1: 'device' is missing."),
-        ('\ndevice = "mem:x"', "exports/a.toml:2: 'x' is not a size."),
-        ('device = "/a/b"\nsize = -1', "exports/a.toml:2: '-1' is not a size."),
+        ("", "exports/a.toml:1:1: 'device' is missing."),
+        ('\ndevice = "mem:x"', "exports/a.toml:2:10: 'x' is not a size."),
+        ('device = "/a/b"\nsize = -1', "exports/a.toml:2:8: '-1' is not a size."),
         (
             'device = "/a/b"\nreadonly = true',
-            "exports/a.toml:2: unknown key 'readonly'; did you mean 'read_only'?",
+            "exports/a.toml:2:1: unknown key 'readonly'; did you mean 'read_only'?",
         ),
         (
             'device = "/a/b"\naccess = ["allow all", "deny me"]',
-            "exports/a.toml:2: 'me' in 'deny me' is not a network.",
+            "exports/a.toml:2:24: 'me' in 'deny me' is not a network.",
         ),
         (
             'device = "/a/b"\nsecurity = "aes"',
-            "exports/a.toml:2: 'security' may not be 'aes'; there are: aes256gcm, chacha20poly1305,"
+            "exports/a.toml:2:12: 'security' may not be 'aes'; there are: aes256gcm, chacha20poly1305,"
             " checksum, none.",
         ),
-        ('device = "/a/b"\nlisten = "nbd://a"', "exports/a.toml:2: 'listen' must be a list, not a text."),
+        ('device = "/a/b"\nlisten = "nbd://a"', "exports/a.toml:2:10: 'listen' must be a list, not a text."),
     ],
 )
-def test_errors_in_an_export_file_name_the_line(config_dir: Path, text: str, complaint: str) -> None:
+def test_errors_in_an_export_file_name_the_place(config_dir: Path, text: str, complaint: str) -> None:
     _put(config_dir, "exports/a.toml", text)
     with pytest.raises(UsageError) as caught:
         load_export("a")

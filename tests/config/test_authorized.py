@@ -165,28 +165,28 @@ PUBLIC, OTHER = keys.format_public(A), keys.format_public(B)
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [
-        ("keys = 1\n", "authorized.toml:1: 'keys' must be a list"),
-        ("[[keys]]\n", "authorized.toml:1: 'key' is missing"),
-        ('[[keys]]\nkey = "dst1-a"\n', "authorized.toml:2: The public key 'dst1-a' is mistyped"),
+        ("keys = 1\n", "authorized.toml:1:8: 'keys' must be a list"),
+        ("[[keys]]\n", "authorized.toml:1:1: 'key' is missing"),
+        ('[[keys]]\nkey = "dst1-a"\n', "authorized.toml:2:7: The public key 'dst1-a' is mistyped"),
         (
             f'[[keys]]\nkey = "{PUBLIC}"\nreadonly = ["a"]\n',
             "unknown key 'readonly'; did you mean 'read_only'?",
         ),
         (
             f'[[keys]]\nkey = "{PUBLIC}"\nread_only = ["a", "b/c"]\n',
-            "authorized.toml:3: 'b/c' cannot be a name",
+            "authorized.toml:3:19: 'b/c' cannot be a name",
         ),
         (
             f'[[keys]]\nkey = "{PUBLIC}"\nread_only = ["a"]\nread_write = ["a"]\n',
-            "authorized.toml:3: 'a' is both",
+            "authorized.toml:3:13: 'a' is both",
         ),
         (
             f'[[keys]]\nkey = "{PUBLIC}"\n\n[[keys]]\nkey = "{PUBLIC}"\n',
-            "authorized.toml:5: this key is listed twice",
+            "authorized.toml:5:7: this key is listed twice",
         ),
         (
             f'[[keys]]\nkey = "{PUBLIC}"\nname = "a"\n[[keys]]\nkey = "{OTHER}"\nname = "a"\n',
-            "authorized.toml:6: two keys are named 'a'",
+            "authorized.toml:6:8: two keys are named 'a'",
         ),
     ],
 )

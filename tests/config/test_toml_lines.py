@@ -2,7 +2,12 @@ import tomlkit
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dsttool.engine.config.toml_lines import line_of
+from dsttool.engine.config.toml_lines import Place, Step, place_of
+
+
+def line_of(text: str, path: tuple[Step, ...]) -> int:
+    return place_of(text, path).line
+
 
 TEXT = '''\
 # nodes = [1, 2]
@@ -51,6 +56,16 @@ def test_keys_and_elements_of_every_kind_are_found() -> None:
         ]
     }
     assert list(found.values()) == [2, 3, 4, 5, 9, 10, 10, 11, 12, 12, 15, 16, 17, 19, 21]
+
+
+def test_the_column_is_that_of_the_key_or_of_its_value() -> None:
+    assert place_of(TEXT, ("title",)) == Place(2, 1)
+    assert place_of(TEXT, ("title",), value=True) == Place(2, 9)
+    assert place_of(TEXT, ("nodes", 2)) == Place(11, 9)
+    assert place_of(TEXT, ("nodes", 3, "deep", 1, "k")) == Place(12, 33)
+    assert place_of(TEXT, ("nodes", 3, "deep", 1, "k"), value=True) == Place(12, 37)
+    assert place_of(TEXT, ("nodes", 3, "missing"), value=True) == Place(12, 3)
+    assert place_of(TEXT, ("list", 1)) == Place(18, 1)
 
 
 def test_what_is_not_there_is_put_to_what_is_around_it() -> None:

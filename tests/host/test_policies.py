@@ -25,6 +25,24 @@ def test_an_address_has_the_last_word_over_the_array_and_that_over_the_default()
     ]
 
 
+def test_the_machine_is_stronger_than_the_default_and_weaker_than_the_array() -> None:
+    machine = parse_policy({"resends": "9", "window": "7", "ping_misses": "5"})
+    each = MemberPolicy(
+        "pool/n0",
+        REDUNDANT,
+        parse_policy({"resends": "7"}),
+        parse_policy({"window": "3"}),
+        machine=machine,
+    )
+    assert (each.policy.resends, each.policy.window, each.policy.ping_misses) == (7, 3, 5)
+    assert [each.source(key) for key in ("resends", "window", "ping_misses", "links")] == [
+        "array",
+        "address",
+        "machine",
+        "default",
+    ]
+
+
 def test_every_key_of_the_protocol_is_shown_with_its_value_and_its_source() -> None:
     shown = member({}, {"on_exhausted": "freeze"}).status()
     assert set(shown) == {

@@ -6,9 +6,9 @@ import pytest
 
 from dsttool.engine.config import key_files, keys
 from dsttool.engine.config.address import parse_address
+from dsttool.engine.config.machine_file import CRYPTO_THREADS_MAX
 from dsttool.engine.host.ending import close_all
 from dsttool.engine.host.open_node import Opening, open_one
-from dsttool.engine.host.tuning import CRYPTO_THREADS_MAX
 from dsttool.engine.host.verified_load import VerifiedLoad
 from dsttool.engine.runtime.reactor import Reactor
 from support.site import Site
@@ -54,6 +54,17 @@ def test_a_bad_number_in_the_environment_is_said_at_the_start(site: Site, value:
     site.env["DSTTOOL_CRYPTO_THREADS"] = value
     refused = site.dsttool("export", site.file("image", 1 << 20), "--name", "disk", code=2)
     assert "DSTTOOL_CRYPTO_THREADS" in refused.stderr
+
+
+def test_a_number_in_the_machines_file_holds_unless_the_environment_says_another(site: Site) -> None:
+    file = site.path("config/dsttool.toml")
+    file.parent.mkdir()
+    file.write_text("[daemon]\ncrypto_threads = 5\n")
+    site.export(site.file("a.img", 1 << 20), "a")
+    assert site.json("daemon", "tune", "a")["threads"] == 5
+    site.env["DSTTOOL_CRYPTO_THREADS"] = "2"
+    site.export(site.file("b.img", 1 << 20), "b")
+    assert site.json("daemon", "tune", "b")["threads"] == 2
 
 
 def test_a_sealed_array_goes_on_while_threads_come_and_go(site: Site, reactor: Reactor) -> None:

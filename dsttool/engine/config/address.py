@@ -17,6 +17,7 @@ from typing import Any, Final, Literal
 
 from dsttool.engine.config import options as query_options
 from dsttool.engine.config import units
+from dsttool.engine.config.named_keys import is_key_name
 from dsttool.engine.config.names import is_name
 from dsttool.engine.config.options import Value
 from dsttool.engine.config.paths import check_socket_path
@@ -101,7 +102,11 @@ class Address:
         if self.endpoint is not None and self.endpoint.family == "unix":
             path = check_socket_path(str(folder / self.endpoint.path))
             changed = replace(changed, endpoint=replace(self.endpoint, path=path))
-        found = {key: str(folder / str(self.options[key])) for key in _PATH_OPTIONS if key in self.options}
+        found = {
+            key: str(folder / str(self.options[key]))
+            for key in _PATH_OPTIONS
+            if key in self.options and not (key == "key" and is_key_name(str(self.options[key])))
+        }
         return replace(changed, options={**self.options, **found}) if found else changed
 
     def _uri(self, query: Mapping[str, str]) -> Uri:

@@ -16,7 +16,7 @@ resends = 2
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
 
 import msgspec
 
@@ -25,8 +25,9 @@ from dsttool.engine.config.address import Address, parse_address
 from dsttool.engine.config.address_rules import EVERYBODY, AddressRules, rules_in
 from dsttool.engine.config.listen import Listen, parse_listen
 from dsttool.engine.config.names import check_name
-from dsttool.engine.config.options import Value, format_option, parse_policy
-from dsttool.engine.config.toml_file import TomlFile, require
+from dsttool.engine.config.options import Value, format_option
+from dsttool.engine.config.policy_table import policy_in
+from dsttool.engine.config.toml_file import StandIns, TomlFile, require
 from dsttool.engine.vocabulary.errors import Conflict, UsageError, from_oserror
 
 ReadPolicy = Literal["nearest", "round_robin", "first"]
@@ -67,14 +68,28 @@ class _ArrayToml(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     policy: dict[str, object] = {}
 
 
+STAND_INS: Final = StandIns(
+    values={"layout": "mirror", "nodes": ["mem:1M"]},
+    elements={
+        "nodes": lambda _: "mem:1M",
+        "listen": lambda _: "nbd+unix:///?socket=/nowhere",
+        "access": lambda _: "deny all",
+    },
+)
+
+
 def load_array(name: str) -> ArrayConfig:
     """Read and check the configuration of an array.
 
-    NotFound if there is none; UsageError with file and line if something is wrong in it.
+    NotFound if there is none; ConfigError with its place if something is wrong in it.
     """
     path = paths.array_file(name)
     require(path, "array", paths.array_names())
-    file = TomlFile(path)
+    return read_array(name, TomlFile(path))
+
+
+def read_array(name: str, file: TomlFile) -> ArrayConfig:
+    """As `load_array`, of an open file."""
     content = file.convert(_ArrayToml)
     if not content.nodes:
         raise file.error(("nodes",), "an array needs at least one node.")
@@ -91,8 +106,19 @@ def load_array(name: str) -> ArrayConfig:
             file.checked(("listen", index), parse_listen, text) for index, text in enumerate(content.listen)
         ),
         access=rules_in(file, "access", content.access),
-        policy=_policy(file, content.policy),
+        policy=policy_in(file, content.policy),
     )
+
+
+def delete_array(name: str) -> Path:
+    """Remove the configuration of an array, durably; where it was. NotFound if there is none."""
+    path = paths.array_file(name)
+    require(path, "array", paths.array_names())
+    try:
+        durable.remove(path)
+    except OSError as error:
+        raise from_oserror(error, f"remove {path}") from error
+    return path
 
 
 def create_array(config: ArrayConfig) -> Path:
@@ -129,15 +155,6 @@ def _node(file: TomlFile, index: int, entry: str | _Node) -> Address:
     if not entry.name:
         return address
     return address.named(file.checked(("nodes", index, "name"), check_name, entry.name))
-
-
-def _policy(file: TomlFile, table: Mapping[str, object]) -> dict[str, Value]:
-    settings: dict[str, Value] = {}
-    for key, value in table.items():
-        if isinstance(value, bool) or not isinstance(value, int | str):
-            raise file.error(("policy", key), f"'{key}' must be a whole number or a text.")
-        settings.update(file.checked(("policy", key), parse_policy, {key: str(value)}))
-    return settings
 
 
 def _refuse_repetition(file: TomlFile, nodes: tuple[Address, ...]) -> None:

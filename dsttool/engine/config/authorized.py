@@ -17,6 +17,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from enum import IntEnum
+from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -24,7 +25,7 @@ import msgspec
 
 from dsttool.engine.config import durable, invitations, key_files, keys, paths
 from dsttool.engine.config.names import check_name
-from dsttool.engine.config.toml_file import TomlFile
+from dsttool.engine.config.toml_file import StandIns, TomlFile
 from dsttool.engine.vocabulary.errors import Conflict, Forbidden, NotFound, UsageError, from_oserror
 from dsttool.engine.vocabulary.suggest import suggest
 
@@ -108,6 +109,12 @@ class _AuthorizedToml(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     keys: list[_Key] = []
 
 
+# Each key that is wrong is read as another one that nobody has.
+STAND_INS: Final = StandIns(
+    elements={"keys": lambda index: {"key": keys.format_public(sha256(b"%d" % index).digest())}}
+)
+
+
 def file() -> Path:
     """Where the authorised keys are listed."""
     return paths.config_dir() / "keys" / "authorized.toml"
@@ -116,14 +123,18 @@ def file() -> Path:
 def load() -> AuthorizedKeys:
     """The authorised keys; none if there is no file.
 
-    UsageError with file and line if something is wrong in it, Forbidden if others may write it.
+    ConfigError with its place if something is wrong in it, Forbidden if others may write it.
     """
     path = file()
     try:
         content = key_files.read_owned(path, key_files.WRITABLE_BY_OTHERS, _FILE_BYTES_MAX)
     except FileNotFoundError:
         return AuthorizedKeys()
-    toml = TomlFile(path, content)
+    return read_authorized(TomlFile(path, content))
+
+
+def read_authorized(toml: TomlFile) -> AuthorizedKeys:
+    """As `load`, of an open file."""
     entries: dict[bytes, Entry] = {}
     for index, listed in enumerate(toml.convert(_AuthorizedToml).keys):
         entry = _entry(toml, index, listed)

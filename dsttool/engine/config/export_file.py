@@ -7,10 +7,11 @@ shared = false                  # true: several may write at a time, and must no
 listen = ["dst://10.1.0.1"]
 access = ["allow 10.1.0.0/16"]  # rules for addresses, the first that matches wins
 security = "aes256gcm"          # of DST listeners that do not spell their own
-key = "/etc/dsttool/keys/a.key" # likewise; without one the machine's identity as a server
+key = "/etc/dsttool/keys/a.key" # likewise, or a name from dsttool.toml; else this machine's identity
 """
 
 from dataclasses import dataclass
+from typing import Final
 
 import msgspec
 
@@ -19,7 +20,7 @@ from dsttool.engine.config.address import Address, parse_address
 from dsttool.engine.config.address_rules import EVERYBODY, AddressRules, rules_in
 from dsttool.engine.config.listen import Listen, parse_listen
 from dsttool.engine.config.options import Security
-from dsttool.engine.config.toml_file import TomlFile, require
+from dsttool.engine.config.toml_file import StandIns, TomlFile, require
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,14 +52,24 @@ class _ExportToml(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     shared: bool = False
 
 
+STAND_INS: Final = StandIns(
+    values={"device": "mem:1M"},
+    elements={"listen": lambda _: "nbd+unix:///?socket=/nowhere", "access": lambda _: "deny all"},
+)
+
+
 def load_export(name: str) -> ExportConfig:
     """Read and check the configuration of an export.
 
-    NotFound if there is none; UsageError with file and line if something is wrong in it.
+    NotFound if there is none; ConfigError with its place if something is wrong in it.
     """
     path = paths.export_file(name)
     require(path, "export", paths.export_names())
-    file = TomlFile(path)
+    return read_export(name, TomlFile(path))
+
+
+def read_export(name: str, file: TomlFile) -> ExportConfig:
+    """As `load_export`, of an open file."""
     content = file.convert(_ExportToml)
     return ExportConfig(
         name=name,

@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from dsttool.engine.config.address import Address, default_security
+from dsttool.engine.config.named_keys import is_key_name
 from dsttool.engine.config.options import Value, parse_option
 from dsttool.engine.config.uri import Protocol, Uri, format_uri, parse_uri
 from dsttool.engine.vocabulary.endpoint import Endpoint
@@ -88,7 +89,8 @@ class Listen:
 
     def absolute(self, folder: Path) -> "Listen":
         """The same with a relative path of a socket or a key file taken from `folder`."""
-        changed = replace(self, key=str(folder / self.key)) if self.key else self
+        by_path = self.key and not is_key_name(self.key)
+        changed = replace(self, key=str(folder / self.key)) if by_path else self
         if self.endpoint.family != "unix":
             return changed
         address = self.address("").absolute(folder)

@@ -25,7 +25,7 @@ SOCKET_PATH_MAX: Final = 107
 
 
 def config_dir() -> Path:
-    """The folder of arrays/, exports/ and keys/."""
+    """The folder of dsttool.toml, arrays/, exports/ and keys/."""
     if (chosen := _chosen("DSTTOOL_CONFIG_DIR")) is not None:
         return chosen
     if os.geteuid() == 0:
@@ -98,6 +98,11 @@ def array_file(name: str) -> Path:
 def export_file(name: str) -> Path:
     """The configuration of an export."""
     return config_dir() / "exports" / f"{check_name(name)}.toml"
+
+
+def machine_file() -> Path:
+    """What is configured for all arrays and daemons of this machine."""
+    return config_dir() / "dsttool.toml"
 
 
 def state_file(name: str) -> Path:

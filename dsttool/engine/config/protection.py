@@ -5,18 +5,18 @@
                                   key=FILE with a private key, or no key=: identities. A client needs the
                                   server's public key (server=), a server decides whose keys it lets in
 
-Without key= a client is the machine's identity in the config folder, a server the one in the state folder;
-each is made when it is first needed. Key files are read when a link is set up, never kept in a
-configuration, and refused if others have access to them.
+FILE is a path, or the name of a key in dsttool.toml. Without key= a client is the machine's identity in the
+config folder, a server the one in the state folder; each is made when it is first needed. Key files are read
+when a link is set up, never kept in a configuration, and refused if others have access to them.
 """
 
 from collections.abc import Callable
-from pathlib import Path
 
 from dsttool.engine.config import key_files, keys
 from dsttool.engine.config.address import Address
 from dsttool.engine.config.keys import SharedKey
 from dsttool.engine.config.listen import Listen
+from dsttool.engine.config.named_keys import key_file
 from dsttool.engine.vocabulary.errors import UsageError
 from dsttool.engine.wire import dst_security
 from dsttool.engine.wire.dst_security import Security
@@ -53,8 +53,8 @@ def of_address(address: Address) -> Security:
         return dst_security.PLAIN
     if address.security == "checksum":
         return dst_security.checksummed()
-    key_file, server = str(address.options.get("key", "")), str(address.options.get("server", ""))
-    key = key_files.load_key(Path(key_file)) if key_file else key_files.client_identity()
+    file, server = str(address.options.get("key", "")), str(address.options.get("server", ""))
+    key = key_files.load_key(key_file(file)) if file else key_files.client_identity()
     if isinstance(key, SharedKey):
         if server:
             raise UsageError(
@@ -82,7 +82,7 @@ def of_listen(
         return dst_security.PLAIN, None
     if listen.security == "checksum":
         return dst_security.checksummed(), None
-    key = key_files.load_key(Path(listen.key)) if listen.key else key_files.server_identity()
+    key = key_files.load_key(key_file(listen.key)) if listen.key else key_files.server_identity()
     if isinstance(key, SharedKey):
         return dst_security.shared(listen.security, key.secret), None
     return dst_security.of_server(listen.security, key.secret, admits, psk_for), key.public

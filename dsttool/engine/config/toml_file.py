@@ -1,22 +1,28 @@
-"""Read a TOML file into a struct; every error names the file, the line and what to write instead."""
+"""Read a TOML file into a struct; every error names the file, the line, the column and what to write instead.
+
+`problems` finds all that is wrong in a file, not only the first: it puts something innocent in the place of
+what was complained about, and reads on. What is no TOML at all has one problem, for the rest of such a text
+means nothing.
+"""
 
 import re
 import tomllib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import msgspec
 from msgspec import inspect
 
-from dsttool.engine.config.toml_lines import Step, line_of
+from dsttool.engine.config.toml_lines import Place, Step, place_of
 from dsttool.engine.vocabulary.errors import DsttoolError, NotFound, UsageError, from_oserror
 from dsttool.engine.vocabulary.suggest import suggest
 
 T = TypeVar("T")
 V = TypeVar("V")
 
-_TOML_PLACE: Final = re.compile(r" \((?:at line (\d+), column \d+|at end of document)\)$")
+_TOML_PLACE: Final = re.compile(r" \((?:at line (\d+), column (\d+)|at end of document)\)$")
 _STRUCT_PLACE: Final = re.compile(r" - at `\$(.*)`$")
 _UNKNOWN: Final = re.compile(r"Object contains unknown field `(.*)`")
 _OTHER_TYPE: Final = re.compile(r"Expected `(.*)`, got `(.*)`")
@@ -32,11 +38,40 @@ _NO_CHOICE: Final = re.compile(r"Invalid enum value (.*)")
 _MISSING: Final = re.compile(r"Object missing required field `(.*)`")
 
 
+# A file with more of them is something else.
+_PROBLEMS_MAX: Final = 100
+
+
+class ConfigError(UsageError):
+    """Something is wrong at a place of a configuration file.
+
+    steps: what it is about, as in ("nodes", 0, "address"); empty if the file is no TOML. complaint: the
+    sentence without the place.
+    """
+
+    def __init__(self, path: Path, place: Place, steps: Sequence[Step], complaint: str, advice: str) -> None:
+        super().__init__(f"{_shown(path)}:{place.line}:{place.column}: {complaint}", advice)
+        self.path = path
+        self.place = place
+        self.steps = tuple(steps)
+        self.complaint = complaint
+
+
+@dataclass(frozen=True, slots=True)
+class StandIns:
+    """What to read instead of something that is wrong, so that the rest can be read: whole values by their
+    key, and elements of a list, by the list's key and the element's index. All else is left out."""
+
+    values: Mapping[str, object] = field(default_factory=dict)
+    elements: Mapping[str, Callable[[int], object]] = field(default_factory=dict)
+
+
 class TomlFile:
     """The text of one file, for reading it and for errors about it. `content` if it was read already."""
 
     def __init__(self, path: Path, content: bytes | None = None) -> None:
         self.path = path
+        self._parsed: dict[str, Any] | None = None
         try:
             self.text = (path.read_bytes() if content is None else content).decode()
         except UnicodeDecodeError as error:
@@ -45,52 +80,95 @@ class TomlFile:
             raise from_oserror(error, f"read {path}") from error
 
     def convert(self, struct: type[T]) -> T:
-        """The content as a msgspec Struct. UsageError with the line otherwise."""
+        """The content as a msgspec Struct. ConfigError otherwise."""
         try:
-            content = tomllib.loads(self.text)
-        except tomllib.TOMLDecodeError as error:
-            message = str(error)
-            place = _TOML_PLACE.search(message)
-            line = int(place[1]) if place and place[1] else self.text.rstrip("\n").count("\n") + 1
-            raise self._at_line(line, _TOML_PLACE.sub("", message)) from None
-        try:
-            return msgspec.convert(content, struct)
+            return msgspec.convert(self._content(), struct)
         except msgspec.ValidationError as error:
             raise self._explain(str(error), struct) from None
 
-    def checked(self, path: Sequence[Step], check: Callable[[Any], V], value: object) -> V:
-        """`check(value)`, with its complaint put to the line of `path`."""
+    def checked(
+        self, steps: Sequence[Step], check: Callable[[Any], V], value: object, *, at_key: bool = False
+    ) -> V:
+        """`check(value)`, with its complaint put to the place of the value at `steps`, or of its key."""
         try:
             return check(value)
         except DsttoolError as error:
-            raise UsageError(f"{_shown(self.path)}:{self._line(path)}: {error.what}", error.advice) from error
+            raise self.error(steps, error.what, error.advice, at_key=at_key) from error
 
-    def error(self, path: Sequence[Step], message: str) -> UsageError:
-        """An error about what is at `path`, for example ("nodes", 0, "address")."""
-        return self._at_line(self._line(path), message)
+    def error(
+        self, steps: Sequence[Step], message: str, advice: str = "", *, at_key: bool = False
+    ) -> ConfigError:
+        """An error about the value of what is at `steps`, for example ("nodes", 0, "address"), or its key."""
+        place = place_of(self.text, steps, value=not at_key)
+        return ConfigError(self.path, place, steps, message, advice or f"Edit {self.path}.")
 
-    def _line(self, path: Sequence[Step]) -> int:
-        return line_of(self.text, path)
+    def line(self, steps: Sequence[Step]) -> int:
+        """In which line something is."""
+        return place_of(self.text, steps).line
 
-    def _at_line(self, line: int, message: str) -> UsageError:
-        return UsageError(f"{_shown(self.path)}:{line}: {message}", f"Edit {self.path}.")
+    def mend(self, steps: Sequence[Step], stand_ins: StandIns) -> None:
+        """Put something innocent in the place of what is wrong; the text stays."""
+        content = self._content()
+        key, below = str(steps[0]), steps[1:]
+        if key in stand_ins.elements and below and isinstance(content.get(key), list):
+            content[key][below[0]] = stand_ins.elements[key](int(below[0]))
+        elif key in stand_ins.values:
+            content[key] = stand_ins.values[key]
+        elif below and isinstance(content.get(key), dict):
+            content[key].pop(below[0], None)
+        else:
+            content.pop(key, None)
 
-    def _explain(self, message: str, struct: type) -> UsageError:
+    def _content(self) -> dict[str, Any]:
+        if self._parsed is None:
+            try:
+                self._parsed = tomllib.loads(self.text)
+            except tomllib.TOMLDecodeError as error:
+                raise self._no_toml(str(error)) from None
+        return self._parsed
+
+    def _no_toml(self, message: str) -> ConfigError:
+        found = _TOML_PLACE.search(message)
+        if found and found[1]:
+            place = Place(int(found[1]), int(found[2]))
+        else:
+            lines = self.text.rstrip("\n").split("\n")
+            place = Place(len(lines), len(lines[-1]) + 1)
+        return ConfigError(self.path, place, (), _TOML_PLACE.sub("", message) + ".", f"Edit {self.path}.")
+
+    def _explain(self, message: str, struct: type) -> ConfigError:
         place = _STRUCT_PLACE.search(message)
         path = _parse_place(place[1]) if place else ()
         message = _STRUCT_PLACE.sub("", message)
         if (unknown := _UNKNOWN.fullmatch(message)) is not None:
             near = suggest(unknown[1], _known_fields(struct, path))
             hint = f"; did you mean '{near}'?" if near else "."
-            return self.error((*path, unknown[1]), f"unknown key '{unknown[1]}'{hint}")
+            return self.error((*path, unknown[1]), f"unknown key '{unknown[1]}'{hint}", at_key=True)
         if (missing := _MISSING.fullmatch(message)) is not None:
-            return self.error(path, f"'{missing[1]}' is missing.")
+            return self.error((*path, missing[1]), f"'{missing[1]}' is missing.")
         key = next((step for step in reversed(path) if isinstance(step, str)), "")
         if (wrong := _NO_CHOICE.fullmatch(message)) is not None:
             return self.error(path, f"'{key}' may not be {wrong[1]}; there are: {_choices(struct, path)}.")
         if (wrong := _OTHER_TYPE.fullmatch(message)) is not None:
             return self.error(path, f"'{key}' must be {_spoken(wrong[1])}, not {_spoken(wrong[2])}.")
         return self.error(path, f"'{key}': {message}.")
+
+
+def problems(file: TomlFile, read: Callable[[TomlFile], object], stand_ins: StandIns) -> list[ConfigError]:
+    """Everything that `read` complains about, in the order in which it does."""
+    found: list[ConfigError] = []
+    while len(found) < _PROBLEMS_MAX:
+        try:
+            read(file)
+            break
+        except ConfigError as error:
+            if any(error.steps == earlier.steps for earlier in found):
+                break  # what stands in for it is no better: it is told already
+            found.append(error)
+            if not error.steps:
+                break
+            file.mend(error.steps, stand_ins)
+    return found
 
 
 def require(path: Path, what: str, names: Sequence[str]) -> None:

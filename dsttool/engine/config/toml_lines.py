@@ -1,4 +1,4 @@
-"""In which line of a TOML file something is: neither tomllib nor msgspec tells.
+"""At which line and column of a TOML file something is: neither tomllib nor msgspec tells.
 
 The text has been accepted by tomllib before, so this scanner may be simple: it has to find where keys
 and array elements begin, and not to be led astray by strings, comments and brackets within values.
@@ -6,7 +6,7 @@ and array elements begin, and not to be led astray by strings, comments and brac
 
 import re
 from collections.abc import Iterator, Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 # A comment, a string of each of the four kinds, or one of the characters that give structure.
 _TOKEN: Final = re.compile(
@@ -20,18 +20,27 @@ _TOKEN: Final = re.compile(
 Step = str | int
 
 
-def line_of(text: str, path: Sequence[Step]) -> int:
-    """The line (from 1) of the key or element at `path`, or of the nearest thing around it.
+class Place(NamedTuple):
+    """A place in a text, counted from 1; columns are characters."""
 
-    `path` is as in ("nodes", 0, "address"); elements are those of arrays and of [[tables]].
+    line: int
+    column: int
+
+
+def place_of(text: str, path: Sequence[Step], *, value: bool = False) -> Place:
+    """Where the key or element at `path` begins, or the nearest thing around it.
+
+    `path` is as in ("nodes", 0, "address"); elements are those of arrays and of [[tables]]. value: the place
+    of a key's value instead, if the key is there.
     """
-    best_line, best_depth = 1, 0
+    best_offset, best_depth = 0, 0
     wanted = tuple(path)
-    for found, offset in _places(text):
+    for found, key_offset, value_offset in _places(text):
         depth = _common(found, wanted)
         if depth == len(found) and depth > best_depth:
-            best_line, best_depth = text.count("\n", 0, offset) + 1, depth
-    return best_line
+            best_offset = value_offset if value and depth == len(wanted) else key_offset
+            best_depth = depth
+    return Place(text.count("\n", 0, best_offset) + 1, best_offset - text.rfind("\n", 0, best_offset))
 
 
 def _common(found: tuple[Step, ...], wanted: tuple[Step, ...]) -> int:
@@ -43,8 +52,9 @@ def _common(found: tuple[Step, ...], wanted: tuple[Step, ...]) -> int:
     return depth
 
 
-def _places(text: str) -> Iterator[tuple[tuple[Step, ...], int]]:
-    """Every (path, offset) at which a key or an element begins, in the order of the file."""
+def _places(text: str) -> Iterator[tuple[tuple[Step, ...], int, int]]:
+    """Every key or element: its path, and the offsets of its beginning and of its value; in the order of
+    the file."""
     table: tuple[Step, ...] = ()
     counts: dict[tuple[Step, ...], int] = {}
     tokens = _Tokens(text)
@@ -63,7 +73,7 @@ def _places(text: str) -> Iterator[tuple[tuple[Step, ...], int]]:
                 table = (*table, counts[table])
             while tokens.kind == "]":
                 tokens.step()
-            yield table, offset
+            yield table, offset, offset
         else:
             yield from _pair(tokens, table)
 
@@ -78,15 +88,15 @@ def _inside(key: tuple[str, ...], counts: dict[tuple[Step, ...], int]) -> tuple[
     return (*path, *key[-1:])
 
 
-def _pair(tokens: "_Tokens", table: tuple[Step, ...]) -> Iterator[tuple[tuple[Step, ...], int]]:
+def _pair(tokens: "_Tokens", table: tuple[Step, ...]) -> Iterator[tuple[tuple[Step, ...], int, int]]:
     offset = tokens.offset
     path = (*table, *tokens.key())
-    yield path, offset
     tokens.step()  # the '='
+    yield path, offset, tokens.offset
     yield from _value(tokens, path)
 
 
-def _value(tokens: "_Tokens", path: tuple[Step, ...]) -> Iterator[tuple[tuple[Step, ...], int]]:
+def _value(tokens: "_Tokens", path: tuple[Step, ...]) -> Iterator[tuple[tuple[Step, ...], int, int]]:
     if tokens.kind not in ("[", "{"):
         while tokens.kind not in (None, ",", "]", "}", "\n"):
             tokens.step()
@@ -98,7 +108,7 @@ def _value(tokens: "_Tokens", path: tuple[Step, ...]) -> Iterator[tuple[tuple[St
         if tokens.kind in (",", "\n"):
             tokens.step()
         elif is_array:
-            yield (*path, index), tokens.offset
+            yield (*path, index), tokens.offset, tokens.offset
             yield from _value(tokens, (*path, index))
             index += 1
         else:

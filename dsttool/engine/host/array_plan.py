@@ -10,6 +10,7 @@ from dsttool.engine.config.address import Address
 from dsttool.engine.config.address_rules import EVERYBODY, AddressRules
 from dsttool.engine.config.array_file import ArrayConfig, load_array
 from dsttool.engine.config.listen import Listen
+from dsttool.engine.config.machine_file import load_machine
 from dsttool.engine.config.names import check_name
 from dsttool.engine.config.supported import check_supported
 from dsttool.engine.host.access import AccessPlan
@@ -93,12 +94,14 @@ class ArrayPlan:
     def policies(self) -> list[MemberPolicy]:
         """Each member's policy, in slot order. UsageError if what is configured contradicts itself."""
         default = REDUNDANT if self.spare else SINGLE_COPY
+        machine = load_machine().policy
         return [
             MemberPolicy(
                 f"{self.name}/{name}",
                 default,
                 self.config.policy,
                 node.options,
+                machine=machine,
                 has_link=node.kind not in ("file", "mem"),
             )
             for name, node in zip(self.member_names, self.config.nodes)

@@ -1,6 +1,7 @@
 """Which transaction policy holds for each member of an array, and where each of its values comes from.
 
-    default  <  array ([policy] in arrays/NAME.toml)  <  address (a node's query)  <  live (`policy set`)
+    default  <  machine ([policy] in dsttool.toml)  <  array ([policy] in arrays/NAME.toml)
+             <  address (a node's query)  <  live (`policy set`)
 
 A live change holds until the array goes down; the last one wins, whether it was for all members or one.
 Changes are checked for every member they touch before the first of them is made.
@@ -17,7 +18,7 @@ from dsttool.engine.vocabulary.errors import Conflict, UsageError
 
 LOG = logging.getLogger(__name__)
 
-Source = Literal["default", "array", "address", "live"]
+Source = Literal["default", "machine", "array", "address", "live"]
 
 # What a connection is made with once: a change means other connections, not other timers.
 _NOT_LIVE: Final = ("links",)
@@ -36,12 +37,17 @@ class MemberPolicy:
         array: Mapping[str, Value],
         address: Mapping[str, Value],
         *,
+        machine: Mapping[str, Value] | None = None,
         has_link: bool = True,
     ) -> None:
         self.label = label
         self.has_link = has_link
         self._default = default
-        self._configured: dict[Source, Mapping[str, Value]] = {"array": array, "address": address}
+        self._configured: dict[Source, Mapping[str, Value]] = {
+            "machine": machine or {},
+            "array": array,
+            "address": address,
+        }
         self._live: dict[str, Value] = {}
         self.policy = self._merged(self._live)
 
@@ -58,19 +64,23 @@ class MemberPolicy:
 
     def change(self, settings: Mapping[str, Value]) -> list[tuple[str, str, str]]:
         """Make settings live: for each key whose value is another now, the key, the old value and the new."""
-        before, self.policy = self.policy, self.changed(settings)
+        changes, self.policy = self.changes(settings), self.changed(settings)
         self._live.update(settings)
-        values = [(key, _spoken(key, before), _spoken(key, self.policy)) for key in settings]
-        changes = [each for each in values if each[1] != each[2]]
         if changes:
             LOG.info("%s: policy set: %s", self.label, ", ".join(f"{k} {b} -> {a}" for k, b, a in changes))
         return changes
+
+    def changes(self, settings: Mapping[str, Value]) -> list[tuple[str, str, str]]:
+        """What `change` would give; nothing is changed. Raises UsageError, Conflict."""
+        after = self.changed(settings)
+        values = [(key, _spoken(key, self.policy), _spoken(key, after)) for key in settings]
+        return [each for each in values if each[1] != each[2]]
 
     def source(self, key: str) -> Source:
         """Where the value that holds for a key comes from."""
         if key in self._live:
             return "live"
-        return next((s for s in ("address", "array") if key in self._configured[s]), "default")
+        return next((s for s in ("address", "array", "machine") if key in self._configured[s]), "default")
 
     def status(self) -> dict[str, dict[str, Any]]:
         """Each field of the policy with its value (durations in ns) and its source."""
@@ -80,7 +90,8 @@ class MemberPolicy:
         }
 
     def _merged(self, live: Mapping[str, Value]) -> Policy:
-        options = {**self._configured["array"], **self._configured["address"], **live}
+        configured = self._configured
+        options = {**configured["machine"], **configured["array"], **configured["address"], **live}
         policy = replace(self._default, **policy_overrides(options))
         if policy.backoff_min_ns > policy.backoff_max_ns:
             raise UsageError(

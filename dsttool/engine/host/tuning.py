@@ -3,28 +3,31 @@
     crypto.threads  {threads?}    control command: how many threads seal and open large records beside the
                                   reactor; 0 for none. Answers {"threads": from now on, "before": until now}
 
-It begins with $DSTTOOL_CRYPTO_THREADS, if that is set, else with limits.CRYPTO_THREADS.
+It begins with $DSTTOOL_CRYPTO_THREADS, if that is set, else with crypto_threads in dsttool.toml, else with
+limits.CRYPTO_THREADS.
 """
 
 import os
 from typing import Any, Final
 
+from dsttool.engine.config.machine_file import CRYPTO_THREADS_MAX, load_machine
 from dsttool.engine.control.server import Answer
 from dsttool.engine.runtime.reactor import Reactor
 from dsttool.engine.vocabulary.errors import UsageError
 
-CRYPTO_THREADS_MAX: Final = 64
 _VARIABLE: Final = "DSTTOOL_CRYPTO_THREADS"
 
 
 class Tuning:
-    """Of one daemon. Raises UsageError for a bad environment variable."""
+    """Of one daemon. Raises UsageError for a bad environment variable, or what is wrong in dsttool.toml."""
 
     def __init__(self, reactor: Reactor) -> None:
         self._reactor = reactor
         asked = os.environ.get(_VARIABLE)
         if asked is not None:
             reactor.resize_crypto(_threads(int(asked) if asked.isdigit() else asked, f"${_VARIABLE}"))
+        elif (configured := load_machine().crypto_threads) is not None:
+            reactor.resize_crypto(configured)
 
     def crypto_threads(self, arguments: dict[str, Any], answer: Answer) -> None:
         """The control command."""

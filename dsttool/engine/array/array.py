@@ -27,7 +27,7 @@ from dsttool.engine.device.request import Request
 from dsttool.engine.extents.overlap import OverlapGate
 from dsttool.engine.mapping.algorithm import Algorithm
 from dsttool.engine.runtime.reactor import Reactor
-from dsttool.engine.vocabulary.errors import Fenced
+from dsttool.engine.vocabulary.errors import DsttoolError, Fenced
 from dsttool.engine.vocabulary.status import TransactionStatus
 
 LOG = logging.getLogger(__name__)
@@ -168,6 +168,10 @@ class Array(Device):
         resumed meanwhile, or cannot be suspended: Conflict in the wrong state, Unsafe if it cannot be spared.
         """
         self._suspensions.suspend(slot, for_ns, done)
+
+    def refuses_to_suspend(self, slot: int) -> DsttoolError | None:
+        """What `suspend` of the member would end with now; None if it would be suspended."""
+        return self._suspensions.refusal(self.members[slot])
 
     def resume(self, slot: int, done: Done) -> None:
         """Resync the member; `done(None)` once that it is not suspended is durable, `done(Conflict)` if it

@@ -57,7 +57,7 @@ class Suspensions:
     def suspend(self, slot: int, for_ns: int | None, done: Done) -> None:
         """See Array.suspend."""
         member = self._members[slot]
-        refusal = self._refusal(member)
+        refusal = self.refusal(member)
         if refusal is not None:
             done(refusal)
             return
@@ -112,8 +112,8 @@ class Suspensions:
         for slot in list(self._leaving):
             self._leave_no_more(slot, Conflict(f"{self._name} is closing."))
 
-    def _refusal(self, member: Member) -> DsttoolError | None:
-        """Why the member cannot be suspended."""
+    def refusal(self, member: Member) -> DsttoolError | None:
+        """Why the member cannot be suspended now; None if it can."""
         who = f"Member {member.name} of {self._name}"
         if member.state == "suspended":
             return Conflict(f"{who} is suspended already.")

@@ -6,7 +6,7 @@ from typing import Any
 from dsttool.engine.array.array import Array
 from dsttool.engine.array.member import Member
 from dsttool.engine.config import paths
-from dsttool.engine.config.options import parse_policy
+from dsttool.engine.config.options import Value, parse_policy
 from dsttool.engine.control.server import Answer
 from dsttool.engine.host.policies import MemberPolicy
 from dsttool.engine.node.dst import DstNode
@@ -63,6 +63,20 @@ class Members:
         answer.later(_nobody)
         self._array.resume(member.slot, self._done(member, answer))
 
+    def check_suspend(self, arguments: dict[str, Any], answer: Answer) -> None:
+        """Answered with the member if it would be suspended, else with why not."""
+        member = member_named(self._array, text_of(arguments, "node"))
+        count_of(arguments, "for_ns")
+        self._done(member, answer)(self._array.refuses_to_suspend(member.slot))
+
+    def check_resume(self, arguments: dict[str, Any], answer: Answer) -> None:
+        """Answered with the member if it would be resumed, else with why not."""
+        member = member_named(self._array, text_of(arguments, "node"))
+        refusal = None
+        if member.state != "suspended":
+            refusal = Conflict(f"Member {member.name} of {self._array.name} is not suspended.")
+        self._done(member, answer)(refusal)
+
     def _done(self, member: Member, answer: Answer) -> Callable[[DsttoolError | None], None]:
         def done(error: DsttoolError | None) -> None:
             if error is not None and not error.advice:
@@ -102,6 +116,15 @@ class Resyncs:
 
     def limit(self, arguments: dict[str, Any], answer: Answer) -> None:
         """Set what is given of floor and ceiling. UsageError if the one would be above the other."""
+        self._resyncs.limit(*self._limits(arguments))
+        self.status(arguments, answer)
+
+    def check_limit(self, arguments: dict[str, Any], answer: Answer) -> None:
+        """Answered with the limits that would hold."""
+        floor, ceiling = self._limits(arguments)
+        answer({"floor_bytes": floor, "ceiling_bytes": ceiling or None})
+
+    def _limits(self, arguments: Mapping[str, Any]) -> tuple[int, int]:
         pacer = self._resyncs.pacer
         floor, ceiling = count_of(arguments, "floor"), count_of(arguments, "ceiling")
         floor = pacer.floor if floor is None else floor
@@ -112,8 +135,7 @@ class Resyncs:
             raise UsageError(
                 f"The floor of {floor} bytes a second is above the ceiling of {ceiling}.", "Set both."
             )
-        self._resyncs.limit(floor, ceiling)
-        self.status(arguments, answer)
+        return floor, ceiling
 
 
 def _nobody() -> None:
@@ -133,13 +155,7 @@ class Settings:
 
     def set(self, arguments: dict[str, Any], answer: Answer) -> None:
         """Change the policy of every member that has a link, or of one."""
-        words = arguments.get("settings")
-        if not isinstance(words, dict) or not words:
-            raise UsageError("There is nothing to set.", "Write for example resends=2.")
-        settings = parse_policy({str(key): str(value) for key, value in words.items()})
-        members = self._chosen(arguments)
-        for member in members:
-            self._policies[member.slot].changed(settings)
+        settings, members = self._asked(arguments)
         changes = {}
         for member in members:
             policy = self._policies[member.slot]
@@ -159,6 +175,30 @@ class Settings:
                 "file": str(paths.array_file(self._array.name)) if configured else None,
             }
         )
+
+    def check_set(self, arguments: dict[str, Any], answer: Answer) -> None:
+        """Answered with the changes that would be made."""
+        settings, members = self._asked(arguments)
+        answer(
+            {
+                "changes": [
+                    {"node": member.name, "key": key, "before": before, "after": after}
+                    for member in members
+                    for key, before, after in self._policies[member.slot].changes(settings)
+                ]
+            }
+        )
+
+    def _asked(self, arguments: Mapping[str, Any]) -> tuple[dict[str, Value], Sequence[Member]]:
+        """What is to be set, and for whom; every policy takes it. Raises what keeps it from being set."""
+        words = arguments.get("settings")
+        if not isinstance(words, dict) or not words:
+            raise UsageError("There is nothing to set.", "Write for example resends=2.")
+        settings = parse_policy({str(key): str(value) for key, value in words.items()})
+        members = self._chosen(arguments)
+        for member in members:
+            self._policies[member.slot].changed(settings)
+        return settings, members
 
     def _chosen(self, arguments: Mapping[str, Any]) -> Sequence[Member]:
         """The members that are meant. NotFound; Conflict if they have no link."""

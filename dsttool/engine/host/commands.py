@@ -9,6 +9,8 @@
                      resync.limit   {floor?, ceiling?}     bytes per second of all resyncs; no ceiling: 0
                      policy.show    {node?}                what holds for each member, and why
                      policy.set     {node?, settings}      all of it for all of them, or nothing
+                     check.*        as the command of that name, which refuses what it would refuse, and
+                                    else changes nothing: node.suspend, node.resume, resync.limit, policy.set
 
 A handler runs on the reactor and raises vocabulary.errors, which arrive at the command as they are.
 """
@@ -47,6 +49,10 @@ def for_array(array: Array, offer: Offer, policies: Sequence[MemberPolicy]) -> d
         "resync.limit": resyncs.limit,
         "policy.show": settings.show,
         "policy.set": settings.set,
+        "check.node.suspend": members.check_suspend,
+        "check.node.resume": members.check_resume,
+        "check.resync.limit": resyncs.check_limit,
+        "check.policy.set": settings.check_set,
     }
 
 

@@ -24,6 +24,7 @@ from dsttool.engine.array.piece import CHANGES, LOCK, Lock, Piece, parts_of
 from dsttool.engine.array.readers import first_in_sync, flattened, readers
 from dsttool.engine.array.searches import Searches
 from dsttool.engine.array.trust import Trust
+from dsttool.engine.device.figures import Figures
 from dsttool.engine.device.request import Request, deliver
 from dsttool.engine.extents.overlap import OverlapGate
 from dsttool.engine.mapping.algorithm import Algorithm
@@ -274,17 +275,26 @@ class Flow:
         member.in_flight -= len(pieces)
         if not self._trust.whole:
             self._disbelieve(pieces)
-        member.figures.count(pieces, self._reactor.clock())
-        self._ended(pieces)
+        self._ended(pieces, member.figures)
         if not member.in_flight and not member.in_sync:
             self._drained(member)
 
-    def _ended(self, pieces: list[Any]) -> None:
-        """Pieces that have an answer, or get none: another member is asked, or they are done."""
+    def _ended(self, pieces: list[Any], figures: Figures | None = None) -> None:
+        """Pieces that have an answer, or get none: another member is asked, or they are done.
+
+        figures: the member's who answered them.
+        """
         finished: list[Request] = []
+        now, began = self._reactor.clock(), pieces[0].began
+        reads = writes = others = read_bytes = written_bytes = errors = told = 0
         for piece in pieces:
             parent = piece.parent
+            if piece.began is not began:
+                if figures is not None:
+                    told = figures.took(now - began, reads + writes + others, told)
+                began = piece.began
             if piece.error:
+                errors += 1
                 if piece.op == READ:
                     if self.searches.go_on(piece):
                         continue
@@ -293,15 +303,25 @@ class Flow:
                 else:
                     self._keep_failed(piece)
             elif piece.op == READ:
+                reads += 1
+                read_bytes += piece.length
                 if parent.data is None:
                     parent.data = piece.data
                 else:
                     parent.data[piece.index] = piece.data
-            elif piece.op == FLUSH and not self._flush_counts(piece):
-                continue
+            elif piece.op == WRITE:
+                writes += 1
+                written_bytes += piece.length
+            else:
+                others += 1
+                if piece.op == FLUSH and not self._flush_counts(piece):
+                    continue
             parent.pending -= 1
             if not parent.pending:
                 finished.append(parent)
+        if figures is not None:
+            figures.took(now - began, reads + writes + others, told)
+            figures.add(reads, writes, read_bytes, written_bytes, errors)
         if finished:
             self._complete(finished)
 

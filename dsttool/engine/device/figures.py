@@ -1,14 +1,15 @@
 """Figures: what was done for somebody, in counters that a sampler reads."""
 
-from dsttool.engine.device.request import Request
-from dsttool.engine.transaction.latency import Latencies
-from dsttool.engine.vocabulary.operations import READ, WRITE
+from dsttool.engine.transaction.latency import Latencies, bucket_of
 
 
 class Figures:
     """Finished requests since the start: those that succeeded, and how many failed (`errors`).
 
     latencies: of all that succeeded, flushes and trims too, from `Request.began` on.
+
+    A sink counts in the loop that it has anyway, and adds a batch at once. In that loop it calls `took` where
+    a request does not have the very `began` of the one before: those that came together share it.
     """
 
     __slots__ = ("errors", "latencies", "read_bytes", "reads", "writes", "written_bytes")
@@ -17,33 +18,21 @@ class Figures:
         self.reads = self.writes = self.read_bytes = self.written_bytes = self.errors = 0
         self.latencies = Latencies()
 
-    def count(self, finished: list[Request], now: int) -> None:
-        """Add requests that end now (ns)."""
-        reads = writes = read_bytes = written_bytes = errors = 0
-        # Those that began together, which most neighbours did, are added together.
-        began = together = 0
-        for request in finished:
-            if request.error:
-                errors += 1
-                continue
-            op = request.op
-            if op == READ:
-                reads += 1
-                read_bytes += request.length
-            elif op == WRITE:
-                writes += 1
-                written_bytes += request.length
-            if request.began == began:
-                together += 1
-            else:
-                if together:
-                    self.latencies.add(now - began, together)
-                began = request.began
-                together = 1
-        if together:
-            self.latencies.add(now - began, together)
-        self.reads += reads
-        self.writes += writes
-        self.read_bytes += read_bytes
-        self.written_bytes += written_bytes
-        self.errors += errors
+    def took(self, ns: int, done: int, told: int) -> int:
+        """Of a batch `done` requests have succeeded so far, all but the first `told` in this time.
+
+        Returns what is told now.
+        """
+        self.latencies.counts[bucket_of(ns)] += done - told
+        return done
+
+    def add(self, reads: int, writes: int, read_bytes: int, written_bytes: int, errors: int) -> None:
+        """Add what a batch was."""
+        if reads:
+            self.reads += reads
+            self.read_bytes += read_bytes
+        if writes:
+            self.writes += writes
+            self.written_bytes += written_bytes
+        if errors:
+            self.errors += errors

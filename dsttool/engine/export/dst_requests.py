@@ -226,17 +226,36 @@ class DstRequests:
         window = session.window
         marks = window.marks
         given_up = window.given_up
+        figures, now, began = self._offer.figures, self._reactor.clock(), requests[0].began
+        reads = writes = others = read_bytes = written_bytes = errors = told = 0
         for request in requests:
             op = request.op
-            if op == READ:
-                continue
-            if op == WRITE and not request.error and not given_up:
-                marks[request.cookie & MASK] = DONE
-            elif op in _CHANGES:
-                window.finish(request.cookie, request.error)
-            elif op == FLUSH and not request.error and session.lost and session.tell_loss(request.cookie):
+            if request.began is not began:
+                told = figures.took(now - began, reads + writes + others, told)
+                began = request.began
+            if request.error:
+                errors += 1
+                if op in _CHANGES:
+                    window.finish(request.cookie, request.error)
+            elif op == READ:
+                reads += 1
+                read_bytes += request.length
+            elif op == WRITE:
+                writes += 1
+                written_bytes += request.length
+                if given_up:
+                    window.finish(request.cookie, 0)
+                else:
+                    marks[request.cookie & MASK] = DONE
+            elif op == FLUSH and session.lost and session.tell_loss(request.cookie):
                 request.error = errno.EIO
-        self._offer.figures.count(requests, self._reactor.clock())
+                errors += 1
+            else:
+                others += 1
+                if op in _CHANGES:
+                    window.finish(request.cookie, 0)
+        figures.took(now - began, reads + writes + others, told)
+        figures.add(reads, writes, read_bytes, written_bytes, errors)
         if session.waiters:  # while these still count as running, so that nothing closes the link meanwhile
             self._tell_waiters(requests)
         self.running -= len(requests)

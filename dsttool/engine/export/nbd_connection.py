@@ -212,15 +212,20 @@ class NbdConnection(Session):
             return
         out: list[Bytes] = []
         append, pack = out.append, SIMPLE_REPLY.pack
-        payload = answered = 0
+        figures, now, began = self.offer.figures, self._reactor.clock(), requests[0].began
+        reads = writes = others = read_bytes = written_bytes = errors = failed_bytes = told = 0
         for request in requests:
             op = request.op
-            if op <= WRITE:
-                answered += request.length
-            elif op == FLUSH:
+            if request.began is not began:
+                told = figures.took(now - began, reads + writes + others, told)
+                began = request.began
+            if op == FLUSH:
                 self._tell_loss(request)
             if request.error:
                 append(pack(SIMPLE_REPLY_MAGIC, error_to_wire(request.error), request.cookie))
+                errors += 1
+                if op <= WRITE:
+                    failed_bytes += request.length
                 continue
             append(pack(SIMPLE_REPLY_MAGIC, 0, request.cookie))
             if op == READ:
@@ -229,11 +234,18 @@ class NbdConnection(Session):
                     out += data
                 else:
                     append(data)
-                payload += request.length
-        size = REPLY * len(requests) + payload
+                reads += 1
+                read_bytes += request.length
+            elif op == WRITE:
+                writes += 1
+                written_bytes += request.length
+            else:
+                others += 1
+        figures.took(now - began, reads + writes + others, told)
+        figures.add(reads, writes, read_bytes, written_bytes, errors)
+        size = REPLY * len(requests) + read_bytes
         self._budget.requests -= len(requests)
-        self._budget.bytes -= answered
-        self.offer.figures.count(requests, self._reactor.clock())
+        self._budget.bytes -= read_bytes + written_bytes + failed_bytes
         link = self.link
         link.send(out, size)
         if self._leaving:

@@ -125,6 +125,7 @@ class Resync:
         rate = self._meter.rate(self._reactor.now)
         return {
             "kind": "resync",
+            "member": self.member.name,
             "state": "paused" if self.paused else "running",
             "done_bytes": self.member.resynced,
             "total_bytes": self.member.resynced + dirty,

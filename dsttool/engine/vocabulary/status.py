@@ -83,9 +83,10 @@ class TransactionStatus(TypedDict):
 
 
 class JobStatus(TypedDict):
-    """Long work in a daemon. `eta_ns` is None until a rate is known."""
+    """Long work in a daemon. `eta_ns` is None until a rate is known. member: the one it is about, if any."""
 
     kind: str
+    member: NotRequired[str | None]
     state: str
     done_bytes: int
     total_bytes: int | None

@@ -30,7 +30,7 @@ from dsttool.engine.node.dst_link import DstLink
 from dsttool.engine.node.dst_links import Links
 from dsttool.engine.node.dst_listing import Listing
 from dsttool.engine.node.dst_orphans import Orphans
-from dsttool.engine.node.dst_repair import Repair
+from dsttool.engine.node.repair import Repair
 from dsttool.engine.node.dst_replies import Replies
 from dsttool.engine.node.dst_session import Session, capabilities_of
 from dsttool.engine.runtime.reactor import Reactor

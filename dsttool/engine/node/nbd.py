@@ -33,7 +33,7 @@ from typing import Any
 
 from dsttool.engine.device.device import Device
 from dsttool.engine.device.request import Request, deliver
-from dsttool.engine.node.dst_repair import Repair
+from dsttool.engine.node.repair import Repair
 from dsttool.engine.node.nbd_budgets import Budgets
 from dsttool.engine.node.nbd_connection import Answers, Connection
 from dsttool.engine.node.nbd_dialect import capabilities

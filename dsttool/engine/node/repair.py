@@ -1,4 +1,4 @@
-"""What a DST node does that may not lose what it acked: nobody else has another copy.
+"""What a node does that may not lose what it acked: nobody else has another copy.
 
 Every acked change is retained until a flush covers it (`Retained`). When the server says that what was not
 flushed may be lost, what is left of it is written again, before anything else is sent:

@@ -141,6 +141,16 @@ def build() -> click.Command:
             ),
             "daemon": _daemon(),
             "logs": "dsttool.cli.daemon:logs",
+            "config": Tree(
+                "config",
+                {
+                    "show": "dsttool.cli.config:show",
+                    "check": "dsttool.cli.config:check",
+                    "path": "dsttool.cli.config:path",
+                },
+                help="Look at what is configured, and check it.",
+            ),
+            "completion": "dsttool.cli.completion:completion",
             "man": "dsttool.cli.man:man",
             "version": "dsttool.cli.version:version",
         },

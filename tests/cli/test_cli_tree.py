@@ -63,6 +63,9 @@ def test_every_command_of_this_release_is_there() -> None:
         "daemon stop",
         "daemon tune",
         "logs",
+        "config show",
+        "config check",
+        "config path",
         "version",
     }
 

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 EVERY_EXPORT: Final = "*"
 # Some ten thousand keys; what is longer is not written by people.
-_FILE_BYTES_MAX: Final = 4 << 20
+FILE_BYTES_MAX: Final = 4 << 20
 
 
 class Permission(IntEnum):
@@ -127,7 +127,7 @@ def load() -> AuthorizedKeys:
     """
     path = file()
     try:
-        content = key_files.read_owned(path, key_files.WRITABLE_BY_OTHERS, _FILE_BYTES_MAX)
+        content = key_files.read_owned(path, key_files.WRITABLE_BY_OTHERS, FILE_BYTES_MAX)
     except FileNotFoundError:
         return AuthorizedKeys()
     return read_authorized(TomlFile(path, content))

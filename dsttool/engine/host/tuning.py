@@ -15,7 +15,7 @@ from dsttool.engine.control.server import Answer
 from dsttool.engine.runtime.reactor import Reactor
 from dsttool.engine.vocabulary.errors import UsageError
 
-_VARIABLE: Final = "DSTTOOL_CRYPTO_THREADS"
+THREADS_VARIABLE: Final = "DSTTOOL_CRYPTO_THREADS"
 
 
 class Tuning:
@@ -23,9 +23,9 @@ class Tuning:
 
     def __init__(self, reactor: Reactor) -> None:
         self._reactor = reactor
-        asked = os.environ.get(_VARIABLE)
+        asked = os.environ.get(THREADS_VARIABLE)
         if asked is not None:
-            reactor.resize_crypto(_threads(int(asked) if asked.isdigit() else asked, f"${_VARIABLE}"))
+            reactor.resize_crypto(_threads(int(asked) if asked.isdigit() else asked, f"${THREADS_VARIABLE}"))
         elif (configured := load_machine().crypto_threads) is not None:
             reactor.resize_crypto(configured)
 

@@ -6,6 +6,10 @@ import sys
 
 def main() -> None:
     """Run the command line of this process; does not return."""
+    if sys.argv[1:2] == ["__names"]:  # for completions, at every press of TAB: before anything is imported
+        from dsttool.cli import names
+
+        sys.exit(names.main(sys.argv[2:]))
     from dsttool.cli.failure import run
 
     try:

@@ -23,9 +23,11 @@ from dsttool.engine.export.offer import Offer
 from dsttool.engine.host import daemon
 from dsttool.engine.host.access import OPEN, Access, AccessPlan
 from dsttool.engine.host.ending import close_all, flush_all
+from dsttool.engine.host.events import Events
 from dsttool.engine.host.tuning import Tuning
 from dsttool.engine.host.waiting import Statuses, Waits
 from dsttool.engine.runtime.reactor import Reactor
+from dsttool.engine.runtime.telling import tell
 from dsttool.engine.vocabulary import limits, status
 from dsttool.engine.vocabulary.endpoint import Endpoint
 
@@ -39,7 +41,7 @@ class Engine:
     """A daemon that serves `offers`; their devices are flushed and closed at the end.
 
     access: who may come in. commands: what its control socket takes besides what every daemon takes.
-    waits: who waits for a state; whoever changes one says so there.
+    events: what has happened. waits: who waits for a state; whoever changes one says so there.
     clean: once it has ended, whether everything acked is on stable storage.
     """
 
@@ -49,6 +51,7 @@ class Engine:
         reactor: Reactor,
         lock: NameLock,
         offers: Sequence[Offer],
+        events: Events,
         statuses: Statuses,
         commands: Mapping[str, Handler] | None = None,
         access: AccessPlan = OPEN,
@@ -58,6 +61,7 @@ class Engine:
         self.name = offers[0].name
         self.state = "starting"
         self.clean = False
+        self.events = events
         self.waits = Waits(reactor, statuses)
         self._commands = commands or {}
         self._kind = kind
@@ -107,7 +111,8 @@ class Engine:
     def _become_ready(self, ready: daemon.Ready) -> None:
         self.state = "serving"
         for offer in self.offers:
-            LOG.info("%s is ready: %d bytes at %s", offer.name, *_size_and_places(offer))
+            ready_to_say = (offer.name, *_size_and_places(offer))
+            tell(LOG, "daemon.ready", offer.name, "%s is ready: %d bytes at %s", *ready_to_say)
         # What exists now lives as long as the process: full collections need not look at it, and
         # requests make no cycles, so collections may be rare.
         gc.collect()
@@ -129,7 +134,7 @@ class Engine:
         """Drain, flush, close; False if something acked may not be on stable storage."""
         self.state = "stopping"
         self.waits.end()
-        LOG.info("%s is stopping", self.name)
+        tell(LOG, "daemon.stopping", self.name, "%s is stopping", self.name)
         daemon.notify_service_manager("STOPPING=1")
         self._listening.close()
         for server in self._listening.servers:
@@ -156,7 +161,7 @@ class Engine:
         if not closed:
             failures.append("a device did not close in time")
         for failure in failures:
-            LOG.error("%s", failure)
+            tell(LOG, "daemon.unclean", self.name, "%s", failure)
         return not failures, closed
 
     def _idle(self) -> bool:

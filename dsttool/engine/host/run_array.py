@@ -17,6 +17,7 @@ from dsttool.engine.host.commands import for_array
 from dsttool.engine.host.daemon import Ready
 from dsttool.engine.host.ending import flush_all
 from dsttool.engine.host.engine import Engine
+from dsttool.engine.host.events import ArrayStates, Events
 from dsttool.engine.host.offers import offer_of
 from dsttool.engine.host.open_node import Opening, open_all
 from dsttool.engine.host.policies import MemberPolicy
@@ -37,9 +38,21 @@ def run(
     Raises Unsafe where members are missing or may not hold the same. `lock` is of the array's name;
     `running` gets the engine before it serves.
     """
+    reactor = Reactor()
+    with Events(reactor, [plan.name]) as events:
+        return _run(plan, lock, ready, running, reactor, events)
+
+
+def _run(
+    plan: ArrayPlan,
+    lock: NameLock,
+    ready: Ready,
+    running: Callable[[Engine], None] | None,
+    reactor: Reactor,
+    events: Events,
+) -> int:
     history = History(plan)
     states = history.states_to_begin_with()
-    reactor = Reactor()
     policies = plan.policies()
     openings = _openings(plan, policies)
     nodes = _open(reactor, plan, states, openings)
@@ -74,12 +87,18 @@ def run(
     returning = Returning(reactor, array, openings, policies)
     commands = for_array(array, offer, policies)
     engine = Engine(
-        *("array", reactor, lock, [offer]),
+        *("array", reactor, lock, [offer], events),
         lambda: ([_status(array, offer)], []),
         commands,
         plan.access_plan,
     )
-    array.on_change = engine.waits.changed
+    shown = ArrayStates(reactor, array)
+
+    def changed() -> None:
+        engine.waits.changed()
+        shown.changed()
+
+    array.on_change = changed
     if running is not None:
         running(engine)
     try:

@@ -17,6 +17,7 @@ from dsttool.engine.host.access import DEFAULT_LISTEN, AccessPlan
 from dsttool.engine.host.commands import for_exports
 from dsttool.engine.host.daemon import Ready
 from dsttool.engine.host.engine import Engine
+from dsttool.engine.host.events import Events
 from dsttool.engine.host.listening import check_listens
 from dsttool.engine.host.offers import offer_of
 from dsttool.engine.host.open_node import Opening, open_all, reachable
@@ -135,12 +136,26 @@ def run(
     it serves.
     """
     reactor = Reactor()
+    with Events(reactor, chosen.names) as events:
+        return _run(chosen, lock, ready, running, reactor, events)
+
+
+def _run(
+    chosen: ExportPlan,
+    lock: NameLock,
+    ready: Ready,
+    running: Callable[[Engine], None] | None,
+    reactor: Reactor,
+    events: Events,
+) -> int:
     offers = _offers(reactor, chosen)
 
     def statuses() -> tuple[list[Any], list[Any]]:
         return [], [offer.status() for offer in offers]
 
-    engine = Engine("export", reactor, lock, offers, statuses, for_exports(offers), access=chosen.access)
+    engine = Engine(
+        *("export", reactor, lock, offers, events), statuses, for_exports(offers), access=chosen.access
+    )
     if running is not None:
         running(engine)
     return engine.serve(chosen.listens, ready)

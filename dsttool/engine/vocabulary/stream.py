@@ -140,7 +140,8 @@ class Delta(TypedDict):
     """Changes of State since the frame before: [path, value] sets a value, a path in `removals` removes one.
 
     A path is a list of keys from State's root, dictionaries only: lists are replaced as a whole.
-    sampled: whether `rates` is of a second that is new since the frame before (a new point in the history).
+    sampled: whether `rates` is of a second that is new since the frame before (a new point in the history);
+    sampled_ns: when that second ended. Seconds between it and the end of the history before are unknown.
     """
 
     schema: str
@@ -148,6 +149,7 @@ class Delta(TypedDict):
     sequence: int
     time_ns: int
     sampled: bool
+    sampled_ns: NotRequired[int]
     dropped: int
     changes: list[tuple[list[str], object]]
     removals: list[list[str]]

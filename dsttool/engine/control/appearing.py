@@ -27,7 +27,7 @@ class News:
 
     def __init__(self, folder: Path) -> None:
         library = ctypes.CDLL(None, use_errno=True)
-        self._descriptor = library.inotify_init1(os.O_CLOEXEC | os.O_NONBLOCK)
+        self._descriptor: int = library.inotify_init1(os.O_CLOEXEC | os.O_NONBLOCK)
         if self._descriptor < 0:
             raise from_oserror(OSError(ctypes.get_errno(), ""), "watch folders")
         events = _IN_ATTRIB | _IN_MOVED_TO | _IN_CREATE
@@ -40,11 +40,23 @@ class News:
         """Wait for something to appear or to be touched; False once `timeout` seconds have passed first."""
         if not select.select([self._descriptor], [], [], timeout)[0]:
             return False
+        self.drain()
+        return True
+
+    def fileno(self) -> int:
+        """Readable when there is news, and when the folder itself is gone: for those who wait for more."""
+        return self._descriptor
+
+    def drain(self) -> None:
+        """Forget the news there was."""
         try:
             os.read(self._descriptor, _READ_BYTES)
         except BlockingIOError:
             pass
-        return True
+
+    def close(self) -> None:
+        """Watch no more."""
+        os.close(self._descriptor)
 
     def __enter__(self) -> "News":
         return self
@@ -52,4 +64,4 @@ class News:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        os.close(self._descriptor)
+        self.close()

@@ -26,15 +26,14 @@ ANSWER_TIMEOUT: Final = 5.0
 class Client:
     """One connection to one daemon. Times in seconds."""
 
-    def __init__(self, path: Path, timeout: float = ANSWER_TIMEOUT) -> None:
-        """Connect. Raises Unreachable, Forbidden."""
+    def __init__(
+        self, path: Path, timeout: float = ANSWER_TIMEOUT, connection: socket.socket | None = None
+    ) -> None:
+        """Connect, unless there is a `connection` already. Raises Unreachable, Forbidden."""
         self.path = path
         self._deadline: float | None = None
         self._timeout = timeout
-        try:
-            self._socket = _connect(path, timeout)
-        except OSError as error:
-            raise _unreachable(path, error) from None
+        self._socket = connected(path, timeout) if connection is None else connection
 
     def call(self, command: str, **arguments: Any) -> Any:
         """The daemon's answer. Raises the error it answers with, Unreachable, TimedOut."""
@@ -84,6 +83,20 @@ class Client:
             if len(received) > messages.ANSWER_BYTES_MAX:
                 raise errors.ProtocolError(f"The answer of the daemon {self.path.stem} is too long.")
         return bytes(received)
+
+
+def connected(path: Path, timeout: float) -> socket.socket:
+    """A socket with a daemon at its other end. Raises Unreachable, Forbidden, NotFound; TimedOut if it is
+    there, but does not let us in.
+    """
+    try:
+        return _connect(path, timeout)
+    except (BlockingIOError, TimeoutError):
+        raise errors.TimedOut(
+            f"The daemon {path.stem} takes no connection.", f"See `dsttool logs {path.stem}`."
+        ) from None
+    except OSError as error:
+        raise _unreachable(path, error) from None
 
 
 def sockets(runtime: Path) -> list[Path]:

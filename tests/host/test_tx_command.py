@@ -41,11 +41,15 @@ def test_a_transaction_that_waits_is_listed_with_what_is_left_of_its_budget(pool
             "age_ns",
             "attempts",
             "next_resend_ns",
+            "budget_ns",
             "budget_left_ns",
+            "client",
         }
         assert (entry["op"], entry["offset"], entry["length"]) == ("WRITE", MIB, 64 << 10)
         assert (entry["node"], entry["flags"], entry["attempts"]) == ("pool/n1", ["FUA"], 1)
+        assert entry["budget_ns"] == 10_000_000_000
         assert 0 < entry["budget_left_ns"] < 10_000_000_000
+        assert [session["peer"] for session in pool.array()["sessions"]] == [entry["client"]]
         assert abs(entry["budget_left_ns"] + entry["age_ns"] - 10_000_000_000) < 1_000_000
         assert (answer["total"], answer["states"]) == (1, {entry["state"]: 1})
         assert site.json("tx", "list", "pool/n1")["total"] == 1

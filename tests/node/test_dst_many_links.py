@@ -1,8 +1,10 @@
 """A session over its connects: what is done once, what may still run, who may write, who gives up."""
 
 import errno
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import islice
 
 import pytest
 
@@ -302,6 +304,7 @@ def test_a_frozen_node_holds_everything_until_the_link_returns_and_then_sends_it
     node.submit([late])
     assert not is_done(*asked[:1])
     assert {entry["state"] for entry in node.transactions()} == {"frozen", "queued"}
+    assert node.transaction_states() == Counter(entry["state"] for entry in node.transactions())
     talker, _ = stage.hello_again()
     stage.welcome(talker, found=True)
     again = requests_of(talker, 3)
@@ -400,19 +403,42 @@ def test_every_transaction_is_shown_with_its_state(stage: Stage) -> None:
         ("in_flight", "READ", 4, 1),
         ("queued", "FLUSH", 0, 0),
     ]
+    assert node.transaction_states() == {"exhausted": 1, "held": 1, "in_flight": 2, "queued": 1}
     stage.hall.pass_time(5 * MS)
-    last = node.transactions()[2]
+    last = list(node.transactions())[2]
     assert (last["node"], last["offset"], last["length"], last["flags"]) == ("n0", 512, 4, [])
     assert last["age_ns"] >= 5 * MS
     assert last["budget_left_ns"] == PATIENT.budget_ns - last["age_ns"]
     assert last["next_resend_ns"] is None
-    assert node.transactions()[0]["budget_left_ns"] is None
+    assert list(node.transactions())[0]["budget_left_ns"] is None
     talker.close()
     wait_until_down(stage)
-    down = node.transactions()[2]
+    down = list(node.transactions())[2]
     assert down["state"] == "resend"
     assert down["next_resend_ns"] is not None
     assert down["next_resend_ns"] <= QUICK.backoff_max_ns
+    assert node.transaction_states() == {"exhausted": 1, "held": 1, "resend": 2, "queued": 1}
+
+
+def test_those_listed_may_be_taken_while_others_come_and_go(stage: Stage) -> None:
+    node, talker = stage.up(replace(PATIENT, window=4))
+    batch = [read(index * 512, 512) for index in range(8)]
+    node.submit(batch)
+    asked = requests_of(talker, 4)
+    listed = node.transactions()
+    first = next(listed)
+    talker.say(answers_of(*asked))
+    stage.hall.wait(*batch[:4])
+    node.submit([read(9 * 512, 512)])
+    assert [first["offset"], *(each["offset"] for each in listed)] == [r.offset for r in batch]
+    assert [each["offset"] for each in islice(node.transactions(), 2)] == [4 * 512, 5 * 512]
+
+
+def test_transactions_of_another_node_are_not_this_one_s(stage: Stage) -> None:
+    node, _ = stage.up()
+    node.submit([read(0, 512)])
+    assert [each["node"] for each in node.transactions("n0")] == ["n0"]
+    assert (list(node.transactions("n1")), node.transaction_states("n1")) == ([], {})
 
 
 # -- several links -----------------------------------------------------------------------------------------
@@ -555,4 +581,4 @@ def test_what_is_given_up_just_before_it_would_be_sent_again_is_asked_after(stag
     stage.hall.wait(stalled)
     assert requests_of(talker) == [(1, WRITE, 0, 4)]
     talker.say(replies(reply(1)))
-    stage.hall.until(lambda: not node.transactions())
+    stage.hall.until(lambda: not list(node.transactions()))

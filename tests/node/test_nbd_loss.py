@@ -156,6 +156,7 @@ def test_a_frozen_policy_holds_requests_until_it_is_changed(servers: Servers, ho
     assert request.cookie.finished == 0
     assert node.frozen
     assert [(t["state"], t["budget_left_ns"]) for t in node.transactions()] == [("frozen", None)]
+    assert node.transaction_states() == {"frozen": 1}
     node.set_policy(Policy(resend_timeout_ns=20 * MS, resends=1))
     assert not node.frozen
     host.wait(request)
@@ -179,7 +180,7 @@ def test_a_killed_server_fails_a_request_in_pieces_once(servers: Servers, host: 
     assert [r.error for r in batch] == [5, 5, 5]
     assert node.errors == 3
     down(host, node)
-    assert node.transactions() == []
+    assert list(node.transactions()) == []
 
 
 def test_requests_in_pieces_are_finished_by_the_next_server(servers: Servers, host: Host) -> None:
@@ -394,6 +395,7 @@ def test_an_abandoned_node_fails_what_is_in_flight_and_stays_connected(servers: 
     assert request.error == errno.EIO
     assert node.up
     assert [t["state"] for t in node.transactions()] == ["exhausted"]
+    assert node.transaction_states() == {"exhausted": 1}
 
 
 # -- What is shown
@@ -410,12 +412,18 @@ def test_transactions_are_shown_oldest_first_with_their_budget(servers: Servers,
     assert 0 < (first["next_resend_ns"] or 0) <= 10 * SECOND
     assert 15 * SECOND < (first["budget_left_ns"] or 0) <= 20 * SECOND
     assert 0 <= first["age_ns"] < 5 * SECOND
-    assert (second["id"], second["state"], second["attempts"]) == (0, "queued", 0)
+    assert (second["id"], second["state"], second["attempts"]) == (0, "held", 0)
+    assert (first["budget_ns"], first["client"]) == (20 * SECOND, None)
     assert (third["op"], third["state"]) == ("READ", "in_flight")
     assert len({first["id"], third["id"]}) == 2
     servers.kill()
     down(host, node)
-    assert [t["next_resend_ns"] for t in node.transactions()] == [None] * 3
+    assert [t["state"] for t in node.transactions()] == ["resend", "held", "resend"]
+    assert node.transaction_states() == {"resend": 2, "held": 1}
+    first, second, third = node.transactions()
+    assert second["next_resend_ns"] is None
+    for sent in (first, third):
+        assert 0 < (sent["next_resend_ns"] or 0) <= policy.backoff_max_ns
 
 
 def test_a_policy_set_later_counts_for_what_is_under_way(servers: Servers, host: Host) -> None:

@@ -5,15 +5,19 @@
     Marks        what has to be durable before anything is acked that relies on it
     Resyncs      members that lack something get it back
     Suspensions  members that get no request at all for a while
+    Discards     members whose content is void, by somebody's word
     Fence        a member that has another writer freezes all of it
 
 The array's own `verifier` changes when acked writes were lost that no member can give back.
 """
 
+import heapq
 import logging
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+from dsttool.engine.array.discards import Discards
 from dsttool.engine.array.fence import Fence
 from dsttool.engine.array.flow import Flow
 from dsttool.engine.array.marks import Marks, Record
@@ -27,6 +31,7 @@ from dsttool.engine.device.request import Request
 from dsttool.engine.extents.overlap import OverlapGate
 from dsttool.engine.mapping.algorithm import Algorithm
 from dsttool.engine.runtime.reactor import Reactor
+from dsttool.engine.runtime.telling import tell
 from dsttool.engine.vocabulary.errors import DsttoolError, Fenced
 from dsttool.engine.vocabulary.status import TransactionStatus
 
@@ -106,6 +111,7 @@ class Array(Device):
         # Called when a member's state, or its link, may have changed.
         self.on_change: Callable[[], None] | None = None
         self._suspensions = Suspensions(reactor, name, self.members, self._trust, self._marks, self.resyncs)
+        self._discards = Discards(name, self._trust, self._marks, self.resyncs)
         for member in self.members:
             member.changed = self.changed
             if member.node is not None:
@@ -154,10 +160,18 @@ class Array(Device):
             "members": [member.status() for member in self.members],
         }
 
-    def transactions(self) -> list[TransactionStatus]:
+    def transactions(self, node: str | None = None) -> Iterator[TransactionStatus]:
         """See Device: those of all members."""
-        nodes = [member.node for member in self.members if member.node is not None]
-        return [transaction for node in nodes for transaction in node.transactions()]
+        listed = [member.node.transactions(node) for member in self.members if member.node is not None]
+        return heapq.merge(*listed, key=lambda each: -each["age_ns"])
+
+    def transaction_states(self, node: str | None = None) -> Counter[str]:
+        """See Device."""
+        found: Counter[str] = Counter()
+        for member in self.members:
+            if member.node is not None:
+                found += member.node.transaction_states(node)
+        return found
 
     # -- members -------------------------------------------------------------------------------------------
 
@@ -178,6 +192,18 @@ class Array(Device):
         is not suspended."""
         self._suspensions.resume(slot, done)
 
+    def discard(self, slot: int, done: Done) -> None:
+        """Declare the member's content void: it is not read any more, and all of it is copied again.
+
+        `done(None)` once that is durable; `done(error)`: Unsafe if no other member holds everything, Conflict
+        if there is no node, or one that has ended.
+        """
+        self._discards.discard(self.members[slot], done)
+
+    def refuses_to_discard(self, slot: int) -> DsttoolError | None:
+        """What `discard` of the member would answer now; None if it would be done."""
+        return self._discards.refusal(self.members[slot])
+
     def changed(self) -> None:
         """Whoever waits for a state should look."""
         if self.on_change is not None:
@@ -192,7 +218,8 @@ class Array(Device):
         self.budget_ns = max(self.budget_ns, node.budget_ns)
         self._trust.leave(member, "stale")
         self._welcome(member, node)
-        LOG.info("%s: member %s is there now", self.name, member.name)
+        label = f"{self.name}/{member.name}"
+        tell(LOG, "member.back", label, "%s: member %s is there now", self.name, member.name)
 
     def _welcome(self, member: Member, node: Device) -> None:
         node.on_up = lambda: self._came_up(member)

@@ -73,6 +73,9 @@ class Resync:
     anything since it was last called. `ended(resync, error)` once nothing is under way any more; error is
     an errno, 0 if the member holds everything, on stable storage."""
 
+    # Whose its requests are, where a status shows them.
+    peer: Final = "resync"
+
     def __init__(
         self,
         reactor: Reactor,

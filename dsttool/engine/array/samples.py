@@ -6,7 +6,7 @@ that missed much; it cannot prove that all is equal, and nothing here claims so.
 """
 
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, Final
 
 from dsttool.engine.array.member import Member
 from dsttool.engine.device.request import Request
@@ -26,6 +26,9 @@ Done = Callable[[tuple[str, str, int] | None, DsttoolError | None], None]
 class Samples:
     """Compares samples of the members in sync. `done(difference, error)`: the names of two members
     that differ and the array's offset where they do, or None if no sample differs."""
+
+    # Whose its requests are, where a status shows them.
+    peer: Final = "comparison"
 
     def __init__(self, algorithm: Algorithm, members: list[Member], done: Done) -> None:
         self._members = members

@@ -15,6 +15,7 @@ from dsttool.engine.array.resyncs import Resyncs
 from dsttool.engine.array.trust import Trust
 from dsttool.engine.device.request import Request
 from dsttool.engine.runtime.reactor import Reactor, Timer
+from dsttool.engine.runtime.telling import tell
 from dsttool.engine.vocabulary.errors import Conflict, DsttoolError, Unsafe
 from dsttool.engine.vocabulary.limits import SECOND
 from dsttool.engine.vocabulary.operations import FLUSH
@@ -42,6 +43,9 @@ class _Leaving:
 class Suspensions:
     """The suspended members of an array."""
 
+    # Whose its requests are, where a status shows them.
+    peer: Final = "suspension"
+
     def __init__(
         self, reactor: Reactor, name: str, members: list[Member], trust: Trust, marks: Marks, resyncs: Resyncs
     ) -> None:
@@ -61,7 +65,8 @@ class Suspensions:
         if refusal is not None:
             done(refusal)
             return
-        LOG.info("%s: member %s is suspended", self._name, member.name)
+        until = "" if for_ns is None else f" for {for_ns / SECOND:g} s"
+        self._tell("member.suspended", member, f"is suspended{until}")
         leaving = self._leaving[slot] = _Leaving(done, was_written=member.written)
         member.timed = for_ns is not None
         self._trust.leave(member, "suspended")
@@ -84,7 +89,7 @@ class Suspensions:
         if timer is not None:
             timer.cancel()
         self._leave_no_more(slot, Conflict(f"Member {member.name} of {self._name} was resumed meanwhile."))
-        LOG.info("%s: member %s is resumed", self._name, member.name)
+        self._tell("member.resumed", member, "is resumed")
         member.timed = False
         member.enter("stale")
         self._marks.store(urgent=False, stored=lambda: done(None))
@@ -130,6 +135,10 @@ class Suspensions:
                 f"Wait until the others are: dsttool wait {self._name} --for clean",
             )
         return None
+
+    def _tell(self, kind: str, member: Member, what: str) -> None:
+        label = f"{self._name}/{member.name}"
+        tell(LOG, kind, label, "%s: member %s %s", self._name, member.name, what)
 
     def _flushed(self, requests: list[Request]) -> None:
         (flush,) = requests

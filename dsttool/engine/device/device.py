@@ -1,7 +1,8 @@
 """Device: everything that can be read and written, and what it can do."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -94,9 +95,17 @@ class Device(ABC):
         """What a member's status shows of its node: in_flight, resends, losses, link."""
         return {}
 
-    def transactions(self) -> list[TransactionStatus]:
-        """What is under way to another machine, or waits for it; oldest first."""
-        return []
+    def transactions(self, node: str | None = None) -> Iterator[TransactionStatus]:
+        """What is under way to other machines, or waits for it; oldest first. node: to that one only.
+
+        Which ones is decided now; each is described when it is taken, so whoever wants a few takes a few. One
+        may go on in later turns: what has ended by then is still in it.
+        """
+        return iter(())
+
+    def transaction_states(self, node: str | None = None) -> Counter[str]:
+        """How many of them are in each state; states without any are left out."""
+        return Counter()
 
     @abstractmethod
     def close(self, done: Callable[[], None]) -> None:

@@ -46,7 +46,9 @@ _CANCELED = errno.ECANCELED
 
 
 class RequestsOwner(Protocol):
-    """The connection that they come by."""
+    """The connection that they come by. peer: the client, as a status shows it."""
+
+    peer: str
 
     def relaxed(self) -> None:
         """Answers have left, or are not awaited any more."""
@@ -87,6 +89,11 @@ class DstRequests:
         self._closed = False
         self._sink = self._finished
         self._scheduled = False
+
+    @property
+    def peer(self) -> str:
+        """The client."""
+        return self._owner.peer
 
     # -- in ----------------------------------------------------------------------------------------------
 

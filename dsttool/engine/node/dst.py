@@ -19,7 +19,8 @@
 
 import errno
 import logging
-from collections.abc import Callable, Iterable
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from dsttool.engine.device.device import Device
@@ -30,9 +31,9 @@ from dsttool.engine.node.dst_link import DstLink
 from dsttool.engine.node.dst_links import Links
 from dsttool.engine.node.dst_listing import Listing
 from dsttool.engine.node.dst_orphans import Orphans
-from dsttool.engine.node.repair import Repair
 from dsttool.engine.node.dst_replies import Replies
 from dsttool.engine.node.dst_session import Session, capabilities_of
+from dsttool.engine.node.repair import Repair
 from dsttool.engine.runtime.reactor import Reactor
 from dsttool.engine.transaction.policy import SINGLE_COPY, Policy
 from dsttool.engine.transaction.table import ENDLESS, InFlightTable, Transaction
@@ -171,10 +172,16 @@ class DstNode(Device):
             "links": self._links.status(),
         }
 
-    def transactions(self) -> list[TransactionStatus]:
+    def transactions(self, node: str | None = None) -> Iterator[TransactionStatus]:
         """See Device."""
-        listing = Listing(self.name, self._reactor.now, self.policy, self._table, self._extents, self._links)
-        return list(listing.entries())
+        return self._listing().entries() if node in (None, self.name) else iter(())
+
+    def transaction_states(self, node: str | None = None) -> Counter[str]:
+        """See Device."""
+        return self._listing().states() if node in (None, self.name) else Counter()
+
+    def _listing(self) -> Listing:
+        return Listing(self.name, self._reactor.now, self.policy, self._table, self._extents, self._links)
 
     # -- Device ----------------------------------------------------------------------------------------
 

@@ -28,18 +28,19 @@ What NBD does not give, for it knows no sessions:
 
 import errno
 import logging
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from dsttool.engine.device.device import Device
 from dsttool.engine.device.request import Request, deliver
-from dsttool.engine.node.repair import Repair
 from dsttool.engine.node.nbd_budgets import Budgets
 from dsttool.engine.node.nbd_connection import Answers, Connection
 from dsttool.engine.node.nbd_dialect import capabilities
 from dsttool.engine.node.nbd_export import change_of, identity_of
 from dsttool.engine.node.nbd_extents import Extents
 from dsttool.engine.node.nbd_link import NbdLink
+from dsttool.engine.node.nbd_listing import Listing
 from dsttool.engine.node.nbd_sender import Sender
 from dsttool.engine.node.nbd_transactions import (
     CHANGES,
@@ -47,8 +48,8 @@ from dsttool.engine.node.nbd_transactions import (
     may_have_dropped,
     root_of,
     take_out,
-    transactions_of,
 )
+from dsttool.engine.node.repair import Repair
 from dsttool.engine.runtime.reactor import Reactor
 from dsttool.engine.transaction.policy import SINGLE_COPY, Policy
 from dsttool.engine.transaction.table import InFlightTable, Transaction
@@ -166,11 +167,24 @@ class NbdNode(Device):
             "link": self._link.status(),
         }
 
-    def transactions(self) -> list[TransactionStatus]:
-        """What `tx list` shows of this node, oldest first."""
-        wait = max(0, self.policy.resend_timeout_ns - self._link.quiet_ns()) if self.up else None
-        return transactions_of(
-            self.name, self._reactor.now, self.policy, self._unfinished, self._table, self._extents, wait
+    def transactions(self, node: str | None = None) -> Iterator[TransactionStatus]:
+        """See Device."""
+        return self._listing().entries() if node in (None, self.name) else iter(())
+
+    def transaction_states(self, node: str | None = None) -> Counter[str]:
+        """See Device."""
+        return self._listing().states() if node in (None, self.name) else Counter()
+
+    def _listing(self) -> Listing:
+        return Listing(
+            self.name,
+            self._reactor.now,
+            self.policy,
+            self._unfinished,
+            self._table,
+            self._extents,
+            resend_ns=self._link.resend_ns(),
+            up=self._connection is not None,
         )
 
     # -- requests ------------------------------------------------------------------------------------

@@ -130,9 +130,14 @@ class NbdLink:
             "since_ns": self._reactor.now - self.since,
         }
 
-    def quiet_ns(self) -> int:
-        """For how long requests have waited without a sign of life, in ns."""
-        return self._reactor.now - self._quiet_since if self._watch is not None else 0
+    def resend_ns(self) -> int | None:
+        """Until what has no answer is sent again (ns): over a new connection, once this one is given up for
+        its silence, or by the next attempt if there is none. None while an attempt is under way."""
+        now = self._reactor.now
+        if self.up:
+            quiet = now - self._quiet_since if self._watch is not None else 0
+            return max(0, self.policy.resend_timeout_ns - quiet)
+        return None if self._timer is None else max(0, self._timer.when - now)
 
     # -- connecting ----------------------------------------------------------------------------------
 

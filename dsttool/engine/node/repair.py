@@ -17,7 +17,7 @@ import logging
 import os
 from collections import deque
 from collections.abc import Iterable
-from typing import Protocol
+from typing import Final, Protocol
 
 from dsttool.engine.device.request import Request
 from dsttool.engine.extents.range_set import RangeSet
@@ -51,6 +51,9 @@ class Repair:
 
     replaying: from a loss until everything is written again; only what is sent from here is answered then.
     """
+
+    # Whose its requests are, where a status shows them.
+    peer: Final = "repair"
 
     def __init__(self, reactor: Reactor, name: str, table: InFlightTable, owner: RepairOwner) -> None:
         self.verifier = reactor.random_bytes(16)

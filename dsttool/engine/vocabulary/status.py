@@ -66,7 +66,9 @@ class TransactionStatus(TypedDict):
 
     op, flags: names in capitals. node: "array/member", or the export's device. age_ns: since it began.
     attempts: times sent. next_resend_ns: until the next attempt to send it again, which needs a link; None
-    while no attempt is due. budget_left_ns: until it fails; None where no budget runs.
+    while no attempt is due. budget_ns: how long it may take in all, None without a bound; budget_left_ns:
+    until it fails, None where no budget runs (any more). client: who asked for it, as in SessionStatus.peer,
+    or "resync" and the like for what the daemon does by itself; None if that is not known.
     """
 
     id: int
@@ -79,11 +81,16 @@ class TransactionStatus(TypedDict):
     age_ns: int
     attempts: int
     next_resend_ns: int | None
+    budget_ns: int | None
     budget_left_ns: int | None
+    client: str | None
 
 
 class JobStatus(TypedDict):
-    """Long work in a daemon. `eta_ns` is None until a rate is known. member: the one it is about, if any."""
+    """Long work in a daemon. `eta_ns` is None until a rate is known. member: the one it is about, if any.
+
+    state: running, paused (it holds still), or stopped (it was ended, and begins again when told to).
+    """
 
     kind: str
     member: NotRequired[str | None]

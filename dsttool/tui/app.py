@@ -1,0 +1,207 @@
+"""`dsttool tui`: follows a source of pictures, and does what keys say."""
+
+import asyncio
+import os
+import signal
+import threading
+import time
+from typing import ClassVar, Final
+
+from textual.app import App
+from textual.binding import BindingType
+from textual.message import Message
+
+from dsttool.engine.control.picture import Picture
+from dsttool.engine.vocabulary.errors import DsttoolError
+from dsttool.tui import cells, keys, lines, look
+from dsttool.tui.filtering import FilterLine
+from dsttool.tui.main import Main
+from dsttool.tui.panel import Panel
+from dsttool.tui.source import Source, frozen
+from dsttool.tui.subject import Subject
+
+# The screen follows at most so often; what comes sooner waits for the next time.
+REFRESH_SECONDS: Final = 0.25
+_TERMINATED: Final = 128 + signal.SIGTERM
+
+
+class Tui(App[int]):
+    """What daemons tell, drawn. Its return value is the exit code."""
+
+    TITLE = "dsttool"
+    BINDINGS: ClassVar[list[BindingType]] = [*keys.bindings("")]
+
+    class Changed(Message):
+        """The source has something new."""
+
+    def __init__(
+        self, source: Source, *, ascii: bool = False, theme: str = "", read_only: bool = False
+    ) -> None:
+        """ascii: nothing else goes to the terminal. theme: one of look.THEMES. read_only: without actions.
+
+        Colours are left out if NO_COLOR is set.
+        """
+        # Without colours those of the terminal are the only ones that say "default" all the way through.
+        super().__init__(ansi_color=True if "NO_COLOR" in os.environ else None)
+        for each in look.THEMES.values():
+            self.register_theme(each)
+        self.theme = theme or next(iter(look.THEMES))
+        self.animation_level = "none"
+        self.ascii = ascii
+        if ascii:
+            self._filters.append(look.Ascii())
+        self.source = source
+        self.read_only = read_only
+        self.filter = ""
+        self.main = Main()
+        self.scheduled = False
+        self._followed = 0.0
+        self._frozen: Picture | None = None
+        self._frozen_ns = 0
+
+    @property
+    def picture(self) -> Picture:
+        """What is shown: what is known now, or was when the screen was frozen."""
+        return self._frozen or self.source.picture
+
+    @property
+    def now_ns(self) -> int:
+        """The time at which the picture is looked at, by the clock of Update.received_ns."""
+        return self._frozen_ns if self._frozen else self.source.now_ns()
+
+    @property
+    def subject(self) -> Subject | None:
+        """What the cursor of the focused pane is on."""
+        subject: Subject | None = getattr(self.focused, "subject", None)
+        return subject
+
+    def get_default_screen(self) -> Main:
+        """As Textual's."""
+        return self.main
+
+    def on_mount(self) -> None:
+        """Begin to watch. The screen does not wait for what comes."""
+        if threading.current_thread() is threading.main_thread():
+            asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, self.exit, _TERMINATED)
+        self.set_interval(1.0, self._second)
+        self.call_after_refresh(self._begin)
+
+    def on_unmount(self) -> None:
+        """Hang up."""
+        self.source.close()
+
+    def redraw(self) -> None:
+        """Have every pane that can be seen show the picture."""
+        picture, now_ns = self.picture, self.now_ns
+        for panel in self.screen.query(Panel):
+            if panel.display and panel.size and not self.main.small:
+                panel.show(picture, now_ns)
+        self._draw_lines()
+
+    def on_tui_changed(self) -> None:
+        """Something came: follow it, unless that was just done."""
+        if not self.scheduled:
+            self.scheduled = True
+            wait = self._followed + REFRESH_SECONDS - time.monotonic()
+            self.set_timer(max(0.001, wait), self._follow)
+
+    def on_resize(self) -> None:
+        """Panes that were hidden have not followed."""
+        self.call_after_refresh(self.redraw)
+
+    def on_descendant_focus(self) -> None:
+        """The keys below are those of the focused pane; it may just have come into sight."""
+        self.call_after_refresh(self.redraw)
+
+    def on_filter_line_entered(self, message: FilterLine.Entered) -> None:
+        """Have the daemons apply a filter, or say what is wrong with it."""
+        try:
+            self.source.set_filter(message.text)
+        except DsttoolError as error:
+            self.main.filter_line.complain(str(error))
+            return
+        self.filter = message.text
+        self.on_filter_line_left()
+
+    def on_filter_line_left(self) -> None:
+        """Give the keys back."""
+        self.main.filter_line.close()
+        self.main.focus_pane(self.main.transactions)
+
+    def action_next_pane(self, by: int) -> None:
+        """Go to the next pane."""
+        self.main.next_pane(by)
+
+    def action_events(self) -> None:
+        """Go to the events."""
+        self.main.focus_pane(self.main.events)
+
+    def action_filter(self) -> None:
+        """Ask for a filter."""
+        self.main.filter_line.open(self.filter)
+
+    async def action_back(self) -> None:
+        """Leave what is open; on the main screen, forget the filter."""
+        if len(self.screen_stack) > 1:
+            self.pop_screen()
+        elif self.filter:
+            self.on_filter_line_entered(FilterLine.Entered(""))
+
+    def action_sort(self) -> None:
+        """Sort transactions by something else."""
+        self.main.transactions.sort()
+
+    def action_pause(self) -> None:
+        """Freeze the screen, or go on."""
+        if self._frozen is None:
+            self._frozen_ns = self.source.now_ns()
+            self._frozen = frozen(self.source.picture)
+        else:
+            self._frozen = None
+        self.redraw()
+
+    def action_theme(self) -> None:
+        """Take the next theme."""
+        names = list(look.THEMES)
+        self.theme = names[(names.index(self.theme) + 1) % len(names)]
+
+    async def action_quit(self) -> None:
+        """Leave."""
+        self.exit(0)
+
+    def _begin(self) -> None:
+        self._draw_lines()
+        self.source.start(self._tell)
+
+    def _tell(self) -> None:
+        """From any thread."""
+        self.post_message(self.Changed())
+
+    def _follow(self) -> None:
+        """Take what came, and show it."""
+        self.scheduled = False
+        self._followed = time.monotonic()
+        if self.source.advance() and self._frozen is None:
+            self.redraw()
+
+    def _second(self) -> None:
+        """The clock goes on, and the age of what is not heard of any more."""
+        if self._frozen is None and any(found.entry.lost_since_ns for found in self.picture.daemons()):
+            self.redraw()
+        else:
+            self._draw_lines()
+
+    def _draw_lines(self) -> None:
+        kind = self.focused.kind if isinstance(self.focused, Panel) else ""
+        self.main.draw_lines(self.picture, self.source.wall_ns(), self._notes(), lines.footer(kind))
+
+    def _notes(self) -> lines.Pieces:
+        """What is out of the ordinary about the screen itself."""
+        notes: list[tuple[str, look.Role]] = []
+        if self._frozen is not None:
+            notes.append((f"▲ PAUSED {cells.age(self.source.now_ns() - self._frozen_ns)}", "warn"))
+        if self.filter:
+            notes.append((f"filter {self.filter}", "busy"))
+        if self.read_only:
+            notes.append(("read-only", "dim"))
+        return notes

@@ -1,0 +1,61 @@
+"""Every key, in one table: the bindings, the help screen and the manual page are made from it.
+
+No single key changes anything that runs: what does opens a dialog first, whose focus is on Cancel.
+This module imports nothing, so that the manual page can be made without a screen.
+"""
+
+from typing import Final, Literal, NamedTuple
+
+Group = Literal["Move", "Look", "Act", "Replay", "Leave"]
+
+
+class Key(NamedTuple):
+    """keys: Textual's names, comma-separated; shown: as people read them; action: of the app, unless `pane`
+    names the kind of panel that has it; brief: for the footer, in the order of the table, "" for none.
+    """
+
+    keys: str
+    shown: str
+    action: str
+    what: str
+    group: Group
+    brief: str = ""
+    pane: str = ""
+
+
+TABLE: Final = (
+    Key("up,k", "↑ k", "move(-1)", "One row up.", "Move", pane="table"),
+    Key("down,j", "↓ j", "move(1)", "One row down.", "Move", pane="table"),
+    Key("pageup,ctrl+b,ctrl+u", "PgUp ^B ^U", "page(-1)", "One page up.", "Move", pane="table"),
+    Key("pagedown,ctrl+f,ctrl+d", "PgDn ^F ^D", "page(1)", "One page down.", "Move", pane="table"),
+    Key("home,g", "Home g", "jump(0)", "To the first row.", "Move", pane="table"),
+    Key("end,G", "End G", "jump(-1)", "To the last row.", "Move", pane="table"),
+    Key("left,h", "← h", "fold(True)", "Fold what is below the row, or go to what it is part of.", "Move",
+        pane="tree"),
+    Key("right,l", "→ l", "fold(False)", "Unfold what is below the row.", "Move", pane="tree"),
+    Key("tab", "Tab", "next_pane(1)", "To the next pane.", "Move", "pane"),
+    Key("shift+tab", "Shift-Tab", "next_pane(-1)", "To the pane before.", "Move"),
+    Key("escape", "Esc", "back", "Back, or forget the filter.", "Look"),
+    Key("slash", "/", "filter", "Filter transactions, for example: state:resend node:n3 age>1s.", "Look",
+        "filter"),
+    Key("s", "s", "sort", "Sort by the next column.", "Look", "sort"),
+    Key("p", "p", "pause", "Freeze the screen, or show what is now.", "Look", "pause"),
+    Key("exclamation_mark", "!", "events", "Events.", "Look", "events"),
+    Key("t", "t", "theme", "The next theme.", "Look"),
+    Key("q,ctrl+c,ctrl+q", "q ^C", "quit", "Leave; what runs goes on.", "Leave", "quit"),
+)  # fmt: skip
+
+
+def of(*panes: str) -> list[Key]:
+    """The keys of some kinds of panels, in the order of the table; "" is those that work everywhere."""
+    return [key for key in TABLE if key.pane in panes]
+
+
+def lines(*panes: str) -> list[tuple[str, str]]:
+    """What keys do, for people: (keys, sentence)."""
+    return [(key.shown, key.what) for key in of(*panes)]
+
+
+def bindings(*panes: str) -> list[tuple[str, str, str]]:
+    """The keys of some kinds of panels as Textual wants them."""
+    return [(key.keys, key.action, key.what) for key in of(*panes)]

@@ -1,0 +1,104 @@
+"""Where pictures come from: the daemons that run, or a recording of them.
+
+A source gathers in threads of its own what arrives, and says that something did; only the screen's own thread
+applies it, at its own pace (`advance`), so that a picture never changes while it is drawn.
+"""
+
+import copy
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Protocol
+
+from dsttool.engine.control.picture import Picture, Update
+
+if TYPE_CHECKING:
+    from dsttool.engine.control.place import Place
+    from dsttool.engine.control.watching import Watch
+
+
+class Source(Protocol):
+    """What the screens ask of where pictures come from. None of it waits."""
+
+    picture: Picture
+
+    def start(self, changed: Callable[[], None]) -> None:
+        """Begin; `changed` is called, from any thread, whenever there is something to advance to."""
+
+    def advance(self) -> bool:
+        """Apply what arrived. Whether the picture is another now."""
+
+    def now_ns(self) -> int:
+        """The time at which the picture is looked at, by the clock that its updates came by."""
+
+    def wall_ns(self) -> int:
+        """The same by the clock on the wall: Unix time in ns."""
+
+    def set_filter(self, text: str) -> None:
+        """Which transactions to tell of. UsageError if that is no filter; the one before stays."""
+
+    def close(self) -> None:
+        """End threads and connections."""
+
+
+class Live:
+    """The daemons of some places, as they are now."""
+
+    def __init__(self, places: "Sequence[Place]") -> None:
+        self.picture = Picture()
+        self._places = places
+        self._watch: Watch | None = None
+        self._arrived: deque[Update] = deque()
+        self._changed: Callable[[], None] | None = None
+
+    def start(self, changed: Callable[[], None]) -> None:
+        """As Source's. The sockets are connected in a thread."""
+        from dsttool.engine.control.watching import Watch
+
+        self._changed = changed
+        self._watch = Watch(self._places, self._take)
+
+    def advance(self) -> bool:
+        """As Source's."""
+        some = bool(self._arrived)
+        while self._arrived:
+            self.picture.apply(self._arrived.popleft())
+        return some
+
+    def now_ns(self) -> int:
+        """As Source's."""
+        return time.monotonic_ns()
+
+    def wall_ns(self) -> int:
+        """As Source's."""
+        return time.time_ns()
+
+    def set_filter(self, text: str) -> None:
+        """As Source's."""
+        if self._watch is not None:
+            self._watch.set_filter(text)
+
+    def close(self) -> None:
+        """As Source's."""
+        if self._watch is not None:
+            self._watch.close()
+
+    def _take(self, update: Update) -> None:
+        """In the watching thread: keep it for the screen's."""
+        self._arrived.append(update)
+        if self._changed is not None:
+            self._changed()
+
+
+def frozen(picture: Picture) -> Picture:
+    """A picture that stays as it is. States are never changed in place; histories and events are."""
+    still = Picture()
+    for name, place in picture.places.items():
+        still.places[name] = copy.copy(place)
+        still.places[name].daemons = {}
+    for found in picture.daemons():
+        kept = copy.copy(found.entry)
+        kept.events = found.entry.events.copy()
+        kept.history = copy.deepcopy(found.entry.history)
+        still.places[found.place].daemons[found.daemon] = kept
+    return still

@@ -1,0 +1,282 @@
+"""The storage tree: machines, arrays, their members, the members' links, and exports."""
+
+from collections.abc import Hashable, Iterator
+from typing import TYPE_CHECKING, Any, ClassVar, Final, NamedTuple, cast
+
+from textual.binding import BindingType
+
+from dsttool.engine.vocabulary.limits import SECOND
+from dsttool.engine.vocabulary.status import ArrayStatus, ExportStatus, LinkStatus, MemberStatus
+from dsttool.engine.vocabulary.stream import Rates
+from dsttool.tui import cells, keys, look
+from dsttool.tui.look import UNKNOWN, Cell, Role
+from dsttool.tui.subject import Subject
+from dsttool.tui.table import Column, Table
+
+if TYPE_CHECKING:
+    from dsttool.engine.control.picture import DaemonPicture, Picture
+
+# How long what ended in good order is still shown.
+_FAREWELL_NS: Final = 60 * SECOND
+_COLUMNS: Final = (
+    Column("NAME", 16, grow=True),
+    Column("KIND", 6, keep=8),
+    Column("STATE", 15),
+    Column("SIZE", 8, keep=6, right=True),
+    Column("LINK", 11, keep=1),
+    Column("RTT ms", 6, keep=9, right=True),
+    Column("IN-FL", 5, keep=2, right=True),
+    Column("R MiB/s", 7, keep=3, right=True),
+    Column("W MiB/s", 7, keep=3, right=True),
+    Column("p99 ms", 6, keep=7, right=True),
+    Column("RESENT", 6, keep=4, right=True),
+    Column("LOST", 4, keep=10, right=True),
+    Column("ERR", 4, keep=5, right=True),
+)
+
+
+class Branch(NamedTuple):
+    """A row. entry: what the status says of it; whole: the array's status, for a member; folded: None where
+    nothing is below; lost_ns: for how long its daemon could not be heard, None while it can.
+    """
+
+    subject: Subject
+    depth: int
+    folded: bool | None
+    entry: Any
+    whole: ArrayStatus | None
+    rates: Rates | None
+    lost_ns: int | None
+
+
+class Tree(Table[Branch]):
+    """Everything there is, folded as its user likes."""
+
+    LABEL = "STORAGE"
+    kind = "tree"
+    COLUMNS = _COLUMNS
+    BINDINGS: ClassVar[list[BindingType]] = [*keys.bindings("tree")]
+
+    def __init__(self, **more: Any) -> None:
+        super().__init__(**more)
+        self._folds: dict[Subject, bool] = {}
+        self._picture: Picture | None = None
+        self._now_ns = 0
+
+    @property
+    def subject(self) -> Subject | None:
+        """What the cursor is on."""
+        return self.row.subject if self.row else None
+
+    def show(self, picture: "Picture", now_ns: int) -> None:
+        """As Panel's."""
+        self._picture, self._now_ns = picture, now_ns
+        self.fill(list(self._branches(picture)))
+
+    def action_fold(self, fold: bool) -> None:
+        """Fold or unfold the row; folding what has nothing below goes to what it is part of."""
+        row = self.row
+        if row is None or self._picture is None:
+            return
+        if row.folded is (not fold):
+            self._folds[row.subject] = fold
+            self.show(self._picture, self._now_ns)
+        elif fold:
+            above = [i for i in range(self._cursor) if self._rows[i].depth < row.depth]
+            self._move(above[-1] if above else self._cursor)
+
+    def key(self, row: Branch) -> Hashable:
+        """As Table's."""
+        return row.subject
+
+    def row_role(self, row: Branch) -> Role | None:
+        """Grey is what is only remembered."""
+        return None if row.lost_ns is None else "dim"
+
+    def cells(self, row: Branch) -> tuple[Cell, ...]:
+        """As Table's."""
+        kind = row.subject.kind
+        mark = " " if row.folded is None else "▸" if row.folded else "▾"
+        name = "  " * row.depth + mark + _name(row)
+        if kind == "array":
+            shown = _array(row.entry)
+        elif kind == "node":
+            shown = _node(row.entry, cast(ArrayStatus, row.whole))
+        elif kind == "export":
+            shown = _export(row.entry)
+        elif kind == "link":
+            shown = _link(row.entry)
+        else:
+            shown = (kind, row.entry, UNKNOWN, UNKNOWN, UNKNOWN, UNKNOWN, UNKNOWN, UNKNOWN, UNKNOWN)
+        kind_, state, size, link, rtt, flying, resent, lost, errors = shown
+        if row.lost_ns is not None:
+            state = f"○ LOST {cells.age(row.lost_ns)}"
+        read, written, p99 = _speed(row.rates)
+        return (name, kind_, state, size, link, rtt, flying, read, written, p99, resent, lost, errors)
+
+    def _branches(self, picture: "Picture") -> Iterator[Branch]:
+        several = len(picture.places) > 1
+        for place, known in sorted(picture.places.items()):
+            depth = 0
+            if several:
+                host = Subject("host", place)
+                folded = self._folds.get(host, False)
+                lost_ns = None if known.lost_since_ns is None else max(0, self._now_ns - known.lost_since_ns)
+                yield Branch(host, 0, folded, _host_state(known.daemons.values()), None, None, lost_ns)
+                if folded:
+                    continue
+                depth = 1
+            for name, daemon in sorted(known.daemons.items()):
+                yield from self._of_daemon(place, name, daemon, depth)
+
+    def _of_daemon(self, place: str, name: str, daemon: "DaemonPicture", depth: int) -> Iterator[Branch]:
+        lost_ns = None
+        if daemon.lost_since_ns is not None:
+            lost_ns = max(0, self._now_ns - daemon.last_ns if daemon.last_ns else 0)
+            if daemon.ended and lost_ns > _FAREWELL_NS:
+                return
+        state = daemon.state
+        if state is None or not (state["arrays"] or state["exports"]):
+            word = "unreachable" if lost_ns is not None else "connecting"
+            subject = Subject("daemon", place, name, name)
+            yield Branch(subject, depth, None, look.state(word), None, None, lost_ns)
+            return
+        rates = state["rates"]
+        for label, array in sorted(state["arrays"].items()):
+            yield from self._of_array(Subject("array", place, name, label), array, rates, depth, lost_ns)
+        for label, export in sorted(state["exports"].items()):
+            subject = Subject("export", place, name, label)
+            yield Branch(subject, depth, None, export, None, rates.get(label), lost_ns)
+
+    def _of_array(
+        self, subject: Subject, array: ArrayStatus, rates: dict[str, Rates], depth: int, lost_ns: int | None
+    ) -> Iterator[Branch]:
+        folded = self._folds.get(subject, False)
+        yield Branch(subject, depth, folded, array, None, rates.get(subject.name), lost_ns)
+        for member in () if folded else array["members"]:
+            node = subject._replace(kind="node", node=member["name"])
+            links = member.get("links") or []
+            closed = self._folds.get(node, True) if len(links) > 1 else None
+            yield Branch(node, depth + 1, closed, member, array, rates.get(node.label), lost_ns)
+            for number, link in enumerate(links if closed is False else ()):
+                own = node._replace(kind="link", number=number)
+                yield Branch(own, depth + 2, None, link, array, None, lost_ns)
+
+
+# Each of these: kind, state, size, link, RTT, in flight, resent, lost, errors.
+_Shown = tuple[Cell, ...]
+
+
+def _array(array: ArrayStatus) -> _Shown:
+    up = sum(1 for each in array["members"] if each["link"] and each["link"]["state"] == "up")
+    resent = sum(each["resends"] for each in array["members"])
+    losses = [each.get("losses") for each in array["members"]]
+    lost = (
+        sum(each for each in losses if each is not None) if any(each is not None for each in losses) else None
+    )
+    return (
+        array["layout"],
+        look.state(array["state"]),
+        cells.size(array["size_bytes"]),
+        f"{up}/{len(array['members'])}",
+        UNKNOWN,
+        cells.count(array["in_flight"]),
+        cells.count(resent),
+        cells.count(lost),
+        _errors(array["errors"]),
+    )
+
+
+def _node(member: MemberStatus, array: ArrayStatus) -> _Shown:
+    address, link = member["address"] or "", member["link"]
+    return (
+        address.partition(":")[0].partition("+")[0] or UNKNOWN,
+        look.state(member["state"], _progress(member)),
+        cells.size(array["size_bytes"] if array["layout"] == "mirror" else None),
+        link_cell(link),
+        cells.milliseconds(link["rtt_ns"] if link else None, 2),
+        cells.count(member["in_flight"]),
+        cells.count(member["resends"]),
+        cells.count(member.get("losses")),
+        _errors(member["errors"]),
+    )
+
+
+def _export(export: ExportStatus) -> _Shown:
+    clients = len(export["sessions"])
+    return (
+        "export",
+        look.state(export["state"]),
+        cells.size(export["size_bytes"]),
+        f"{clients} client{'' if clients == 1 else 's'}",
+        UNKNOWN,
+        cells.count(export["in_flight"]),
+        UNKNOWN,
+        UNKNOWN,
+        _errors(export["errors"]),
+    )
+
+
+def _link(link: LinkStatus) -> _Shown:
+    lost = max(0, link["connects"] - 1)
+    return (
+        "link",
+        look.state(link["state"]),
+        UNKNOWN,
+        link_cell(link),
+        cells.milliseconds(link["rtt_ns"], 2),
+        UNKNOWN,
+        UNKNOWN,
+        cells.count(lost),
+        _errors(link["bad_records"]),
+    )
+
+
+def link_cell(link: LinkStatus | None) -> Cell:
+    """A link: up and for how long, or when it is tried again."""
+    if link is None:
+        return UNKNOWN
+    word, role = link["state"], look.role_of(link["state"])
+    retry = link.get("retry_ns")
+    if word == "down":
+        return (f"✖ retry {cells.age(cast(int, retry))}" if retry is not None else "✖ down", "bad")
+    since = link["since_ns"]
+    short = "connect" if word == "connecting" else word
+    return (f"{look.glyph_of(word)} {short}" + (f" {cells.age(since)}" if since is not None else ""), role)
+
+
+def _progress(member: MemberStatus) -> str:
+    """How far a resync is: what was copied of that and what is still to copy."""
+    if member["state"] not in ("resyncing", "rebuilding") or member["dirty_bytes"] is None:
+        return ""
+    total = member["resynced_bytes"] + member["dirty_bytes"]
+    return f"{member['resynced_bytes'] * 100 // total}%" if total else ""
+
+
+def _errors(number: int) -> Cell:
+    return (cells.count(number), "bad") if number else "0"
+
+
+def _speed(rates: Rates | None) -> tuple[str, str, str]:
+    if rates is None:
+        return UNKNOWN, UNKNOWN, UNKNOWN
+    return (
+        cells.rate(rates["read_bytes"]),
+        cells.rate(rates["written_bytes"]),
+        cells.milliseconds(rates["p99_ns"]),
+    )
+
+
+def _name(row: Branch) -> str:
+    subject = row.subject
+    if subject.kind == "host":
+        return subject.place
+    if subject.kind == "node":
+        where = (row.entry["address"] or "").partition("://")[2].partition("?")[0]
+        return f"{subject.node} {where}"
+    return f"link {subject.number}" if subject.kind == "link" else subject.name
+
+
+def _host_state(daemons: Any) -> Cell:
+    lost = sum(1 for daemon in daemons if daemon.lost_since_ns is not None and not daemon.ended)
+    return look.state("unreachable", str(lost)) if lost else look.state("up")

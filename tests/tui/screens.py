@@ -1,0 +1,53 @@
+"""Screens in tests: run the app in memory, read what it shows, compare with golden files."""
+
+import asyncio
+import os
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+from textual.pilot import Pilot
+
+from dsttool.tui.app import Tui
+
+GOLDEN = Path(__file__).parent / "golden"
+Script = Callable[[Pilot[int], Tui], Awaitable[None]]
+
+
+def run(app: Tui, script: Script, size: tuple[int, int] = (80, 24)) -> None:
+    """Run the app on a screen of (columns, rows), and the script against it."""
+
+    async def play() -> None:
+        async with app.run_test(size=size) as pilot:
+            await settle(pilot)
+            await script(pilot, app)
+
+    asyncio.run(play())
+
+
+async def settle(pilot: Pilot[int]) -> None:
+    """Until everything that came is on the screen."""
+    app = pilot.app
+    assert isinstance(app, Tui)
+    await pilot.pause()
+    while app.scheduled:
+        await asyncio.sleep(0.01)
+    await pilot.pause()
+
+
+def text(app: Tui) -> list[str]:
+    """What the screen shows: a string for each line, without blanks at its end."""
+    width, height = app.size
+    strips = app.screen._compositor.render_strips()
+    lines = ["".join(segment.text for segment in strip).rstrip() for strip in strips]
+    assert len(lines) == height
+    assert all(len(line) <= width for line in lines)
+    return lines
+
+
+def compare(app: Tui, name: str) -> None:
+    """The screen is that of golden/NAME.txt. UPDATE_GOLDEN=1 writes the file instead."""
+    shown = "\n".join(text(app)) + "\n"
+    path = GOLDEN / f"{name}.txt"
+    if os.environ.get("UPDATE_GOLDEN"):
+        path.write_text(shown)
+    assert shown == path.read_text(), f"another screen than {path}; UPDATE_GOLDEN=1 accepts it"

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dsttool.engine.node.dst_repair import newest
+from dsttool.engine.node.repair import newest
 from dsttool.engine.transaction.retained import Change
 from dsttool.engine.vocabulary.operations import FAST_ZERO, FUA, NO_HOLE, WRITE, WRITE_ZEROES
 

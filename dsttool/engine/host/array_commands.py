@@ -45,7 +45,7 @@ def count_of(arguments: Mapping[str, Any], key: str) -> int | None:
 
 
 class Members:
-    """Suspend and resume."""
+    """Suspend, resume and discard."""
 
     def __init__(self, array: Array) -> None:
         self._array = array
@@ -62,6 +62,17 @@ class Members:
         member = member_named(self._array, text_of(arguments, "node"))
         answer.later(_nobody)
         self._array.resume(member.slot, self._done(member, answer))
+
+    def discard(self, arguments: dict[str, Any], answer: Answer) -> None:
+        """Answered with the member once its content is durably void; see Array.discard for the errors."""
+        member = member_named(self._array, text_of(arguments, "node"))
+        answer.later(_nobody)
+        self._array.discard(member.slot, self._done(member, answer))
+
+    def check_discard(self, arguments: dict[str, Any], answer: Answer) -> None:
+        """Answered with the member if it would be discarded, else with why not."""
+        member = member_named(self._array, text_of(arguments, "node"))
+        self._done(member, answer)(self._array.refuses_to_discard(member.slot))
 
     def check_suspend(self, arguments: dict[str, Any], answer: Answer) -> None:
         """Answered with the member if it would be suspended, else with why not."""
@@ -90,6 +101,7 @@ class Resyncs:
     """The resyncs of all members. Every command answers with the jobs and the limits."""
 
     def __init__(self, array: Array) -> None:
+        self._array = array
         self._resyncs = array.resyncs
 
     def status(self, _arguments: dict[str, Any], answer: Answer) -> None:
@@ -105,7 +117,7 @@ class Resyncs:
         )
 
     def start(self, arguments: dict[str, Any], answer: Answer) -> None:
-        """Go on after a pause, and try again at once what failed."""
+        """Go on after a pause or a stop, and try again at once what failed."""
         self._resyncs.start()
         self.status(arguments, answer)
 
@@ -113,6 +125,32 @@ class Resyncs:
         """Copy nothing until `start`."""
         self._resyncs.pause()
         self.status(arguments, answer)
+
+    def stop(self, arguments: dict[str, Any], answer: Answer) -> None:
+        """Answered once no copy to one member, or to any, is under way. Conflict if none is to be made."""
+        members = self._to_stop(arguments)
+        answer.later(_nobody)
+        self._resyncs.halt(members, lambda: self.status(arguments, answer))
+
+    def check_stop(self, arguments: dict[str, Any], answer: Answer) -> None:
+        """Answered with the jobs as they are if there is something to stop."""
+        self._to_stop(arguments)
+        self.status(arguments, answer)
+
+    def _to_stop(self, arguments: Mapping[str, Any]) -> Sequence[Member]:
+        """The members that are meant and that are not in sync."""
+        chosen = self._array.members
+        if arguments.get("node") is not None:
+            chosen = [member_named(self._array, text_of(arguments, "node"))]
+        members = [member for member in chosen if member.state in ("stale", "resyncing", "missing")]
+        if not members:
+            said = f"No member of {self._array.name} needs a resync."
+            if len(chosen) == 1:
+                said = (
+                    f"Member {chosen[0].name} of {self._array.name} is {chosen[0].state.replace('_', ' ')}."
+                )
+            raise Conflict(said, f"There is nothing to stop: dsttool resync status {self._array.name}")
+        return members
 
     def limit(self, arguments: dict[str, Any], answer: Answer) -> None:
         """Set what is given of floor and ceiling. UsageError if the one would be above the other."""

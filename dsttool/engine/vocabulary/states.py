@@ -28,11 +28,13 @@ LINK: Final = (
 MEMBER: Final = (
     Step("in_sync", "a change or flush failed on it, others hold all", "stale"),
     Step("in_sync", "it may have lost acked writes that others hold", "stale"),
+    Step("in_sync", "discarded, and others hold everything", "stale"),
     Step("in_sync", "suspended, and others hold everything", "suspended"),
     Step("stale", "its node is up, and nothing is under way on it", "resyncing"),
     Step("stale", "suspended", "suspended"),
     Step("resyncing", "nothing is dirty any more, and it has flushed", "in_sync"),
     Step("resyncing", "a request on it failed, or its link is down", "stale"),
+    Step("resyncing", "its resync is stopped, or it is discarded", "stale"),
     Step("resyncing", "suspended", "suspended"),
     Step("suspended", "resumed", "stale"),
     Step("missing", "its node is there", "stale"),

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 
 from dsttool.engine.array.member import Member
 from dsttool.engine.device.request import Request, deliver
+from dsttool.engine.runtime.telling import tell
 from dsttool.engine.vocabulary.errors import Fenced
 
 LOG = logging.getLogger(__name__)
@@ -33,10 +34,9 @@ class Fence:
         for member in () if self.up else self._members:
             if member.node is not None and isinstance(member.node.failure, Fenced):
                 self.up = True
-                LOG.error(
-                    "%s is frozen: member %s has another writer: %s",
-                    self._name,
-                    member.name,
+                tell(
+                    *(LOG, "member.fenced", f"{self._name}/{member.name}"),
+                    *("%s is frozen: member %s has another writer: %s", self._name, member.name),
                     member.node.failure,
                 )
                 self._raised()

@@ -16,6 +16,7 @@ from typing import NamedTuple
 from dsttool.engine.array.member import Member
 from dsttool.engine.device.request import Request
 from dsttool.engine.runtime.reactor import Reactor
+from dsttool.engine.runtime.telling import tell
 from dsttool.engine.vocabulary import limits
 
 LOG = logging.getLogger(__name__)
@@ -123,7 +124,7 @@ class Marks:
             if self.pending:
                 return
         else:
-            LOG.error("Cannot record the members' states, so writes fail: %s", error)
+            tell(LOG, "array.unrecorded", "", "Cannot record the members' states, so writes fail: %s", error)
             for request in self._held:
                 request.error = errno.EIO
             self._reactor.call_later(STORE_AGAIN_NS, self._start)

@@ -25,6 +25,7 @@ from dsttool.engine.extents.range_set import RangeSet
 from dsttool.engine.extents.unflushed import Unflushed
 from dsttool.engine.mapping.algorithm import Algorithm
 from dsttool.engine.runtime.reactor import Reactor
+from dsttool.engine.runtime.telling import tell
 from dsttool.engine.vocabulary.operations import CACHE, FLUSH, WRITE, WRITE_ZEROES
 
 LOG = logging.getLogger(__name__)
@@ -104,7 +105,6 @@ class Trust:
         member.dirty = None
         self.whole = all(each.in_sync for each in self.members)
         self._marks.store(urgent=False)
-        LOG.info("%s: member %s is in sync again", self._name, member.name)
 
     def absent(self, member: Member) -> None:
         """The link of a member that is resyncing is down: nobody waits for what is under way on it."""
@@ -171,12 +171,8 @@ class Trust:
         """A member that is out of sync, or has to be, has not done this piece."""
         if member.in_sync:
             self.leave(member, "stale")
-            LOG.error(
-                "%s: member %s is stale: a request on it failed: %s",
-                self._name,
-                member.name,
-                os.strerror(piece.error),
-            )
+            reason = os.strerror(piece.error)
+            self._tell(member, "member.stale", f"is stale: a request on it failed: {reason}")
             if piece.op == FLUSH:  # some systems drop what they could not write
                 member.missed.lost()
             member.missed.mark(piece.offset, piece.length)
@@ -223,7 +219,7 @@ class Trust:
         self.era += 1
         relied_on = member.in_sync
         if self.unflushed is None:
-            LOG.error("%s: member %s may have lost writes that were not flushed", self._name, member.name)
+            self._tell(member, "array.lost", "may have lost writes that were not flushed")
             self._lose(True)
         elif member.dirty is not None:
             if member.written:
@@ -237,11 +233,7 @@ class Trust:
     def _lost_on(self, member: Member, unflushed: Unflushed) -> None:
         in_sync = sum(1 for each in self.members if each.in_sync)
         if in_sync > max(1, len(self.members) - self.algorithm.spare):
-            LOG.warning(
-                "%s: member %s is stale: it may have lost writes that were not flushed",
-                self._name,
-                member.name,
-            )
+            self._tell(member, "member.stale", "is stale: it may have lost writes that were not flushed")
             self.leave(member, "stale")
             member.missed.lost()
             self._broke(member, 0)
@@ -253,10 +245,10 @@ class Trust:
                     self._on(other, extent.offset, extent.length, other.dirty.mark)
         unflushed.watch(member.slot)
         if gone:
-            LOG.error(
-                "%s: member %s may have lost writes that were not flushed, and no other member holds them",
-                self._name,
-                member.name,
+            self._tell(
+                member,
+                "array.lost",
+                "may have lost writes that were not flushed, and no other member holds them",
             )
         self._lose(bool(gone))
 
@@ -283,6 +275,10 @@ class Trust:
                 self._each_exposed(member, member.missed.loosen)
                 unflushed.watch(member.slot)
                 self.era += 1
+
+    def _tell(self, member: Member, kind: str, what: str) -> None:
+        label = f"{self._name}/{member.name}"
+        tell(LOG, kind, label, "%s: member %s %s", self._name, member.name, what)
 
     # -- extents ---------------------------------------------------------------------------------------------
 

@@ -323,7 +323,7 @@ def test_past_half_of_the_bound_it_flushes_by_itself_and_past_all_of_it_writes_w
 
 
 def test_a_flush_of_its_own_that_fails_is_tried_again(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("dsttool.engine.node.dst_repair._RETRY_NS", 5 * MS)
+    monkeypatch.setattr("dsttool.engine.node.repair._RETRY_NS", 5 * MS)
     node, talker = retaining(stage)
     assert node._repair is not None
     node._repair.retained = Retained(1024)
@@ -515,7 +515,7 @@ def test_what_is_kept_for_the_next_process_is_the_servers_verifier_once_all_is_r
 def test_the_memory_for_what_is_retained_is_given_back_when_nothing_has_been_for_a_while(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("dsttool.engine.node.dst_repair._IDLE_NS", 5 * MS)
+    monkeypatch.setattr("dsttool.engine.node.repair._IDLE_NS", 5 * MS)
     node, talker = retaining(stage)
     trims: list[int] = []
     pool = stage.hall.reactor.pool

@@ -10,7 +10,7 @@ from dsttool.cli.settings import Settings
 from dsttool.engine.config.units import format_duration, format_size
 from dsttool.engine.vocabulary.status import ArrayStatus, JobStatus, LinkStatus, MemberStatus, SessionStatus
 
-_MEANING: Final = {
+MEANING: Final = {
     "online": "every member is in sync",
     "degraded": "it serves from the members that are in sync, and fewer copies are left than there should be",
     "frozen": "it holds all requests until somebody decides",
@@ -41,8 +41,8 @@ def show_array(settings: Settings, array: ArrayStatus, *, clients: bool) -> None
     """One array, a block of lines. clients: each of them, too."""
     name, word = array["name"], array["state"]
     headline = f"{render.emphasis(settings, name)}  {render.state(settings, word)}"
-    click.echo(f"{headline}: {_MEANING.get(word, word)}.", color=True)
-    for line in _advice(array):
+    click.echo(f"{headline}: {MEANING.get(word, word)}.", color=True)
+    for line in advice(array):
         click.echo(line)
     size = format_size(array["size_bytes"])
     click.echo(f"{array['layout']}, {size}; {_work(array)}; {_number(array['sessions'])}")
@@ -77,7 +77,7 @@ def show_clients(settings: Settings, sessions: Sequence[SessionStatus]) -> None:
     )
 
 
-def _advice(array: ArrayStatus) -> list[str]:
+def advice(array: ArrayStatus) -> list[str]:
     """What to do about an array, a line for each member that needs something."""
     members = array["members"]
     if array["state"] == "frozen":

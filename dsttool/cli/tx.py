@@ -6,15 +6,14 @@ from typing import Any, Final
 import click
 
 from dsttool.cli import render
-from dsttool.cli.asking import ask, split_node
+from dsttool.cli.asking import ask, place, split_node
 from dsttool.cli.settings import Settings, shared
-from dsttool.engine.config import paths
 from dsttool.engine.config.units import format_size
 from dsttool.engine.control import client
 from dsttool.engine.vocabulary.errors import NotFound, TimedOut, Unreachable, UsageError
 from dsttool.engine.vocabulary.status import TransactionStatus
 
-_MEANING: Final = {
+MEANING: Final = {
     "queued": "it waits for room in the window, or for the link",
     "held": "an overlapping one before it has no answer yet",
     "in_flight": "it was sent, and its answer has not come yet",
@@ -27,7 +26,7 @@ _MEANING: Final = {
 
 @click.command("list")
 @click.argument("what", required=False, metavar="[NAME[/NODE]]")
-@shared(waits=True)
+@shared(waits=True, asks=True)
 def list_transactions(settings: Settings, what: str | None) -> None:
     """List transactions that have no answer yet, the oldest first: the first 200, and totals by state."""
     if what is None:
@@ -59,7 +58,7 @@ def list_transactions(settings: Settings, what: str | None) -> None:
 @click.command("show")
 @click.argument("what", metavar="NAME[/NODE]")
 @click.argument("id_", metavar="ID")
-@shared(waits=True)
+@shared(waits=True, asks=True)
 def show(settings: Settings, what: str, id_: str) -> None:
     """Show one transaction. Each node numbers its own, so that several may have the same ID."""
     name, node = split_node(what)
@@ -80,19 +79,20 @@ def show(settings: Settings, what: str, id_: str) -> None:
             click.echo(f"{word:<12}{value}", color=True)
 
 
-def _of_all(settings: Settings) -> list[dict[str, Any]]:
+def _of_all(settings: Settings, **arguments: Any) -> list[dict[str, Any]]:
     """The answers of everything that runs; what does not answer is left out, with a note."""
     timeout = settings.timeout or client.ANSWER_TIMEOUT
     answers: list[dict[str, Any]] = []
-    for path in client.sockets(paths.runtime_dir()):
-        try:
-            with client.Client(path, timeout) as daemon:
-                for name in daemon.call("hello")["serves"]:
-                    answers.append(daemon.call("tx.list", name=name))
-        except NotFound:
-            continue  # It has just ended.
-        except (Unreachable, TimedOut) as error:
-            render.note(settings, str(error))
+    with place(settings) as chosen:
+        for name in chosen.daemons():
+            try:
+                with chosen.connect(name, timeout) as daemon:
+                    for served in daemon.call("hello")["serves"]:
+                        answers.append(daemon.call("tx.list", name=served, **arguments))
+            except NotFound:
+                continue  # It has just ended.
+            except (Unreachable, TimedOut) as error:
+                render.note(settings, str(error))
     return answers
 
 
@@ -125,7 +125,7 @@ def _described(settings: Settings, each: TransactionStatus) -> list[tuple[str, s
     return [
         ("transaction", str(each["id"])),
         ("node", each["node"]),
-        ("state", f"{render.state(settings, state)}: {_MEANING.get(state, state)}"),
+        ("state", f"{render.state(settings, state)}: {MEANING.get(state, state)}"),
         ("request", " ".join((each["op"], *each["flags"]))),
         ("extent", f"{format_size(each['length'])} at {each['offset']:#x}"),
         ("age", _seconds(each["age_ns"])),

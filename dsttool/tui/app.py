@@ -15,6 +15,7 @@ from dsttool.engine.control.picture import Picture
 from dsttool.engine.vocabulary.errors import DsttoolError
 from dsttool.tui import cells, keys, lines, look
 from dsttool.tui.filtering import FilterLine
+from dsttool.tui.help import Help
 from dsttool.tui.main import Main
 from dsttool.tui.panel import Panel
 from dsttool.tui.source import Source, frozen
@@ -23,6 +24,8 @@ from dsttool.tui.subject import Subject
 # The screen follows at most so often; what comes sooner waits for the next time.
 REFRESH_SECONDS: Final = 0.25
 _TERMINATED: Final = 128 + signal.SIGTERM
+# Actions on the main screen.
+_OF_MAIN: Final = frozenset({"next_pane", "events", "filter", "sort", "help"})
 
 
 class Tui(App[int]):
@@ -140,6 +143,10 @@ class Tui(App[int]):
         """Ask for a filter."""
         self.main.filter_line.open(self.filter)
 
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """As Textual's: what keys do with the main screen's panes, they do only there."""
+        return self.screen is self.main or action not in _OF_MAIN
+
     async def action_back(self) -> None:
         """Leave what is open; on the main screen, forget the filter."""
         if len(self.screen_stack) > 1:
@@ -159,6 +166,10 @@ class Tui(App[int]):
         else:
             self._frozen = None
         self.redraw()
+
+    def action_help(self) -> None:
+        """Explain the focused pane."""
+        self.push_screen(Help(self.focused if isinstance(self.focused, Panel) else None))
 
     def action_theme(self) -> None:
         """Take the next theme."""

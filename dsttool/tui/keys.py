@@ -41,6 +41,7 @@ TABLE: Final = (
     Key("s", "s", "sort", "Sort by the next column.", "Look", "sort"),
     Key("p", "p", "pause", "Freeze the screen, or show what is now.", "Look", "pause"),
     Key("exclamation_mark", "!", "events", "Events.", "Look", "events"),
+    Key("question_mark", "?", "help", "The keys and columns of the focused pane.", "Look", "help"),
     Key("t", "t", "theme", "The next theme.", "Look"),
     Key("q,ctrl+c,ctrl+q", "q ^C", "quit", "Leave; what runs goes on.", "Leave", "quit"),
 )  # fmt: skip

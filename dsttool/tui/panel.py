@@ -26,7 +26,7 @@ _HEAVY: Final = "━"
 class Panel(Widget, can_focus=True):
     """A pane. Its first line is the heading; a subclass draws the others (`draw`), and takes pictures.
 
-    kind: which keys of the key table are its own. LABEL: what its heading says.
+    kind: which keys of the key table are its own, besides those of its base. LABEL: what its heading says.
     """
 
     ALLOW_SELECT: ClassVar[bool] = False
@@ -40,6 +40,11 @@ class Panel(Widget, can_focus=True):
         super().__init__(**more)
         self._styles_by_role: dict[Role, Style] = {}
         self._note = ""
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """Which keys of the key table it has."""
+        return (self.kind,)
 
     def show(self, picture: "Picture", now_ns: int) -> None:
         """Take what is known now; have drawn again what looks different."""

@@ -28,13 +28,16 @@ _HEAD: Final = 2
 
 
 class Column(NamedTuple):
-    """keep: where there is no room, columns with higher ones go first; 0 stays. grow: takes what is left."""
+    """keep: where there is no room, columns with higher ones go first; 0 stays. grow: takes what is left.
+    what: a sentence for the help.
+    """
 
     title: str
     width: int
     keep: int = 0
     right: bool = False
     grow: bool = False
+    what: str = ""
 
 
 class Placed(NamedTuple):
@@ -111,6 +114,11 @@ class Table(Panel, Generic[Row]):
     def row_role(self, row: Row) -> Role | None:
         """A role for the whole row instead of those of its cells, or None."""
         return None
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """As Panel's."""
+        return ("table", self.kind)
 
     @property
     def row(self) -> Row | None:

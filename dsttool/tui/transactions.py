@@ -42,18 +42,24 @@ class TransactionTable(Table["Found[TransactionStatus]"]):
     LABEL = "TRANSACTIONS"
     kind = "transactions"
     COLUMNS = (
-        Column("TX", 8, keep=1),
-        Column("OP", 6),
-        Column("FLAGS", 5, keep=7),
-        Column("OFFSET", 13, keep=5, right=True),
-        Column("LEN", 8, keep=6, right=True),
-        Column("NODE", 9, grow=True),
-        Column("STATE", 11),
-        Column("AGE ms", 8, right=True),
-        Column("TRY", 3, keep=4, right=True),
-        Column("NEXT s", 6, keep=3, right=True),
-        Column("BUDGET", _BAR, keep=2),
-        Column("CLIENT", 12, keep=8),
+        Column("TX", 8, keep=1, what="The number of the transaction; each node counts its own."),
+        Column("OP", 6, what="What is asked for."),
+        Column("FLAGS", 5, keep=7, what="FUA: on stable storage before it is acked."),
+        Column("OFFSET", 13, keep=5, right=True, what="Where on the node."),
+        Column("LEN", 8, keep=6, right=True, what="How much."),
+        Column("NODE", 9, grow=True, what="To whom: ARRAY/MEMBER."),
+        Column(
+            "STATE",
+            11,
+            what="Queued: waits for room, or for the link. Held: waits for an overlapping one. "
+            "In flight: sent, without an answer. Resend: its link was lost; it is sent again. Frozen and "
+            "exhausted: its budget has ended without an answer.",
+        ),
+        Column("AGE ms", 8, right=True, what="Since it began."),
+        Column("TRY", 3, keep=4, right=True, what="How often it was sent."),
+        Column("NEXT s", 6, keep=3, right=True, what="Until it is sent again, if there is a link by then."),
+        Column("BUDGET", _BAR, keep=2, what="What is left of the time it has."),
+        Column("CLIENT", 12, keep=8, what="Who asked for it."),
     )
 
     def __init__(self, **more: Any) -> None:

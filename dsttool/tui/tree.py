@@ -19,19 +19,25 @@ if TYPE_CHECKING:
 # How long what ended in good order is still shown.
 _FAREWELL_NS: Final = 60 * SECOND
 _COLUMNS: Final = (
-    Column("NAME", 16, grow=True),
-    Column("KIND", 6, keep=8),
-    Column("STATE", 15),
-    Column("SIZE", 8, keep=6, right=True),
-    Column("LINK", 11, keep=1),
-    Column("RTT ms", 6, keep=9, right=True),
-    Column("IN-FL", 5, keep=2, right=True),
-    Column("R MiB/s", 7, keep=3, right=True),
-    Column("W MiB/s", 7, keep=3, right=True),
-    Column("p99 ms", 6, keep=7, right=True),
-    Column("RESENT", 6, keep=4, right=True),
-    Column("LOST", 4, keep=10, right=True),
-    Column("ERR", 4, keep=5, right=True),
+    Column("NAME", 16, grow=True, what="Arrays, what they are made of, and exports."),
+    Column("KIND", 6, keep=8, what="An array's layout; how a node is reached."),
+    Column("STATE", 15, what="How it is; of a resync, how much of what was missed has been copied."),
+    Column("SIZE", 8, keep=6, right=True, what="How much it holds."),
+    Column(
+        "LINK",
+        11,
+        keep=1,
+        what="The connection, and for how long it is like that, or when it is tried again; "
+        "of an array, how many of its nodes are connected; of an export, how many clients it has.",
+    ),
+    Column("RTT ms", 6, keep=9, right=True, what="The time a ping takes there and back."),
+    Column("IN-FL", 5, keep=2, right=True, what="Requests under way."),
+    Column("R MiB/s", 7, keep=3, right=True, what="Read in the last second."),
+    Column("W MiB/s", 7, keep=3, right=True, what="Written in the last second."),
+    Column("p99 ms", 6, keep=7, right=True, what="99 of 100 requests of the last second took no longer."),
+    Column("RESENT", 6, keep=4, right=True, what="Requests that were sent again after their link was lost."),
+    Column("LOST", 4, keep=10, right=True, what="How often the link was lost."),
+    Column("ERR", 4, keep=5, right=True, what="Requests that failed."),
 )
 
 
@@ -130,16 +136,14 @@ class Tree(Table[Branch]):
                 yield from self._of_daemon(place, name, daemon, depth)
 
     def _of_daemon(self, place: str, name: str, daemon: "DaemonPicture", depth: int) -> Iterator[Branch]:
-        lost_ns = None
-        if daemon.lost_since_ns is not None:
-            lost_ns = max(0, self._now_ns - daemon.last_ns if daemon.last_ns else 0)
-            if daemon.ended and lost_ns > _FAREWELL_NS:
-                return
+        lost_ns = None if daemon.lost_since_ns is None else max(0, self._now_ns - daemon.last_ns)
+        if daemon.ended and lost_ns is not None and lost_ns > _FAREWELL_NS:
+            return
         state = daemon.state
         if state is None or not (state["arrays"] or state["exports"]):
-            word = "unreachable" if lost_ns is not None else "connecting"
+            word = "connecting" if lost_ns is None else "unreachable"
             subject = Subject("daemon", place, name, name)
-            yield Branch(subject, depth, None, look.state(word), None, None, lost_ns)
+            yield Branch(subject, depth, None, look.state(word), None, None, lost_ns if state else None)
             return
         rates = state["rates"]
         for label, array in sorted(state["arrays"].items()):

@@ -5,6 +5,7 @@ import os
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
+from rich.style import Style
 from textual.pilot import Pilot
 
 from dsttool.tui.app import Tui
@@ -51,3 +52,16 @@ def compare(app: Tui, name: str) -> None:
     if os.environ.get("UPDATE_GOLDEN"):
         path.write_text(shown)
     assert shown == path.read_text(), f"another screen than {path}; UPDATE_GOLDEN=1 accepts it"
+
+
+def line(app: Tui, beginning: str) -> str:
+    """The line of the screen that begins so."""
+    return next(line for line in text(app) if line.startswith(beginning))
+
+
+def styles_of(app: Tui, beginning: str) -> dict[str, Style]:
+    """The styles of the words of a line that begins so."""
+    for strip in app.screen._compositor.render_strips():
+        if strip.text.startswith(beginning):
+            return {word: part.style or Style() for part in strip for word in part.text.split()}
+    raise AssertionError(f"no line begins with {beginning!r}")

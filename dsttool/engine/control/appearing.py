@@ -18,6 +18,7 @@ from dsttool.engine.vocabulary.errors import from_oserror
 _IN_ATTRIB: Final = 0x4
 _IN_MOVED_TO: Final = 0x80
 _IN_CREATE: Final = 0x100
+_IN_DELETE: Final = 0x200
 # Events are read only to be forgotten; a full queue of the kernel's still wakes us.
 _READ_BYTES: Final = 1 << 16
 
@@ -30,7 +31,7 @@ class News:
         self._descriptor: int = library.inotify_init1(os.O_CLOEXEC | os.O_NONBLOCK)
         if self._descriptor < 0:
             raise from_oserror(OSError(ctypes.get_errno(), ""), "watch folders")
-        events = _IN_ATTRIB | _IN_MOVED_TO | _IN_CREATE
+        events = _IN_ATTRIB | _IN_MOVED_TO | _IN_CREATE | _IN_DELETE
         if library.inotify_add_watch(self._descriptor, os.fsencode(folder), events) < 0:
             code = ctypes.get_errno()
             os.close(self._descriptor)

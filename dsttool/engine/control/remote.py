@@ -1,0 +1,171 @@
+"""Another machine as a place: `dsttool ctl --stdio` there, run by ssh. No port is opened for it.
+
+Addresses are ssh://[USER@]HOST[:PORT]. Everything else about the connection is ssh's business and is said
+in its own configuration: keys, jump hosts, host keys, other ports. $DSTTOOL_SSH names another program to run
+instead of ssh; it gets the same arguments.
+"""
+
+import os
+import re
+import shlex
+import socket
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from dsttool.engine.control.client import ANSWER_TIMEOUT, Client
+from dsttool.engine.control.place import LOCAL, Local, Place
+from dsttool.engine.control.ssh_link import SshLink
+from dsttool.engine.vocabulary.errors import TimedOut, UsageError
+
+# Seconds for ssh to connect and, if it has to, to ask for a password.
+CONNECT_TIMEOUT: Final = 60.0
+VARIABLE: Final = "DSTTOOL_SSH"
+
+# What is run there. A fixed text: ssh hands it to the shell of that machine.
+_COMMAND: Final = ("dsttool", "ctl", "--stdio")
+# A dead network is noticed after a quarter of a minute of silence.
+_OPTIONS: Final = ("-T", "-o", "ServerAliveInterval=5", "-o", "ServerAliveCountMax=3")
+
+_SSH: Final = re.compile(
+    r"ssh://(?:(?P<user>[^@/:]*)@)?(?P<host>\[[^\]/]*\]|[^@/:\[\]]*)(?::(?P<port>[^/]*))?/?", re.DOTALL
+)
+# Neither may begin with a '-' (ssh would take it for an option) or have what a shell or ssh_config(5) reads.
+_USER: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}", re.ASCII)
+_HOST: Final = re.compile(
+    r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,254}|[0-9A-Fa-f:.]{2,45}(%[A-Za-z0-9_.-]{1,16})?", re.ASCII
+)
+_ADVICE: Final = "Write ssh://[USER@]HOST[:PORT]; keys, jumps and the like belong into ~/.ssh/config."
+
+
+@dataclass(frozen=True, slots=True)
+class SshAddress:
+    """Where ssh is to go. user: empty for ssh's own choice; port: None for that too."""
+
+    host: str
+    user: str = ""
+    port: int | None = None
+
+    def __str__(self) -> str:
+        """As on screens: [USER@]HOST[:PORT]."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        user = f"{self.user}@" if self.user else ""
+        return f"{user}{host}" if self.port is None else f"{user}{host}:{self.port}"
+
+    def command(self, program: Sequence[str], *, prompts: bool) -> list[str]:
+        """The command line. prompts: whether ssh may ask somebody at the terminal."""
+        words = [*program, *_OPTIONS, "-o", f"BatchMode={'no' if prompts else 'yes'}"]
+        words += ["-p", str(self.port)] if self.port is not None else []
+        words += ["-l", self.user] if self.user else []
+        return [*words, "--", self.host, *_COMMAND]
+
+
+def parse_ssh(text: str) -> SshAddress:
+    """The address of a machine. UsageError if it is none, or one that ssh could take for something else."""
+    match = _SSH.fullmatch(text)
+    if match is None:
+        raise UsageError(f"'{text}' is not the address of a machine.", _ADVICE)
+    user, host, port = match["user"], match["host"].strip("[]"), match["port"]
+    if user is not None and not _USER.fullmatch(user):
+        raise UsageError(f"'{user}' in '{text}' cannot be a user.", _ADVICE)
+    if not _HOST.fullmatch(host):
+        raise UsageError(f"'{host}' in '{text}' cannot be a host.", _ADVICE)
+    if port is not None and not (port.isascii() and port.isdigit() and 0 < int(port[:6]) < 65536):
+        raise UsageError(f"'{port}' in '{text}' is not a port.", _ADVICE)
+    return SshAddress(host, user or "", None if port is None else int(port))
+
+
+class Remote:
+    """A place that ssh leads to. It connects when it is first used, and again after it was lost.
+
+    prompts: whether ssh may ask for a password or about a host key on the terminal; else it fails then.
+    """
+
+    def __init__(self, address: str, *, prompts: bool = True) -> None:
+        self.address = parse_ssh(address)
+        self.name = str(self.address)
+        self._prompts = prompts
+        self._lock = threading.Lock()
+        self._link: SshLink | None = None
+
+    def daemons(self) -> list[str]:
+        """See Place. Waits until ssh is connected, CONNECT_TIMEOUT at most."""
+        link = self._connected()
+        if not link.wait(CONNECT_TIMEOUT):
+            link.close()
+            raise TimedOut(
+                f"ssh to {self.name} did not connect within {CONNECT_TIMEOUT:g} s.",
+                f"Try it by hand: ssh {self.name} dsttool version",
+            )
+        return link.daemons()
+
+    def names(self) -> "RemoteNames":
+        """See Place. Nothing waits for ssh: there are no names until it is connected."""
+        return RemoteNames(self._connected())
+
+    def open(self, daemon: str, timeout: float = ANSWER_TIMEOUT) -> socket.socket:
+        """See Place. What keeps the far side from opening it comes as the answer to the first command."""
+        return self._connected().open(daemon)
+
+    def connect(self, daemon: str, timeout: float = ANSWER_TIMEOUT) -> Client:
+        """See Place."""
+        self.daemons()
+        return Client(Path(daemon), timeout, self.open(daemon))
+
+    def where(self, daemon: str) -> str:
+        """See Place."""
+        return f"{daemon}.sock on {self.name}"
+
+    def close(self) -> None:
+        """See Place. Ends ssh."""
+        with self._lock:
+            link, self._link = self._link, None
+        if link is not None:
+            link.close()
+
+    def _connected(self) -> SshLink:
+        """The connection, begun now if there is none. Raises DsttoolError if ssh cannot be started."""
+        with self._lock:
+            if self._link is None or self._link.failure is not None:
+                if self._link is not None:
+                    self._link.close()
+                program = shlex.split(os.environ.get(VARIABLE, "")) or ["ssh"]
+                command = self.address.command(program, prompts=self._prompts)
+                self._link = SshLink(self.name, command, own_group=not self._prompts)
+            return self._link
+
+
+class RemoteNames:
+    """The daemons of a remote place, as the far side tells them."""
+
+    def __init__(self, link: SshLink) -> None:
+        self._link = link
+        self._news, self._told = socket.socketpair()
+        self._news.setblocking(False)
+        self._told.setblocking(False)
+        link.tell(self._told)
+
+    def fileno(self) -> int:
+        """See Names."""
+        return self._news.fileno()
+
+    def read(self) -> list[str]:
+        """See Names. Raises why the connection was lost."""
+        try:
+            self._news.recv(4096)
+        except BlockingIOError:
+            pass
+        return self._link.daemons()
+
+    def close(self) -> None:
+        """See Names."""
+        self._link.untell(self._told)
+        self._news.close()
+        self._told.close()
+
+
+def parse_place(text: str, runtime: Path, *, prompts: bool = True) -> Place:
+    """The place that --host names: an ssh:// address, or `local`. UsageError otherwise."""
+    return Local(runtime) if text == LOCAL else Remote(text, prompts=prompts)

@@ -5,41 +5,48 @@ from typing import Any
 import click
 
 from dsttool.cli import render
-from dsttool.cli.daemon import STOP_TIMEOUT, end
+from dsttool.cli.asking import gather, is_here, place
+from dsttool.cli.dry_run import would
+from dsttool.cli.ending import STOP_TIMEOUT, end, would_end
 from dsttool.cli.settings import Settings, shared
 from dsttool.engine.config import paths
 from dsttool.engine.config.array_file import ArrayConfig, load_array
 from dsttool.engine.config.names import check_name
 from dsttool.engine.config.units import format_exact_size, format_size
-from dsttool.engine.control import client
 from dsttool.engine.vocabulary.errors import NotFound
 from dsttool.engine.vocabulary.status import ArrayStatus
 
 
 @click.command()
 @click.argument("names", nargs=-1, required=True, metavar="NAME...")
-@shared(waits=True)
+@shared(waits=True, changes=True, asks=True)
 def down(settings: Settings, names: tuple[str, ...]) -> None:
     """Stop arrays cleanly and wait until nothing of them runs any more."""
-    stopped = []
-    for name in names:
-        check_name(name)
-        try:
-            pid = end(name, settings.timeout or STOP_TIMEOUT, kind="array")
-        except NotFound:
-            _check_known(name)
-            raise
-        stopped.append({"name": name, "pid": pid})
-        render.say(settings, f"{name} is down.")
-    if settings.json:
+    stopped, acts = [], []
+    with place(settings) as chosen:
+        for name in names:
+            check_name(name)
+            try:
+                if settings.dry_run:
+                    acts.append(would_end(chosen, name, kind="array"))
+                    continue
+                pid = end(chosen, name, settings.timeout or STOP_TIMEOUT, kind="array")
+            except NotFound:
+                _check_known(settings, name)
+                raise
+            stopped.append({"name": name, "pid": pid})
+            render.say(settings, f"{name} is down.")
+    if settings.dry_run:
+        would(settings, acts)
+    elif settings.json:
         render.emit_json(settings, {"schema": "dsttool.stopped/1", "daemons": stopped}, stopped)
 
 
 @click.command("list")
-@shared(waits=True)
+@shared(waits=True, asks=True)
 def list_arrays(settings: Settings) -> None:
     """List arrays: those that are configured, and those that are up."""
-    entries = [_entry(name, running) for name, running in sorted(_all(settings).items())]
+    entries = [_entry(settings, name, running) for name, running in sorted(_all(settings).items())]
     if settings.json:
         render.emit_json(settings, {"schema": "dsttool.arrays/1", "arrays": entries}, entries)
         return
@@ -66,13 +73,15 @@ def list_arrays(settings: Settings) -> None:
 
 @click.command()
 @click.argument("name")
-@shared(waits=True)
+@shared(waits=True, asks=True)
 def show(settings: Settings, name: str) -> None:
     """Show what the array NAME is made of."""
     found = _all(settings)
     if name not in found:
+        if not is_here(settings):
+            raise NotFound(f"No array called {name} is up there.", "`dsttool status` lists what runs.")
         load_array(name)  # Its NotFound knows the names that are configured.
-    entry = _entry(name, found[name])
+    entry = _entry(settings, name, found[name])
     if settings.json:
         render.emit_json(settings, {"schema": "dsttool.array/1", **entry})
         return
@@ -81,21 +90,21 @@ def show(settings: Settings, name: str) -> None:
             click.echo(f"{key.removesuffix('_bytes'):<12}{_word(settings, key, entry[key])}", color=True)
     for node in entry["nodes"]:
         click.echo(f"{'node':<12}{node['name']}  {node['address']}")
-    for place in entry["listen"]:
-        click.echo(f"{'listen':<12}{place}")
+    for address in entry["listen"]:
+        click.echo(f"{'listen':<12}{address}")
 
 
 def _all(settings: Settings) -> dict[str, ArrayStatus | None]:
     """Every array by name: its status if it is up, else None."""
-    found: dict[str, ArrayStatus | None] = dict.fromkeys(paths.array_names())
-    status = client.gather(paths.runtime_dir(), settings.timeout or client.ANSWER_TIMEOUT)
-    found.update({each["name"]: each for each in status["arrays"]})
+    found: dict[str, ArrayStatus | None] = dict.fromkeys(paths.array_names() if is_here(settings) else ())
+    found.update({each["name"]: each for each in gather(settings)["arrays"]})
     return found
 
 
-def _entry(name: str, running: ArrayStatus | None) -> dict[str, Any]:
+def _entry(settings: Settings, name: str, running: ArrayStatus | None) -> dict[str, Any]:
     """One array for `list` and `show`: what is configured, else what runs."""
-    config = load_array(name) if name in paths.array_names() else None
+    configured = is_here(settings) and name in paths.array_names()
+    config = load_array(name) if configured else None
     entry: dict[str, Any] = {
         "name": name,
         "configured": config is not None,
@@ -132,7 +141,7 @@ def _word(settings: Settings, key: str, value: Any) -> str:
     return str(value)
 
 
-def _check_known(name: str) -> None:
+def _check_known(settings: Settings, name: str) -> None:
     """NotFound for a name that nobody knows, with a nearer one; nothing if it is configured."""
-    if name in paths.array_names():
+    if is_here(settings) and name in paths.array_names():
         raise NotFound(f"The array {name} is not up.", f"Bring it up: dsttool array up {name}")

@@ -1,15 +1,59 @@
-"""What the commands that ask a running daemon share: finding it, and saying what is not there."""
+"""What commands that ask running daemons share: which machine's, finding one, saying what is not there."""
 
-from typing import Any, Final
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING, Any, Final
 
 from dsttool.cli.settings import Settings
 from dsttool.engine.config import paths
 from dsttool.engine.config.names import check_name
-from dsttool.engine.control import client
-from dsttool.engine.vocabulary.errors import Conflict, NotFound
+from dsttool.engine.control import client, gathering
+from dsttool.engine.control.place import LOCAL, Local, Place
+from dsttool.engine.vocabulary.errors import Conflict, NotFound, UsageError
+
+if TYPE_CHECKING:
+    from dsttool.engine.vocabulary.status import Status
 
 # What a daemon answers after the time that its command was given: late is better than a wrong reason.
 GRACE_SECONDS: Final = 5.0
+
+
+@contextmanager
+def places(settings: Settings, *, prompts: bool = True) -> Iterator[list[Place]]:
+    """The machines to look at: those of --host, else this one. Their connections end with the block.
+
+    prompts: whether ssh may ask at the terminal, which must not be a screen then.
+    """
+    with ExitStack() as stack:
+        made: list[Place] = []
+        for text in dict.fromkeys(settings.hosts):
+            from dsttool.engine.control.remote import parse_place
+
+            made.append(parse_place(text, paths.runtime_dir(), prompts=prompts))
+            stack.callback(made[-1].close)
+        yield made or [Local(paths.runtime_dir())]
+
+
+@contextmanager
+def place(settings: Settings) -> Iterator[Place]:
+    """As `places`, for a command about one machine. UsageError if there are several."""
+    if len(settings.hosts) > 1:
+        raise UsageError(
+            f"This is about one machine, and --host says {' and '.join(settings.hosts)}.", "Name one of them."
+        )
+    with places(settings) as (chosen,):
+        yield chosen
+
+
+def is_here(settings: Settings) -> bool:
+    """Whether this machine is meant, so that its configuration says what there could be."""
+    return not settings.hosts or settings.hosts == (LOCAL,)
+
+
+def gather(settings: Settings) -> "Status":
+    """The status of everything that runs on that machine."""
+    with place(settings) as chosen:
+        return gathering.gather(chosen, settings.timeout or client.ANSWER_TIMEOUT)
 
 
 def ask(settings: Settings, name: str, command: str, /, **arguments: Any) -> Any:
@@ -24,27 +68,28 @@ def ask_array(settings: Settings, name: str, command: str, /, **arguments: Any) 
         return daemon.call(command, **arguments)
 
 
-def connect(settings: Settings, name: str) -> client.Client:
+@contextmanager
+def connect(settings: Settings, name: str) -> Iterator[client.Client]:
     """A connection to the daemon that serves `name`. Raises NotFound, Unreachable."""
     check_name(name)
     timeout = settings.timeout or client.ANSWER_TIMEOUT
-    try:
-        return client.Client(client.find(paths.runtime_dir(), name, timeout), timeout)
-    except NotFound as error:
-        raise _named(name, error) from None
+    with place(settings) as chosen:
+        try:
+            daemon = chosen.connect(gathering.find(chosen, name, timeout), timeout)
+        except NotFound as error:
+            raise configured(settings, name, error) from None
+        with daemon:
+            yield daemon
 
 
-def connect_array(settings: Settings, name: str) -> client.Client:
+@contextmanager
+def connect_array(settings: Settings, name: str) -> Iterator[client.Client]:
     """As `connect`, to an array's daemon. Conflict if it is none."""
-    daemon = connect(settings, name)
-    try:
+    with connect(settings, name) as daemon:
         kind = daemon.call("hello")["kind"]
         if kind != "array":
             raise Conflict(f"{name} is an {kind}, and has no members.", f"See `dsttool status {name}`.")
-    except BaseException:
-        daemon.close()
-        raise
-    return daemon
+        yield daemon
 
 
 def split_node(text: str) -> tuple[str, str | None]:
@@ -54,8 +99,10 @@ def split_node(text: str) -> tuple[str, str | None]:
     return array, check_name(node) if slash else None
 
 
-def _named(name: str, error: NotFound) -> NotFound:
-    """The error, knowing what is configured."""
+def configured(settings: Settings, name: str, error: NotFound) -> NotFound:
+    """The error, knowing what is configured, where that is this machine's configuration."""
+    if not is_here(settings):
+        return error
     if name in paths.array_names():
         return NotFound(f"The array {name} is configured, but not up.", f"Start it: dsttool array up {name}")
     if name in paths.export_names():

@@ -1,8 +1,6 @@
-"""`daemon list`, `daemon stop`, `daemon tune`, `logs`, and stopping a daemon for whoever has to."""
+"""`daemon list`, `daemon stop`, `daemon tune` and `logs`."""
 
-import errno
 import os
-import socket
 import sys
 import time
 from pathlib import Path
@@ -11,24 +9,25 @@ from typing import Final
 import click
 
 from dsttool.cli import render
-from dsttool.cli.asking import ask
+from dsttool.cli.asking import ask, gather, place
+from dsttool.cli.dry_run import would
+from dsttool.cli.ending import STOP_TIMEOUT, end, would_end
 from dsttool.cli.settings import Settings, shared
 from dsttool.engine.config import paths
+from dsttool.engine.config.names import check_name
 from dsttool.engine.config.units import format_duration
-from dsttool.engine.control import client
-from dsttool.engine.control.lock import NameLock
-from dsttool.engine.vocabulary.errors import Conflict, DsttoolError, NotFound, TimedOut, Unreachable
+from dsttool.engine.control import gathering
+from dsttool.engine.control.place import Local
+from dsttool.engine.vocabulary.errors import Conflict, NotFound
 
-# A daemon drains its clients for up to 10 s and may then flush for up to 60 s.
-STOP_TIMEOUT: Final = 90.0
 _FOLLOW_SECONDS: Final = 0.2
 
 
 @click.command("list")
-@shared(waits=True)
+@shared(waits=True, asks=True)
 def list_daemons(settings: Settings) -> None:
     """List the daemons of this machine."""
-    found = client.gather(paths.runtime_dir(), settings.timeout or client.ANSWER_TIMEOUT)["daemons"]
+    found = gather(settings)["daemons"]
     if settings.json:
         render.emit_json(settings, {"schema": "dsttool.daemons/1", "daemons": found}, found)
         return
@@ -60,21 +59,30 @@ def list_daemons(settings: Settings) -> None:
 
 @click.command()
 @click.argument("names", nargs=-1, required=True, metavar="NAME...")
-@shared(waits=True)
+@shared(waits=True, changes=True, asks=True)
 def stop(settings: Settings, names: tuple[str, ...]) -> None:
-    """End daemons cleanly and wait until they have ended."""
-    stopped = []
-    for name in names:
-        path = client.find(paths.runtime_dir(), name)
-        if path.stem != name:
-            raise Conflict(
-                f"{name} is served by the daemon {path.stem}, together with others.",
-                f"Stop all of them: dsttool daemon stop {path.stem}",
-            )
-        pid = end(name, settings.timeout or STOP_TIMEOUT)
-        stopped.append({"name": name, "pid": pid})
-        render.say(settings, f"{name} has ended.")
-    if settings.json:
+    """End daemons cleanly and wait until they have ended.
+
+    A daemon finishes what its clients have asked for, flushes, and takes leave of them.
+    """
+    stopped, acts = [], []
+    with place(settings) as chosen:
+        for name in names:
+            daemon = gathering.find(chosen, check_name(name))
+            if daemon != name:
+                raise Conflict(
+                    f"{name} is served by the daemon {daemon}, together with others.",
+                    f"Stop all of them: dsttool daemon stop {daemon}",
+                )
+            if settings.dry_run:
+                acts.append(would_end(chosen, name))
+                continue
+            pid = end(chosen, name, settings.timeout or STOP_TIMEOUT)
+            stopped.append({"name": name, "pid": pid})
+            render.say(settings, f"{name} has ended.")
+    if settings.dry_run:
+        would(settings, acts)
+    elif settings.json:
         render.emit_json(settings, {"schema": "dsttool.stopped/1", "daemons": stopped}, stopped)
 
 
@@ -85,9 +93,14 @@ def stop(settings: Settings, names: tuple[str, ...]) -> None:
     type=click.IntRange(min=0),
     help="Threads that seal and open large records; 0 to do all of it on the main thread.",
 )
-@shared(waits=True)
+@shared(waits=True, changes=True, asks=True)
 def tune(settings: Settings, name: str, crypto_threads: int | None) -> None:
     """Show how many threads a daemon seals with, or change it while it runs."""
+    if settings.dry_run and crypto_threads is not None:
+        before = ask(settings, name, "crypto.threads")["threads"]
+        act = f"have {name} seal with {crypto_threads} threads instead of {before}"
+        would(settings, [act] if crypto_threads != before else [])
+        return
     answer = ask(settings, name, "crypto.threads", threads=crypto_threads)
     if settings.json:
         render.emit_json(settings, {"schema": "dsttool.tuning/1", "name": name, **answer}, [answer])
@@ -103,8 +116,7 @@ def logs(settings: Settings, name: str, follow: bool) -> None:
     """Print the log of the daemon NAME, also after its end."""
     path = paths.log_file(name)
     if not path.exists():
-        running = client.find(paths.runtime_dir(), name)
-        path = paths.log_file(running.stem)
+        path = paths.log_file(gathering.find(Local(paths.runtime_dir()), name))
     try:
         while _print_log(path, follow):
             pass
@@ -128,48 +140,6 @@ def _print_log(path: Path, follow: bool) -> bool:
             if aside and path.exists():
                 return True
             time.sleep(_FOLLOW_SECONDS)
-
-
-def end(name: str, timeout: float, kind: str | None = None) -> int:
-    """Ask the daemon `name` to end and wait until its process is gone; its process id.
-
-    NotFound if it does not run (dead sockets are then removed), Conflict if it is not of that kind,
-    TimedOut. Time in seconds.
-    """
-    path = paths.control_socket(name)
-    try:
-        with client.Client(path, min(timeout, client.ANSWER_TIMEOUT)) as daemon:
-            about = daemon.call("hello")
-            if kind is not None and about["kind"] != kind:
-                raise Conflict(f"{name} is an {about['kind']}.", f"Stop it with: dsttool daemon stop {name}")
-            pid = int(daemon.peer_pid() or about["pid"])
-            daemon.call("stop")
-    except Unreachable:
-        if not _is_dead(path):
-            raise
-        _remove_dead(name)
-        raise NotFound(f"{name} is not running; it had died.", "Its dead sockets are now removed.") from None
-    if not client.wait_gone(pid, timeout):
-        raise TimedOut(
-            f"{name} (process {pid}) has not ended within {timeout:g} s.",
-            f"It may be flushing; see `dsttool daemon list` and `dsttool logs {name}`.",
-        )
-    return pid
-
-
-def _is_dead(path: Path) -> bool:
-    with socket.socket(socket.AF_UNIX) as probe:
-        probe.setblocking(False)
-        return probe.connect_ex(str(path)) == errno.ECONNREFUSED
-
-
-def _remove_dead(name: str) -> None:
-    try:
-        with NameLock([name]):
-            for path in (paths.control_socket(name), paths.nbd_socket(name), paths.dst_socket(name)):
-                path.unlink(missing_ok=True)
-    except DsttoolError:
-        pass  # Somebody is just starting it again and has replaced them.
 
 
 def _age(age_ns: int) -> str:

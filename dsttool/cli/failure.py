@@ -7,6 +7,7 @@ import traceback
 import click
 
 from dsttool.cli.settings import Settings
+from dsttool.cli.signals import Terminated
 from dsttool.cli.tree import build
 from dsttool.engine.vocabulary.errors import DsttoolError, from_oserror
 
@@ -26,6 +27,8 @@ def run(arguments: list[str]) -> int:
         return _report(settings, _from_click(error), error)
     except (click.Abort, KeyboardInterrupt):
         return 130
+    except Terminated as end:
+        return end.exit_code
     except DsttoolError as error:
         return _report(settings, error, error)
     except BrokenPipeError:

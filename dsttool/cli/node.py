@@ -1,9 +1,12 @@
 """`node list`, `suspend` and `resume`: the members of an array that runs."""
 
+from typing import Any
+
 import click
 
 from dsttool.cli import render
 from dsttool.cli.asking import ask_array, connect_array
+from dsttool.cli.dry_run import would
 from dsttool.cli.settings import Settings, shared
 from dsttool.engine.config.units import format_duration, format_size, parse_duration
 from dsttool.engine.vocabulary.errors import UsageError
@@ -12,7 +15,7 @@ from dsttool.engine.vocabulary.status import MemberStatus
 
 @click.command("list")
 @click.argument("array")
-@shared(waits=True)
+@shared(waits=True, asks=True)
 def list_nodes(settings: Settings, array: str) -> None:
     """List the nodes of an array: their states, what they miss, and how they are reached."""
     (status,) = ask_array(settings, array, "status")["arrays"]
@@ -33,7 +36,7 @@ def list_nodes(settings: Settings, array: str) -> None:
 @click.argument("array")
 @click.argument("node")
 @click.option("--for", "duration", metavar="TIME", help="Resume it by itself after this time, e.g. 10m.")
-@shared(waits=True)
+@shared(waits=True, changes=True, asks=True)
 def suspend(settings: Settings, array: str, node: str, duration: str | None) -> None:
     """Give NODE no requests until it is resumed; return when none is under way on it.
 
@@ -43,28 +46,42 @@ def suspend(settings: Settings, array: str, node: str, duration: str | None) -> 
     for_ns = None if duration is None else parse_duration(duration)
     if for_ns == 0:
         raise UsageError("It must be longer than nothing.", "Write for example --for 10m.")
+    back = f"for {format_duration(for_ns)}" if for_ns else f"until `dsttool node resume {array} {node}`"
+    if settings.dry_run:
+        ask_array(settings, array, "check.node.suspend", node=node, for_ns=for_ns)
+        then = "what is written meanwhile is copied to it once it is back"
+        would(settings, [f"suspend {node} of {array}: it gets no requests {back}; {then}"])
+        return
     member = _order(settings, array, "node.suspend", node=node, for_ns=for_ns)
     _report(settings, array, member)
-    back = f"for {format_duration(for_ns)}" if for_ns else f"until `dsttool node resume {array} {node}`"
     render.say(settings, f"{node} of {array} is suspended {back}.")
 
 
 @click.command()
 @click.argument("array")
 @click.argument("node")
-@shared(waits=True)
+@shared(waits=True, changes=True, asks=True)
 def resume(settings: Settings, array: str, node: str) -> None:
     """Give NODE requests again; what it missed is copied to it while the array serves."""
+    if settings.dry_run:
+        member = ask_array(settings, array, "check.node.resume", node=node)["member"]
+        missed = _missed(member) or "; it missed nothing"
+        would(settings, [f"resume {node} of {array}: it gets requests again{missed}"])
+        return
     member = _order(settings, array, "node.resume", node=node)
     _report(settings, array, member)
-    state = member["state"].replace("_", " ")
-    left = f"; {format_size(member['dirty_bytes'])} are to be copied" if member["dirty_bytes"] else ""
+    state, left = member["state"].replace("_", " "), _missed(member)
     render.say(settings, f"{node} of {array} is resumed: it is {state}{left}.")
     if member["state"] != "in_sync":
         render.say(settings, f"Try: dsttool wait {array} --for clean")
 
 
-def _order(settings: Settings, array: str, command: str, **arguments: object) -> MemberStatus:
+def _missed(member: MemberStatus) -> str:
+    """How much has to be copied to a member, as the end of a sentence."""
+    return f"; {format_size(member['dirty_bytes'])} are to be copied" if member["dirty_bytes"] else ""
+
+
+def _order(settings: Settings, array: str, command: str, **arguments: Any) -> MemberStatus:
     """The member as it is once the command is done, which may take as long as what is under way on it."""
     with connect_array(settings, array) as daemon:
         answer = daemon.wait(settings.timeout, command, **arguments)

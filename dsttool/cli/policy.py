@@ -6,6 +6,7 @@ import click
 
 from dsttool.cli import render
 from dsttool.cli.asking import ask_array, split_node
+from dsttool.cli.dry_run import would
 from dsttool.cli.settings import Settings, shared
 from dsttool.engine.config.options import POLICY_KEYS, format_option, policy_field
 from dsttool.engine.config.units import format_duration
@@ -14,7 +15,7 @@ from dsttool.engine.vocabulary.errors import UsageError
 
 @click.command()
 @click.argument("what", metavar="ARRAY[/NODE]")
-@shared(waits=True)
+@shared(waits=True, asks=True)
 def show(settings: Settings, what: str) -> None:
     """Show which policy holds for the nodes of an array, or for one of them, and where it is set."""
     array, node = split_node(what)
@@ -40,13 +41,20 @@ def show(settings: Settings, what: str) -> None:
 @click.command("set")
 @click.argument("what", metavar="ARRAY[/NODE]")
 @click.argument("pairs", nargs=-1, required=True, metavar="KEY=VALUE...")
-@shared(waits=True)
+@shared(waits=True, changes=True, asks=True)
 def set_policy(settings: Settings, what: str, pairs: tuple[str, ...]) -> None:
     """Change the policy of all nodes of an array, or of one, while it runs.
 
     Everything is checked before anything is changed. It holds until the array goes down.
     """
     array, node = split_node(what)
+    if settings.dry_run:
+        answer = ask_array(settings, array, "check.policy.set", node=node, settings=_pairs(pairs))
+        acts = [
+            f"set {c['key']} of {array}/{c['node']}: {c['before']} -> {c['after']}" for c in answer["changes"]
+        ]
+        would(settings, acts)
+        return
     answer = ask_array(settings, array, "policy.set", node=node, settings=_pairs(pairs))
     if settings.json:
         render.emit_json(settings, {"schema": "dsttool.policy/1", **answer}, answer["changes"])

@@ -4,9 +4,10 @@ Click takes a group's options only before the subcommand. So the root, every gro
 declare the same options; each writes what was given into one Settings object, the later one winning.
 """
 
+import functools
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
@@ -14,7 +15,7 @@ import click
 from click.core import ParameterSource
 
 from dsttool.engine.config.units import parse_duration
-from dsttool.engine.vocabulary.errors import DsttoolError
+from dsttool.engine.vocabulary.errors import DsttoolError, UsageError
 
 FORMATS: Final = ("table", "plain", "json", "jsonl")
 _Decorated = TypeVar("_Decorated", bound=Callable[..., Any])
@@ -22,7 +23,10 @@ _Decorated = TypeVar("_Decorated", bound=Callable[..., Any])
 
 @dataclass
 class Settings:
-    """What the shared options say. `timeout` in seconds, None for a command's own default."""
+    """What the shared options say. `timeout` in seconds, None for a command's own default.
+
+    hosts: the machines to ask, as ssh:// addresses or "local"; none for this one.
+    """
 
     format: str = "table"
     quiet: bool = False
@@ -31,6 +35,8 @@ class Settings:
     no_input: bool = False
     yes: bool = False
     timeout: float | None = None
+    dry_run: bool = False
+    hosts: tuple[str, ...] = ()
 
     @property
     def json(self) -> bool:
@@ -47,10 +53,20 @@ class Settings:
             return True
         return bool((stream or sys.stdout).isatty()) and os.environ.get("TERM") != "dumb"
 
+    def in_place(self, stream: Any = None) -> bool:
+        """Whether a stream (stdout) is a screen on which text for people may be written over."""
+        stream = stream or sys.stdout
+        return self.format == "table" and takes_escapes(stream)
+
     @property
     def may_ask(self) -> bool:
         """Whether somebody is there who can answer a question."""
         return not self.no_input and sys.stdin.isatty() and sys.stderr.isatty()
+
+
+def takes_escapes(stream: Any) -> bool:
+    """Whether a stream is a terminal that obeys escape sequences, and nobody asked for none (NO_COLOR)."""
+    return bool(stream.isatty()) and os.environ.get("TERM") != "dumb" and not os.environ.get("NO_COLOR")
 
 
 def _into(field: str, convert: Callable[[Any], Any] = lambda value: value) -> Callable[..., Any]:
@@ -94,6 +110,24 @@ _CONFIRMS: Final = (
     _option("-y", "--yes", field="yes", is_flag=True, help="Go ahead without asking."),
     _option("--no-input", field="no_input", is_flag=True, help="Never ask; what would ask is declined."),
 )
+_CHANGES: Final = (
+    _option(
+        "--dry-run",
+        field="dry_run",
+        is_flag=True,
+        help="Check everything, say what would be done, and change nothing.",
+    ),
+)
+_ASKS: Final = (
+    _option(
+        "--host",
+        field="hosts",
+        multiple=True,
+        metavar="ADDRESS",
+        help="Ask the daemons of another machine, over ssh: ssh://[USER@]HOST[:PORT]. dsttool has to be "
+        "installed there; no port is opened. `local` is this machine.",
+    ),
+)
 _WAITS: Final = (
     _option(
         "--timeout",
@@ -106,16 +140,40 @@ _WAITS: Final = (
 
 
 def shared(
-    *, answers: bool = True, confirms: bool = False, waits: bool = False
+    *,
+    answers: bool = True,
+    confirms: bool = False,
+    waits: bool = False,
+    changes: bool = False,
+    asks: bool = False,
+    anywhere: bool = False,
 ) -> Callable[[_Decorated], _Decorated]:
-    """Give a command the shared options that mean something for it, and Settings as first argument."""
-    chosen = _LOOKS
-    chosen += _ANSWERS if answers else ()
-    chosen += _CONFIRMS if confirms else ()
-    chosen += _WAITS if waits else ()
+    """Give a command the shared options that mean something for it, and Settings as first argument.
+
+    changes: it knows --dry-run. asks: it only asks daemons, so that these may be another machine's (--host).
+    anywhere: it has nothing to do with any machine. Whatever is not `anywhere` refuses a --host or --dry-run
+    that it would not honour, given before the command's name: it must not do here, or do at all, what was
+    meant for elsewhere, or for a look.
+    """
+    chosen: Sequence[Any] = (
+        *_LOOKS,
+        *(_ANSWERS if answers else ()),
+        *(_CONFIRMS if confirms else ()),
+        *(_WAITS if waits else ()),
+        *(_CHANGES if changes else ()),
+        *(_ASKS if asks else ()),
+    )
 
     def decorate(function: _Decorated) -> _Decorated:
-        decorated: Any = click.pass_obj(function)
+        @functools.wraps(function)
+        def checked(settings: Settings, *words: Any, **more: Any) -> Any:
+            if settings.hosts and not (asks or anywhere):
+                raise _only_here(settings)
+            if settings.dry_run and not (changes or asks or anywhere):
+                raise UsageError(f"`{_command()}` cannot say what it would do.", "Leave out --dry-run.")
+            return function(settings, *words, **more)
+
+        decorated: Any = click.pass_obj(checked)
         for option in reversed(chosen):
             decorated = option(decorated)
         return decorated  # type: ignore[no-any-return]
@@ -125,5 +183,16 @@ def shared(
 
 def group_options(group: click.Command) -> None:
     """Let a group, the root too, take all shared options, before the subcommand."""
-    for option in _LOOKS + _ANSWERS + _CONFIRMS + _WAITS:
+    for option in _LOOKS + _ANSWERS + _CONFIRMS + _WAITS + _CHANGES + _ASKS:
         option(group)
+
+
+def _command() -> str:
+    return click.get_current_context().command_path
+
+
+def _only_here(settings: Settings) -> UsageError:
+    return UsageError(
+        f"`{_command()}` works on this machine only, and --host says {', '.join(settings.hosts)}.",
+        "Log in there and run it, or leave out --host (and $DSTTOOL_HOST).",
+    )

@@ -141,6 +141,7 @@ def build() -> click.Command:
             ),
             "daemon": _daemon(),
             "logs": "dsttool.cli.daemon:logs",
+            "ctl": "dsttool.cli.ctl:ctl",
             "config": Tree(
                 "config",
                 {

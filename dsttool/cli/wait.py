@@ -1,18 +1,20 @@
 """`wait`: until an array or export is in a wanted state. Nothing polls; see host.waiting."""
 
+import select
 import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from typing import Any
 
 import click
 
 from dsttool.cli import render
-from dsttool.cli.asking import GRACE_SECONDS, connect
+from dsttool.cli.asking import GRACE_SECONDS, connect, place
 from dsttool.cli.settings import Settings, shared
-from dsttool.engine.config import paths
 from dsttool.engine.config.names import check_name
 from dsttool.engine.config.units import format_duration
-from dsttool.engine.control import client
-from dsttool.engine.control.appearing import News
+from dsttool.engine.control import client, gathering
+from dsttool.engine.control.place import Place
 from dsttool.engine.vocabulary.errors import NotFound, TimedOut, Unreachable
 
 
@@ -25,7 +27,7 @@ from dsttool.engine.vocabulary.errors import NotFound, TimedOut, Unreachable
     type=click.Choice(["up", "clean", "connected", "degraded"]),
     help="up: it serves. connected: every member is there. clean: every member is in sync. degraded.",
 )
-@shared(waits=True)
+@shared(waits=True, asks=True)
 def wait(settings: Settings, name: str, condition: str) -> None:
     """Wait until the array or export NAME is in a state.
 
@@ -33,8 +35,7 @@ def wait(settings: Settings, name: str, condition: str) -> None:
     """
     check_name(name)
     deadline = None if settings.timeout is None else time.monotonic() + settings.timeout
-    daemon = _appear(settings, name, deadline) if condition == "up" else connect(settings, name)
-    with daemon:
+    with _appear(settings, name, deadline) if condition == "up" else connect(settings, name) as daemon:
         left = _left(deadline)
         entry: dict[str, Any] = daemon.wait(
             None if left is None else left + GRACE_SECONDS,
@@ -50,31 +51,35 @@ def wait(settings: Settings, name: str, condition: str) -> None:
         render.say(settings, f"{name} is {condition}.")
 
 
-def _appear(settings: Settings, name: str, deadline: float | None) -> client.Client:
+@contextmanager
+def _appear(settings: Settings, name: str, deadline: float | None) -> Iterator[client.Client]:
     """A connection to the daemon that serves `name`, now or once it is ready. Raises TimedOut."""
-    runtime = paths.make_folder(paths.runtime_dir())
-    said = False
-    with News(runtime) as news:
-        while True:
-            daemon = _reach(name)
-            if daemon is not None:
-                return daemon
+    with place(settings) as chosen, closing(chosen.names()) as names:
+        said = False
+        while (daemon := _reach(chosen, name)) is None:
             if not said:
                 render.note(settings, f"{name} is not running yet.")
                 said = True
-            if not news.wait(_left(deadline)):
+            if not select.select([names], [], [], _left(deadline))[0]:
                 raise TimedOut(
                     f"{name} did not come up within {format_duration(int((settings.timeout or 0) * 1e9))}.",
                     f"Start it (dsttool array up {name}, dsttool export), or see `dsttool logs {name}`.",
                 )
+            names.read()
+        with daemon:
+            yield daemon
 
 
-def _reach(name: str) -> client.Client | None:
+def _reach(chosen: Place, name: str) -> client.Client | None:
     """A connection to the daemon that serves `name`, if there is one that answers."""
     try:
-        daemon = client.Client(client.find(paths.runtime_dir(), name))
-    except (NotFound, Unreachable):
+        daemon = chosen.connect(gathering.find(chosen, name))
+    except NotFound:
         return None
+    except Unreachable:
+        if chosen.daemons():  # It is the daemon that does not answer; without its machine this raises.
+            return None
+        raise
     try:
         daemon.call("hello")
     except BaseException as error:

@@ -19,12 +19,14 @@ _BUSY: Final = ("↻", (86, 180, 233))
 _WARN: Final = ("▲", (230, 159, 0))
 _BAD: Final = ("✖", (213, 94, 0))
 _STATES: Final = {
-    **dict.fromkeys(("online", "in_sync", "up", "serving", "read_only"), _GOOD),
+    **dict.fromkeys(("online", "in_sync", "up", "serving", "read_only", "ok"), _GOOD),
     **dict.fromkeys(("connecting", "handshake", "resyncing", "rebuilding", "waiting"), _BUSY),
     **dict.fromkeys(("queued", "in_flight", "held", "running"), _BUSY),
-    **dict.fromkeys(("degraded", "stale", "suspended", "stopping", "paused", "resend"), _WARN),
+    **dict.fromkeys(("degraded", "stale", "suspended", "stopping", "paused", "stopped"), _WARN),
+    **dict.fromkeys(("resend", "warning"), _WARN),
     **dict.fromkeys(("failed", "missing", "faulty", "frozen", "fenced", "exhausted", "unreachable"), _BAD),
     "down": ("○", None),
+    "unknown": ("?", None),
 }
 UNKNOWN: Final = "-"
 

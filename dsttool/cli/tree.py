@@ -142,6 +142,7 @@ def build() -> click.Command:
             "daemon": _daemon(),
             "logs": "dsttool.cli.daemon:logs",
             "ctl": "dsttool.cli.ctl:ctl",
+            "doctor": "dsttool.cli.doctor:doctor",
             "config": Tree(
                 "config",
                 {

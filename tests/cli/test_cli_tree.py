@@ -63,6 +63,7 @@ def test_every_command_of_this_release_is_there() -> None:
         "daemon stop",
         "daemon tune",
         "logs",
+        "doctor",
         "config show",
         "config check",
         "config path",

@@ -10,6 +10,7 @@ import pytest
 
 from dsttool.engine.node.dst import DstNode
 from dsttool.engine.transaction.policy import Policy
+from dsttool.engine.vocabulary import limits
 from dsttool.engine.vocabulary.endpoint import Endpoint
 from dsttool.engine.vocabulary.errors import (
     Conflict,
@@ -338,6 +339,20 @@ def test_the_next_outage_is_logged_again_though_its_reason_is_the_same(
         hall.until(lambda: node.up)
     found = warnings_of(caplog)
     assert (len(found), len(set(found))) == (3, 1)
+
+
+def test_a_server_that_has_the_same_to_say_again_and_again_fills_no_log(
+    hall: DstHall, server: RawServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    node, talker = connected(hall, server)
+    for number in range(100):
+        talker.say(record(dst_records.NOTICE, dst_hello.pack_reason(0, f"notice {number}")))
+    talker.close()
+    hall.until(lambda: not node.up)
+    notices = [line for line in warnings_of(caplog) if "notice" in line]
+    assert len(notices) == limits.LOG_LINES_PER_PERIOD
+    node.close(lambda: None)
+    assert "90 more lines like these (notice)" in warnings_of(caplog)[-1]
 
 
 def test_a_welcome_starts_the_backoff_anew(hall: DstHall, server: RawServer) -> None:

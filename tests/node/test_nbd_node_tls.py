@@ -224,7 +224,7 @@ def test_a_server_that_comes_back_as_somebody_else_gets_nothing(
     asked = write(0, b"secret")
     node.submit([asked])
     reason = "refuses TLS" if change == "no TLS" else "not to be trusted"
-    host.until(lambda: reason in node._last_reason)
+    host.until(lambda: reason in node.story.reason)
     restart(servers, endpoint, required(authority, "file", str(own)))
     host.wait(asked)
     assert asked.error == 0

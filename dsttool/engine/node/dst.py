@@ -33,8 +33,10 @@ from dsttool.engine.node.dst_listing import Listing
 from dsttool.engine.node.dst_orphans import Orphans
 from dsttool.engine.node.dst_replies import Replies
 from dsttool.engine.node.dst_session import Session, capabilities_of
+from dsttool.engine.node.link_story import LinkStory
 from dsttool.engine.node.repair import Repair
 from dsttool.engine.runtime.reactor import Reactor
+from dsttool.engine.runtime.telling import tell
 from dsttool.engine.transaction.policy import SINGLE_COPY, Policy
 from dsttool.engine.transaction.table import ENDLESS, InFlightTable, Transaction
 from dsttool.engine.vocabulary import limits
@@ -116,7 +118,7 @@ class DstNode(Device):
         self._to_send: list[Transaction] = []
         self._scheduled = False
         self._ready: Callable[[DsttoolError | None], None] | None = None
-        self._last_reason = ""
+        self._story = LinkStory(reactor, name)
         self._exhausted = 0
 
     @property
@@ -262,7 +264,6 @@ class DstNode(Device):
             self._meet(welcome)
         self._session.accept(welcome)
         self._set_window()
-        self._last_reason = ""
         lost = welcome.verifier != self.server_verifier
         if lost:
             # What the others still bring was acked by an earlier server than this one.
@@ -272,8 +273,8 @@ class DstNode(Device):
         self.up = True
         self._budgets.thaw()
         self._resume(link, welcome, lost=lost)
+        self._story.up(first=alone, waiting=len(self._table.in_flight))
         if alone and self.up:
-            LOG.info("%s: connected, %d transactions to send", self.name, len(self._table.in_flight))
             self._to_send.clear()
             self._resend(list(self._table.in_flight.values()))
         ready, self._ready = self._ready, None
@@ -304,9 +305,7 @@ class DstNode(Device):
         if final:
             self.fail(error)
             return
-        if str(error) != self._last_reason:  # once per reason, not once per attempt
-            self._last_reason = str(error)
-            LOG.warning("%s: %s", self.name, error)
+        self._story.down(error, last=not self.up)
         # No answer will come over it; perhaps there is no time left to send them once more.
         sent = [t for t in self._table.in_flight.values() if t.attempts and t.link is link]
         for transaction in sent:
@@ -347,7 +346,8 @@ class DstNode(Device):
 
     def _lose(self, verifier: bytes, may_run: Callable[[Transaction], bool]) -> None:
         """What the server acked and did not flush may be lost."""
-        LOG.warning("%s: what was written since the last flush may be lost there", self.name)
+        what = "what was written since the last flush may be lost there"
+        tell(LOG, "verifier.changed", self.name, "%s: %s", self.name, what)
         self.server_verifier = verifier
         self._to_send.clear()
         self._table.doubt(may_run)
@@ -392,7 +392,8 @@ class DstNode(Device):
 
     def exhausted(self, expired: list[Transaction]) -> None:
         """See BudgetOwner."""
-        LOG.error("%s: the budget of %d transactions has ended without an answer", self.name, len(expired))
+        what = f"the budget of {len(expired)} transactions has ended without an answer"
+        tell(LOG, "transaction.exhausted", self.name, "%s: %s", self.name, what)
         self._exhausted += len(expired)
         if self._to_send:
             self._to_send = [t for t in self._to_send if t.id in self._table.in_flight]
@@ -428,7 +429,7 @@ class DstNode(Device):
 
     def fail(self, error: DsttoolError) -> None:
         """The node ends with this: whoever is above knows before its requests fail."""
-        LOG.error("%s: %s", self.name, error)
+        self._story.failed(error)
         self.failure = error
         self._stop()
         if self.on_failure is not None:
@@ -438,6 +439,7 @@ class DstNode(Device):
     def _stop(self) -> None:
         self.up = False
         self._links.close()
+        self._story.end()
         self._budgets.end()
 
     def _end(self, code: int) -> None:

@@ -8,6 +8,7 @@ import logging
 from typing import Protocol
 
 from dsttool.engine.runtime.reactor import Reactor, Timer
+from dsttool.engine.runtime.telling import tell
 from dsttool.engine.transaction.policy import Policy
 from dsttool.engine.transaction.table import InFlightTable, Transaction
 from dsttool.engine.vocabulary import limits
@@ -97,7 +98,8 @@ class Budgets:
         oldest = self._table.oldest()
         frozen = oldest is not None and oldest <= before
         if frozen and not self.frozen:
-            LOG.error("%s: frozen: a budget has ended, and the policy is to wait", self._name)
+            what = "frozen: a budget has ended, and the policy is to wait"
+            tell(LOG, "transaction.frozen", self._name, "%s: %s", self._name, what)
         self._become(frozen=frozen)
 
     def _become(self, *, frozen: bool) -> None:

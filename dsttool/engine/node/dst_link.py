@@ -13,6 +13,7 @@ from typing import Final, Protocol
 
 from dsttool.engine.node.dst_replies import Replies
 from dsttool.engine.runtime.reactor import WRITABLE, Reactor, Timer
+from dsttool.engine.runtime.telling import Quiet
 from dsttool.engine.transaction.policy import Policy, backoff
 from dsttool.engine.transport.channel import Channel
 from dsttool.engine.vocabulary.endpoint import Endpoint
@@ -91,6 +92,7 @@ class DstLink:
         self.state = "down"
         self.since = reactor.now
         self.connects = self.bad_records = 0
+        self._notices = Quiet(reactor, LOG)
         self.rtt: int | None = None
 
     @property
@@ -142,6 +144,7 @@ class DstLink:
     def close(self) -> None:
         """End for good; the owner is not told."""
         self._closed = True
+        self._notices.close()
         self._drop()
         self._enter("down")
 
@@ -257,7 +260,8 @@ class DstLink:
             if code in _FINAL:
                 self._give_up(error)
                 return False
-            LOG.warning("%s: %s", self._name, error)
+            # What the server says is worth a line; what it says a thousand times is not.
+            self._notices.tell("link.notice", self._name, "notice", f"{self._name}: {error}")
         else:
             raise ProtocolError(f"A record of type {kind} came when it must not.")
         return True

@@ -26,6 +26,7 @@ from dsttool.engine.node.backing import Backing, open_backing
 from dsttool.engine.node.identity import verifier_of
 from dsttool.engine.node.mapped import REGION_SHIFT, MappedFile
 from dsttool.engine.runtime.reactor import Reactor
+from dsttool.engine.runtime.telling import tell
 from dsttool.engine.vocabulary import limits
 from dsttool.engine.vocabulary.operations import CACHE, FLUSH, FUA, LOOKED_AT, READ, TRIM, WRITE, WRITE_ZEROES
 
@@ -300,7 +301,8 @@ class FileDevice(Device):
         self._reactor.run_blocking(record, lambda _, error: self._recorded(requests, count, error), "state")
 
     def _recorded(self, requests: list[Request], count: int, error: BaseException | None) -> None:
-        LOG.error("%s: a flush failed: what was written since the last one may be lost", self.name)
+        what = "a flush failed: what was written since the last one may be lost"
+        tell(LOG, "flush.failed", self.name, "%s: %s", self.name, what)
         if error is not None:
             LOG.error("%s: that a flush failed could not be recorded: %s", self.name, error)
         self._unrecorded -= 1

@@ -27,13 +27,13 @@ What NBD does not give, for it knows no sessions:
 """
 
 import errno
-import logging
 from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any
 
 from dsttool.engine.device.device import Device
 from dsttool.engine.device.request import Request, deliver
+from dsttool.engine.node.link_story import LinkStory
 from dsttool.engine.node.nbd_budgets import Budgets
 from dsttool.engine.node.nbd_connection import Answers, Connection
 from dsttool.engine.node.nbd_dialect import capabilities
@@ -60,8 +60,6 @@ from dsttool.engine.vocabulary.limits import NBD_WINDOW, NBD_WINDOW_BYTES
 from dsttool.engine.vocabulary.operations import FAIL_FAST, FLUSH
 from dsttool.engine.vocabulary.status import TransactionStatus
 from dsttool.engine.wire.nbd import ExportInfo
-
-LOG = logging.getLogger(__name__)
 
 Ready = Callable[[DsttoolError | None], None]
 
@@ -113,7 +111,7 @@ class NbdNode(Device):
         self._unfinished = self._budgets.unfinished
         self._announced = True
         self._ready: Ready | None = None
-        self._last_reason = ""
+        self.story = LinkStory(reactor, name)
         self._closing: Callable[[], None] | None = None
         self._closed = False
 
@@ -252,9 +250,8 @@ class NbdNode(Device):
             self._fit_window()
             ready(None)
         else:
-            self._last_reason = ""
-            LOG.info("%s: connected again, %d requests wait", self.name, len(self._unfinished))
             self._begin_again()
+        self.story.up(first=True, waiting=len(self._unfinished))
         self._announce()
 
     def _announce(self) -> None:
@@ -306,9 +303,7 @@ class NbdNode(Device):
         if final:
             self.fail(error)
             return
-        if str(error) != self._last_reason:  # once per reason, not once per attempt
-            self._last_reason = str(error)
-            LOG.warning("%s: %s", self.name, error)
+        self.story.down(error, last=True)
         self._sender.lost(self._reactor.now)
         # What was being written again will be made anew.
         own = take_out(self._table, lambda r: root_of(r) not in self._unfinished)
@@ -459,7 +454,7 @@ class NbdNode(Device):
 
     def fail(self, error: DsttoolError) -> None:
         """The node ends: the export is not the one it was, or what was lost cannot be written again."""
-        LOG.error("%s: %s", self.name, error)
+        self.story.failed(error)
         self.failure = error
         self._connection = None
         self._link.close()
@@ -492,6 +487,7 @@ class NbdNode(Device):
         if self._unfinished or self._closed:
             return
         self._closed = True
+        self.story.end()
         self._budgets.stop()
         self._connection = None
         self._link.close(politely=True)

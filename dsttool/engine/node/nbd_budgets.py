@@ -10,6 +10,7 @@ from itertools import takewhile
 
 from dsttool.engine.device.request import Request
 from dsttool.engine.runtime.reactor import Reactor, Timer
+from dsttool.engine.runtime.telling import tell
 from dsttool.engine.transaction.policy import Policy
 from dsttool.engine.vocabulary.limits import MS
 from dsttool.engine.vocabulary.operations import FAIL_FAST, READ
@@ -93,7 +94,8 @@ class Budgets:
 
     def _end(self, expired: list[Request]) -> None:
         if expired:
-            LOG.error("%s: the budget of %d requests has ended without an answer", self._name, len(expired))
+            what = f"the budget of {len(expired)} requests has ended without an answer"
+            tell(LOG, "transaction.exhausted", self._name, "%s: %s", self._name, what)
             self._exhaust(expired)
 
     def _started(self, before: int) -> list[Request]:

@@ -27,6 +27,7 @@ from typing import Final, Protocol
 
 from dsttool.engine.node.nbd_connection import Answers, Connection
 from dsttool.engine.runtime.reactor import Reactor, Timer
+from dsttool.engine.runtime.telling import tell
 from dsttool.engine.transaction.policy import Policy, backoff
 from dsttool.engine.transaction.table import Transaction
 from dsttool.engine.transport.link import Bytes
@@ -241,11 +242,8 @@ class NbdLink:
                 late = list(connection.late.values())
                 connection.close()
                 self.witnesses.remove(connection)
-                LOG.warning(
-                    "%s: %d requests of a lost connection have no answer; what they write may land late",
-                    self._name,
-                    len(late),
-                )
+                values = (self._name, len(late), "requests of a lost connection have no answer")
+                tell(LOG, "link.late", self._name, "%s: %d %s; what they write may land late", *values)
                 self._owner.no_longer_runs(late)
 
     # -- the end of a connection -----------------------------------------------------------------------

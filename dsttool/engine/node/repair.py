@@ -22,6 +22,7 @@ from typing import Final, Protocol
 from dsttool.engine.device.request import Request
 from dsttool.engine.extents.range_set import RangeSet
 from dsttool.engine.runtime.reactor import Reactor, Timer
+from dsttool.engine.runtime.telling import tell
 from dsttool.engine.transaction.retained import Change, Retained
 from dsttool.engine.transaction.table import InFlightTable, Transaction
 from dsttool.engine.vocabulary.errors import DsttoolError
@@ -126,7 +127,8 @@ class Repair:
         if not request.error:
             self._flush_again()
             return
-        LOG.warning("%s: a flush in the background failed: %s", self._name, os.strerror(request.error))
+        what = f"a flush in the background failed: {os.strerror(request.error)}"
+        tell(LOG, "flush.failed", self._name, "%s: %s", self._name, what)
         self._reactor.call_later(_RETRY_NS, lambda: self._flush_again(request.cookie))
 
     def _flush_again(self, round_: int | None = None) -> None:
@@ -148,11 +150,9 @@ class Repair:
         self._under_way = 0
         self._superseded = True
         if self._left:
-            LOG.warning(
-                "%s: the server may have lost what was not flushed: %d changes are made again",
-                self._name,
-                len(self._left),
-            )
+            what = "the server may have lost what was not flushed"
+            values = (self._name, what, len(self._left))
+            tell(LOG, "rewrite.begun", self._name, "%s: %s: %d changes are made again", *values)
 
     def go_on(self) -> None:
         """Write again what fits into the window, once nothing of before runs any more."""
@@ -203,7 +203,7 @@ class Repair:
         self.replaying = False
         self._table.hold = self.retained.full
         self._marks = dict.fromkeys(self._marks, self.retained.flush_sent())
-        LOG.info("%s: nothing is missing any more", self._name)
+        tell(LOG, "rewrite.done", self._name, "%s: nothing is missing any more", self._name)
         self._make_room()
         self._owner.send(self._table.refill())
 

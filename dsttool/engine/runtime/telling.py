@@ -24,7 +24,6 @@ def tell(log: logging.Logger, kind: str, label: str, message: str, *values: obje
         message,
         *values,
         extra={"event_kind": kind, "event_label": label},
-        stacklevel=2,
     )
 
 

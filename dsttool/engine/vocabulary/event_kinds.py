@@ -43,15 +43,14 @@ KINDS: Final[dict[str, Kind]] = {
     "member.back": Kind("info", "A node that was missing is there."),
     "member.suspended": Kind("info", "It gets no request any more."),
     "member.resumed": Kind("info", "It gets requests again."),
-    "member.in_sync": Kind("info", "It holds everything."),
-    "member.faulty": Kind("error", "Its node has ended for good."),
     "member.fenced": Kind("error", "Another writer has taken it over."),
     # Resyncs.
     "resync.begun": Kind("info", "What a member missed is copied to it."),
     "resync.done": Kind("info", "A member has all that it missed."),
     "resync.failed": Kind("warning", "Copying has failed, and will be tried again."),
     "resync.changed": Kind("info", "Resyncs were paused, started or limited."),
-    # Links and transactions.
+    # Nodes, links and transactions.
+    "node.failed": Kind("error", "A node has ended for good; what is written on it alone has failed."),
     "link.up": Kind("info", "A node is connected, or connected again."),
     "link.lost": Kind("warning", "The connection to a node is lost, or cannot be made."),
     "link.notice": Kind("warning", "A server had something to say."),
@@ -66,7 +65,6 @@ KINDS: Final[dict[str, Kind]] = {
     "flush.failed": Kind("error", "A flush failed: what was written since the last one may be lost."),
     "policy.changed": Kind("info", "A transaction policy is another."),
     # Exports and their clients.
-    "export.failed": Kind("error", "Its device has ended for good."),
     "writer.changed": Kind("warning", "Another client writes from now on; the one before was cut off."),
     "writer.unrecorded": Kind("error", "Who writes to an export cannot be stored."),
     "client.in": Kind("info", "A client is connected."),

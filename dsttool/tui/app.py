@@ -5,7 +5,10 @@ import os
 import signal
 import threading
 import time
-from typing import ClassVar, Final
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar, Final
 
 from textual.app import App
 from textual.binding import BindingType
@@ -13,19 +16,29 @@ from textual.message import Message
 
 from dsttool.engine.control.picture import Picture
 from dsttool.engine.vocabulary.errors import DsttoolError
-from dsttool.tui import cells, keys, lines, look
+from dsttool.tui import acting, cells, keys, lines, look, svg
+from dsttool.tui.command import Command, CommandLine, Output
+from dsttool.tui.details import Detail
+from dsttool.tui.events import Events
 from dsttool.tui.filtering import FilterLine
+from dsttool.tui.graphs import Graphs
 from dsttool.tui.help import Help
 from dsttool.tui.main import Main
+from dsttool.tui.palette import Everything
 from dsttool.tui.panel import Panel
+from dsttool.tui.sending import Sender
 from dsttool.tui.source import Source, frozen
 from dsttool.tui.subject import Subject
+from dsttool.tui.table import Table
+
+if TYPE_CHECKING:
+    from dsttool.engine.control.place import Place
 
 # The screen follows at most so often; what comes sooner waits for the next time.
 REFRESH_SECONDS: Final = 0.25
 _TERMINATED: Final = 128 + signal.SIGTERM
 # Actions on the main screen.
-_OF_MAIN: Final = frozenset({"next_pane", "events", "filter", "sort", "help"})
+_OF_MAIN: Final = frozenset({"next_pane", "events", "filter", "sort", "help", "drill"})
 
 
 class Tui(App[int]):
@@ -33,14 +46,23 @@ class Tui(App[int]):
 
     TITLE = "dsttool"
     BINDINGS: ClassVar[list[BindingType]] = [*keys.bindings("")]
+    COMMANDS = {Everything}
 
     class Changed(Message):
         """The source has something new."""
 
     def __init__(
-        self, source: Source, *, ascii: bool = False, theme: str = "", read_only: bool = False
+        self,
+        source: Source,
+        *,
+        places: "Sequence[Place]" = (),
+        commands: Sequence[Command] = (),
+        ascii: bool = False,
+        theme: str = "",
+        read_only: bool = False,
     ) -> None:
-        """ascii: nothing else goes to the terminal. theme: one of look.THEMES. read_only: without actions.
+        """places: where actions go; none for a recording. commands: those there are. ascii: nothing else goes
+        to the terminal. theme: one of look.THEMES. read_only: without actions.
 
         Colours are left out if NO_COLOR is set.
         """
@@ -56,6 +78,9 @@ class Tui(App[int]):
         self.source = source
         self.read_only = read_only
         self.filter = ""
+        self.sender = Sender(places)
+        self.acting = acting.Acting(self, self.sender, lambda: source.picture, read_only=read_only)
+        self._commands = commands
         self.main = Main()
         self.scheduled = False
         self._followed = 0.0
@@ -74,8 +99,9 @@ class Tui(App[int]):
 
     @property
     def subject(self) -> Subject | None:
-        """What the cursor of the focused pane is on."""
-        subject: Subject | None = getattr(self.focused, "subject", None)
+        """What the cursor of the focused pane is on; that of the tree, if the pane has none."""
+        pane = self.main.tree_ if isinstance(self.focused, Graphs) else self.focused
+        subject: Subject | None = getattr(pane, "subject", None)
         return subject
 
     def get_default_screen(self) -> Main:
@@ -96,9 +122,12 @@ class Tui(App[int]):
     def redraw(self) -> None:
         """Have every pane that can be seen show the picture."""
         picture, now_ns = self.picture, self.now_ns
-        for panel in self.screen.query(Panel):
-            if panel.display and panel.size and not self.main.small:
-                panel.show(picture, now_ns)
+        for screen in reversed(self.screen_stack):
+            for panel in screen.query(Panel):
+                if panel.display and panel.size and not self.main.small:
+                    panel.show(picture, now_ns)
+            if not screen.is_modal:  # what is behind a dialog goes on
+                break
         self._draw_lines()
 
     def on_tui_changed(self) -> None:
@@ -136,8 +165,9 @@ class Tui(App[int]):
         self.main.next_pane(by)
 
     def action_events(self) -> None:
-        """Go to the events."""
-        self.main.focus_pane(self.main.events)
+        """Show the events, and nothing else."""
+        self.push_screen(Events())
+        self.call_after_refresh(self.redraw)
 
     def action_filter(self) -> None:
         """Ask for a filter."""
@@ -166,6 +196,51 @@ class Tui(App[int]):
         else:
             self._frozen = None
         self.redraw()
+
+    def action_drill(self) -> None:
+        """Show everything about what the cursor is on."""
+        if self.subject is not None:
+            self.drill(self.subject)
+
+    def drill(self, subject: Subject) -> None:
+        """Show everything about something."""
+        self.push_screen(Detail(subject, self.picture, self.now_ns, self.sender))
+        self.call_after_refresh(self.redraw)
+
+    def on_table_opened(self, _message: Table.Opened) -> None:
+        """A row was clicked twice."""
+        self.action_drill()
+
+    def action_act(self) -> None:
+        """Offer the actions on what the cursor is on."""
+        self.acting.choose(self.picture, self.subject)
+
+    def on_done(self, message: acting.Done) -> None:
+        """A daemon has answered."""
+        self.acting.done(message)
+
+    def action_command(self) -> None:
+        """Ask for a command line, and run it."""
+
+        def run(words: list[str] | None) -> None:
+            if words is not None:
+                self.push_screen(Output(words))
+
+        self.push_screen(CommandLine(self._commands, read_only=self.read_only), run)
+
+    def action_export_svg(self) -> None:
+        """Write what is on the screen to a file, and say where."""
+        try:
+            path = svg.write(self.export_screenshot(title="dsttool"), Path.cwd(), datetime.now())
+        except DsttoolError as error:
+            self.notify(f"{error}", severity="error", markup=False)
+        else:
+            self.notify(f"The screen is in {path}.", markup=False)
+
+    def action_zoom(self, by: int) -> None:
+        """Show a shorter time, or a longer one."""
+        for graphs in self.screen.query(Graphs):
+            graphs.zoom(by)
 
     def action_help(self) -> None:
         """Explain the focused pane."""

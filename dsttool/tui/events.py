@@ -4,7 +4,9 @@ from collections.abc import Hashable, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
+from textual.app import ComposeResult
 from textual.binding import BindingType
+from textual.screen import Screen
 
 from dsttool.engine.vocabulary.stream import Event
 from dsttool.tui import keys, look
@@ -105,3 +107,13 @@ class EventList(Table["Found[Event]"]):
             (event["kind"], "dim"),
             (event["text"], role),
         )
+
+
+class Events(Screen[None]):
+    """Events on the whole screen; Esc leads back."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [("escape,exclamation_mark", "app.back", "Back")]
+
+    def compose(self) -> ComposeResult:
+        """As Textual's."""
+        yield EventList()

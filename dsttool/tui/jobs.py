@@ -14,7 +14,7 @@ from dsttool.tui.table import Column, Table
 if TYPE_CHECKING:
     from dsttool.engine.control.picture import Picture
 
-_BAR: Final = 14
+_BAR: Final = 10
 
 
 class Job(NamedTuple):
@@ -57,6 +57,8 @@ class JobList(Table[Job]):
                 subject = Subject("node" if member else "array", place, name, array["name"], member)
                 rows.append(Job(subject, number, job, daemon.stale(now_ns)))
         self.annotate("" if rows else "nothing is being copied")
+        if bool(rows) != bool(self._rows):
+            self.refresh()
         self.fill(rows)
 
     def key(self, row: Job) -> Hashable:

@@ -1,0 +1,197 @@
+"""What follows from an action, in sentences made of what is known of its object at that moment."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from dsttool.engine.config.units import format_duration, format_size
+from dsttool.engine.vocabulary.status import ArrayStatus, MemberStatus, SessionStatus
+from dsttool.tui.targets import Live
+
+Values = Mapping[str, Any]
+
+# Layouts in which each member holds the only copy of its part.
+_SINGLE_COPY = ("linear", "stripe")
+# Clients that are named; more are counted.
+_NAMED = 3
+
+
+def no_suspend(live: Live) -> str:
+    """Why a member cannot be suspended."""
+    array, member = _both(live)
+    if member["state"] == "suspended":
+        return f"{member['name']} is suspended already."
+    if member["state"] == "missing":
+        return f"{member['name']} is missing: there is nothing to suspend."
+    if array["layout"] in _SINGLE_COPY:
+        return f"{member['name']} holds the only copy of its part of the data."
+    if array["layout"] == "mirror" and member["state"] == "in_sync" and not _good(array, member["name"]):
+        return f"{member['name']} is the last good copy of {array['name']}."
+    return ""
+
+
+def no_resume(live: Live) -> str:
+    """Why a member cannot be resumed."""
+    _, member = _both(live)
+    return "" if member["state"] == "suspended" else f"{member['name']} is not suspended."
+
+
+def no_link(live: Live) -> str:
+    """Why a member has no policy."""
+    _, member = _both(live)
+    return "" if member["link"] is not None else f"{member['name']} has no link: it is here."
+
+
+def nothing_missed(live: Live) -> str:
+    """Why there is nothing to resync."""
+    array = _array(live)
+    if array["jobs"] or any(member["state"] in ("stale", "resyncing") for member in array["members"]):
+        return ""
+    return f"No member of {array['name']} waits for a resync."
+
+
+def has_clients(live: Live) -> bool:
+    """Whether somebody is connected."""
+    entry = live.array or live.export
+    return bool(entry and entry["sessions"])
+
+
+def of_suspend(live: Live, values: Values) -> list[str]:
+    """As said above."""
+    array, member = _both(live)
+    name = member["name"]
+    until = f"for {format_duration(values['for'])}" if values.get("for") else "until it is resumed"
+    said = [f"{name} gets no requests {until}. What is written meanwhile is copied to it afterwards."]
+    if member["in_flight"]:
+        said.append(f"{_many(member['in_flight'], 'request')} under way on it end first.")
+    return [*said, *_copies(array, name), *_clients(array["name"], array["sessions"])]
+
+
+def of_resume(live: Live, _values: Values) -> list[str]:
+    """As said above."""
+    array, member = _both(live)
+    missed = member["dirty_bytes"]
+    said = [f"{member['name']} gets requests again."]
+    if missed:
+        said.append(f"{format_size(missed)} that it missed are copied to it; it counts as a copy after that.")
+    return [*said, *_copies(array, member["name"])]
+
+
+def of_policy(live: Live, _values: Values) -> list[str]:
+    """As said above."""
+    array = _array(live)
+    who = live.target.node or f"every member of {array['name']} that has a link"
+    return [
+        f"It holds for {who} until {array['name']} goes down; all of it, or nothing if one value is wrong.",
+        "A shorter budget makes errors come sooner where a link is lost, a longer one makes waiting longer.",
+    ]
+
+
+def of_resync_start(live: Live, _values: Values) -> list[str]:
+    """As said above."""
+    return ["What members missed is copied to them while the array serves.", *_missed(_array(live))]
+
+
+def of_resync_pause(live: Live, _values: Values) -> list[str]:
+    """As said above."""
+    array = _array(live)
+    said = ["Nothing is copied until resyncs are started again. What is written still goes to every member."]
+    return [*said, *_missed(array), *_copies(array, "")]
+
+
+def of_resync_limit(live: Live, _values: Values) -> list[str]:
+    """As said above."""
+    array = _array(live)
+    said = [f"It holds for all resyncs of {array['name']} together, until it goes down."]
+    said.append("A faster resync takes more from the clients; a slower one leaves fewer copies for longer.")
+    return [*said, *_missed(array)]
+
+
+def of_down(live: Live, _values: Values) -> list[str]:
+    """As said above."""
+    array = _array(live)
+    said = [f"{array['name']} answers what has begun, flushes its members, and ends."]
+    said += [f"Its jobs end, too; they go on when it is up again: {_jobs(array)}."] if array["jobs"] else []
+    return [*said, *_clients(array["name"], array["sessions"], lose=True)]
+
+
+def of_stop(live: Live, _values: Values) -> list[str]:
+    """As said above."""
+    export = live.export
+    assert export is not None
+    said = [f"The daemon {live.target.daemon} answers what has begun, flushes, and ends."]
+    others = [name for name in live.serves if name != export["name"]]
+    said += [f"It serves {', '.join(others)} as well, which end with it."] if others else []
+    return [*said, *_clients(export["name"], export["sessions"], lose=True)]
+
+
+def of_crypto(live: Live, _values: Values) -> list[str]:
+    """As said above."""
+    served = ", ".join(live.serves) or "nothing"
+    return [
+        f"It seals and opens large records for {served} with so many threads until it ends.",
+        "More threads help sealed links on machines with cores to spare.",
+    ]
+
+
+def _array(live: Live) -> ArrayStatus:
+    assert live.array is not None
+    return live.array
+
+
+def _both(live: Live) -> tuple[ArrayStatus, MemberStatus]:
+    assert live.member is not None
+    return _array(live), live.member
+
+
+def _good(array: ArrayStatus, without: str) -> list[str]:
+    """The members, but one, that hold everything and can be reached."""
+    return [
+        member["name"]
+        for member in array["members"]
+        if member["name"] != without
+        and member["state"] == "in_sync"
+        and (member["link"] is None or member["link"]["state"] == "up")
+    ]
+
+
+def _copies(array: ArrayStatus, without: str) -> list[str]:
+    """How many good copies are left without a member."""
+    good, total = _good(array, without), len(array["members"])
+    if array["layout"] in _SINGLE_COPY:
+        return []
+    named = f" ({', '.join(good)})" if good else ""
+    if array["layout"] != "mirror":
+        return [f"Members in sync and connected meanwhile: {len(good)} of {total}{named}."]
+    said = f"Good copies meanwhile: {len(good)} of {total}{named}."
+    if len(good) == 1:
+        said += f" If {good[0]} fails then, {array['name']} fails."
+    return [said]
+
+
+def _missed(array: ArrayStatus) -> list[str]:
+    """What is still to be copied, and to whom."""
+    each = [
+        f"{member['name']} {format_size(member['dirty_bytes'])}"
+        for member in array["members"]
+        if member["dirty_bytes"]
+    ]
+    return [f"Still to be copied: {', '.join(each)}."] if each else []
+
+
+def _jobs(array: ArrayStatus) -> str:
+    return ", ".join(f"{job['kind']} of {job.get('member') or array['name']}" for job in array["jobs"])
+
+
+def _clients(name: str, sessions: Sequence[SessionStatus], *, lose: bool = False) -> list[str]:
+    """Who is connected."""
+    if not sessions:
+        return [f"Nobody is connected to {name}."]
+    peers = ", ".join(session["peer"] for session in sessions[:_NAMED])
+    more = f" and {len(sessions) - _NAMED} more" if len(sessions) > _NAMED else ""
+    verb = "loses it" if len(sessions) == 1 else "lose it"
+    said = f"{_many(len(sessions), 'client')} of {name}{' ' + verb if lose else ''}: {peers}{more}."
+    return [said]
+
+
+def _many(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"

@@ -25,6 +25,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from dsttool.engine.control import messages
+from dsttool.engine.runtime.telling import tell
 from dsttool.engine.vocabulary import errors
 
 # Conversations at once; commands are short, so more than this many means a script gone wild.
@@ -171,7 +172,7 @@ class ControlServer:
         self._watch(conversation, selectors.EVENT_READ)
         uid = _peer_uid(connection)
         if uid not in (None, 0, os.geteuid()):
-            log.warning("refused user %s on the control socket", uid)
+            tell(log, "control.refused", "", "refused user %s on the control socket", uid)
             self._refuse(conversation, errors.Forbidden("This daemon belongs to another user."))
         elif len(self._conversations) > CONNECTIONS_MAX and not self._make_room(conversation):
             self._refuse(

@@ -21,6 +21,7 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from dsttool.engine.runtime.reactor import Reactor
+from dsttool.engine.runtime.telling import tell
 from dsttool.engine.transaction.grant import Admit, Asker, Busy, Fenced, Grant, Holder
 from dsttool.engine.vocabulary.errors import DsttoolError
 from dsttool.engine.vocabulary.limits import SECOND
@@ -135,7 +136,8 @@ class Writers:
 
     def _released(self, _result: Any, error: BaseException | None) -> None:
         if error is not None:
-            LOG.warning("export %s: that its writer has left is not stored: %s", self._name, error)
+            what = "that its writer has left is not stored"
+            tell(LOG, "writer.unrecorded", self._name, "export %s: %s: %s", self._name, what, error)
 
     # -- one ask after the other -----------------------------------------------------------------------
 
@@ -175,7 +177,8 @@ class Writers:
         if decision.displaces:
             self._grant.displace()
             if before is not None:
-                LOG.warning("export %s: %s writes from now on", self._name, shown(decision.holder.owner))
+                who = shown(decision.holder.owner)
+                tell(LOG, "writer.changed", self._name, "export %s: %s writes from now on", self._name, who)
                 before.cut(f"Another session writes to '{self._name}' from now on.")
         if before is not None and before.running and before.session != decision.holder.session:
             before.when_idle = self._drained
@@ -203,7 +206,8 @@ class Writers:
         assert self._serving is not None
         (claim, decision), self._serving = self._serving, None
         self._grant.not_stored(decision.holder)
-        LOG.error("export %s: who writes to it cannot be stored: %s", self._name, error)
+        what = "who writes to it cannot be stored"
+        tell(LOG, "writer.unrecorded", self._name, "export %s: %s: %s", self._name, what, error)
         if claim.wanted:
             what = error.what if isinstance(error, DsttoolError) else str(error)
             claim.refused(

@@ -27,6 +27,7 @@ from dsttool.engine.export.dst_server import DstServer
 from dsttool.engine.export.offer import Offer
 from dsttool.engine.host.listening import Listening
 from dsttool.engine.runtime.reactor import Reactor
+from dsttool.engine.runtime.telling import tell
 from dsttool.engine.vocabulary.endpoint import Endpoint
 from dsttool.engine.vocabulary.errors import DsttoolError, UsageError
 
@@ -112,8 +113,9 @@ class Access:
             self._bind_default()
             self.listening.start()
             self._update()
-            LOG.info(
-                "keys were read again: %d are authorised, %d links cut", len(self.gate.keys.entries), cut
+            found = len(self.gate.keys.entries)
+            tell(
+                LOG, "keys.reloaded", "", "keys were read again: %d are authorised, %d links cut", found, cut
             )
             answer({"cut": cut})
 
@@ -147,7 +149,7 @@ class Access:
             return
         remark = f"Only this machine can connect. {error} --listen names other places."
         self.remarks.append(remark)
-        LOG.warning("%s", remark)
+        tell(LOG, "daemon.local_only", "", "%s", remark)
 
     def _invite(self, lifetime_ns: int) -> None:
         invited = dict(self.gate.invitations)

@@ -20,6 +20,7 @@ from dsttool.engine.config.state_file import ArrayState, MemberState
 from dsttool.engine.device.device import Device
 from dsttool.engine.host.array_plan import ArrayPlan
 from dsttool.engine.host.open_node import resolved
+from dsttool.engine.runtime.telling import tell
 from dsttool.engine.vocabulary.errors import Unsafe
 
 LOG = logging.getLogger(__name__)
@@ -82,11 +83,10 @@ class History:
             known = self._verifier_of(before, address)
             if node is not None and state == "in_sync" and known not in (None, node.lasting_verifier.hex()):
                 lost = True
-                LOG.error(
-                    "%s was not stopped cleanly, and member %s has lost acked writes that were not flushed",
-                    self._plan.name,
-                    name,
-                )
+                what = "has lost acked writes that were not flushed"
+                names = (self._plan.name, name)
+                message = "%s was not stopped cleanly, and member %s %s"
+                tell(LOG, "array.lost", "/".join(names), message, *names, what)
         return lost
 
     def store(self, record: Record) -> None:

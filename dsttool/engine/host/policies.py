@@ -13,6 +13,7 @@ from dataclasses import replace
 from typing import Any, Final, Literal
 
 from dsttool.engine.config.options import POLICY_KEYS, Value, format_option, policy_field, policy_overrides
+from dsttool.engine.runtime.telling import tell
 from dsttool.engine.transaction.policy import Policy
 from dsttool.engine.vocabulary.errors import Conflict, UsageError
 
@@ -67,7 +68,8 @@ class MemberPolicy:
         changes, self.policy = self.changes(settings), self.changed(settings)
         self._live.update(settings)
         if changes:
-            LOG.info("%s: policy set: %s", self.label, ", ".join(f"{k} {b} -> {a}" for k, b, a in changes))
+            what = ", ".join(f"{key} {before} -> {after}" for key, before, after in changes)
+            tell(LOG, "policy.changed", self.label, "%s: policy set: %s", self.label, what)
         return changes
 
     def changes(self, settings: Mapping[str, Value]) -> list[tuple[str, str, str]]:

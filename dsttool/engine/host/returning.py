@@ -14,6 +14,7 @@ from dsttool.engine.device.device import Device
 from dsttool.engine.host.open_node import Opening, open_later
 from dsttool.engine.host.policies import MemberPolicy
 from dsttool.engine.runtime.reactor import Reactor, Timer
+from dsttool.engine.runtime.telling import tell
 from dsttool.engine.vocabulary.errors import DsttoolError
 from dsttool.engine.vocabulary.limits import SECOND
 
@@ -74,7 +75,8 @@ class Returning:
             return
         if self._reasons.get(member.slot) != str(error):  # once per reason, not once per attempt
             self._reasons[member.slot] = str(error)
-            LOG.warning("%s: member %s is still missing: %s", self._array.name, member.name, error)
+            names = (self._array.name, member.name)
+            tell(LOG, "member.missing", "/".join(names), "%s: member %s is still missing: %s", *names, error)
         self._wait(member)
 
 

@@ -24,6 +24,7 @@ from dsttool.engine.host.policies import MemberPolicy
 from dsttool.engine.host.returning import Returning
 from dsttool.engine.mapping.algorithm import Algorithm
 from dsttool.engine.runtime.reactor import Reactor
+from dsttool.engine.runtime.telling import tell
 from dsttool.engine.vocabulary.errors import DsttoolError, NotFound, TimedOut, Unreachable, Unsafe
 from dsttool.engine.vocabulary.status import ArrayStatus
 
@@ -133,7 +134,7 @@ def _cannot_flush(reactor: Reactor, nodes: Sequence[Device | None]) -> bool:
     """Whether what was acked before an unclean end may not have reached the media."""
     failures = flush_all(reactor, [node for node in nodes if node is not None])
     for failure in failures:
-        LOG.error("after an unclean end: %s", failure)
+        tell(LOG, "flush.failed", "", "after an unclean end: %s", failure)
     return bool(failures)
 
 
@@ -172,7 +173,8 @@ def _check_missing(plan: ArrayPlan, missing: Sequence[tuple[str, DsttoolError]],
             "Bring it back, or add --degraded to go on without it; the absent one may hold newer data.",
         )
     for name, error in missing:
-        LOG.warning("%s comes up without member %s: %s", plan.name, name, error.what)
+        names = (plan.name, name)
+        tell(LOG, "member.missing", "/".join(names), "%s comes up without member %s: %s", *names, error.what)
 
 
 def _sizes(nodes: Sequence[Device | None]) -> list[int]:

@@ -7,13 +7,17 @@ It begins with $DSTTOOL_CRYPTO_THREADS, if that is set, else with crypto_threads
 limits.CRYPTO_THREADS.
 """
 
+import logging
 import os
 from typing import Any, Final
 
 from dsttool.engine.config.machine_file import CRYPTO_THREADS_MAX, load_machine
 from dsttool.engine.control.server import Answer
 from dsttool.engine.runtime.reactor import Reactor
+from dsttool.engine.runtime.telling import tell
 from dsttool.engine.vocabulary.errors import UsageError
+
+LOG = logging.getLogger(__name__)
 
 THREADS_VARIABLE: Final = "DSTTOOL_CRYPTO_THREADS"
 
@@ -35,6 +39,9 @@ class Tuning:
         asked = arguments.get("threads")
         if asked is not None:
             self._reactor.resize_crypto(_threads(asked, "threads"))
+            if self._reactor.crypto_threads != before:
+                values = (self._reactor.crypto_threads, before)
+                tell(LOG, "daemon.tuned", "", "%d threads seal large records, not %d", *values)
         answer({"threads": self._reactor.crypto_threads, "before": before})
 
 

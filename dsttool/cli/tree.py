@@ -4,7 +4,7 @@ The console, the completions and the man pages are made from this same tree.
 """
 
 import importlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import click
 
@@ -26,6 +26,14 @@ class Tree(click.Group):
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Names in the order of the tree, which groups what belongs together."""
         return list(self._entries)
+
+    def paths(self) -> Iterator[tuple[str, ...]]:
+        """Every command below this group by its words; none is imported."""
+        for name, entry in self._entries.items():
+            if isinstance(entry, Tree):
+                yield from ((name, *words) for words in entry.paths())
+            else:
+                yield (name,)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """The command, imported now; None if there is none of that name."""
@@ -68,6 +76,8 @@ def _array() -> click.Command:
             "down": "dsttool.cli.array:down",
             "list": "dsttool.cli.array:list_arrays",
             "show": "dsttool.cli.array:show",
+            "discard": "dsttool.cli.array_discard:discard",
+            "delete": "dsttool.cli.array_delete:delete",
         },
         help="Form one device out of several nodes.",
     )
@@ -85,7 +95,7 @@ def _daemon() -> click.Command:
     )
 
 
-def build() -> click.Command:
+def build() -> Tree:
     """The whole tree."""
     return Tree(
         "dsttool",
@@ -107,6 +117,7 @@ def build() -> click.Command:
                     "status": "dsttool.cli.resync:status",
                     "start": "dsttool.cli.resync:start",
                     "pause": "dsttool.cli.resync:pause",
+                    "stop": "dsttool.cli.resync:stop",
                     "limit": "dsttool.cli.resync:limit",
                 },
                 help="Copying to members what they missed: how far it is, and how fast it may go.",
@@ -127,6 +138,7 @@ def build() -> click.Command:
             "info": "dsttool.cli.info:info",
             "cp": "dsttool.cli.copy:copy",
             "bench": "dsttool.cli.bench:bench",
+            "tui": "dsttool.cli.tui:tui",
             "demo": "dsttool.cli.demo:demo",
             "key": Tree(
                 "key",

@@ -4,11 +4,12 @@ from typing import ClassVar, Final
 
 from textual import events
 from textual.app import ComposeResult
+from textual.binding import BindingType
 from textual.containers import Container
 from textual.screen import Screen
 
 from dsttool.engine.control.picture import Picture
-from dsttool.tui import lines
+from dsttool.tui import keys, lines
 from dsttool.tui.events import EventList
 from dsttool.tui.filtering import FilterLine
 from dsttool.tui.graphs import Graphs
@@ -30,6 +31,10 @@ class Main(Screen[None]):
     """Tree, graphs, transactions, jobs and events. A compact one shows the tree and one of the others."""
 
     AUTO_FOCUS: ClassVar[str | None] = "Tree"
+    # A screen of Textual has keys of its own to go from one focus to the next, which know nothing of panes.
+    BINDINGS: ClassVar[list[BindingType]] = [
+        (key.keys, f"app.{key.action}", key.what) for key in keys.of("") if key.action.startswith("next_pane")
+    ]
     DEFAULT_CSS = """
     Main { layout: vertical; background: $background; }
     Main #panes { height: 1fr; }
@@ -114,7 +119,7 @@ class Main(Screen[None]):
         if message.table is self.tree_ and subject is not None:
             self.graphs.follow(subject)
 
-    def draw_lines(self, picture: Picture, wall_ns: int, notes: Pieces, keys: Pieces) -> None:
+    def draw_lines(self, picture: Picture, wall_ns: int, notes: Pieces, footer: Pieces) -> None:
         """The lines around the panes."""
         width = self.size.width
         self.query_one("#header", Lines).put([lines.header(picture, wall_ns, notes, width)])
@@ -122,4 +127,4 @@ class Main(Screen[None]):
         waiting: Pieces = [(" Nothing is heard of any daemon yet.", "dim")]
         self.query_one("#hosts", Lines).put(lines.hosts(picture, width, room) or [waiting])
         self.query_one("#ticker", Lines).put([lines.ticker(picture)])
-        self.query_one("#footer", Lines).put([keys])
+        self.query_one("#footer", Lines).put([footer])

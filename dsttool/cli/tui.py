@@ -1,0 +1,48 @@
+"""`tui`: the live screen."""
+
+import importlib
+import os
+import sys
+
+import click
+
+from dsttool.cli.asking import places
+from dsttool.cli.settings import Settings, shared
+from dsttool.engine.vocabulary.errors import UsageError
+
+
+@click.command()
+@click.option("--read-only", is_flag=True, help="Offer no actions at all.")
+@click.option("--ascii", "ascii_", is_flag=True, help="Draw with nothing but ASCII characters.")
+@shared(answers=False, asks=True)
+def tui(settings: Settings, read_only: bool, ascii_: bool) -> None:
+    """Watch everything that runs on this machine, live.
+
+    The screen shows the storage tree (arrays, their nodes and links, exports), graphs of throughput and
+    latency, transactions with what is left of their budgets, jobs and events, and the machine itself. It is
+    a client of the daemons' control sockets: starting or ending it changes nothing that runs. Repeat --host
+    to watch several machines at once; `local` is this one.
+
+    No single key changes anything: the actions of `a` open a dialog that says what would happen, shows the
+    same as a command line, and has Cancel chosen. `?` shows the keys of the focused pane, `q` leaves.
+
+    The terminal has to have 60 columns and 15 lines at least. NO_COLOR and --color=never leave out every
+    colour; states are words and signs, too. Where there is no terminal, see `dsttool status --watch`.
+    """
+    if not (sys.stdin.isatty() and sys.stdout.isatty() and sys.stderr.isatty()) or _dumb():
+        raise UsageError(
+            "The screen needs a terminal that can be drawn on.",
+            "`dsttool status --watch 2` says the same line by line.",
+        )
+    if settings.color == "never":
+        os.environ["NO_COLOR"] = "1"
+    run = importlib.import_module("dsttool.tui.run").run
+    ascii_ = ascii_ or not (sys.stdout.encoding or "").lower().startswith("utf")
+    # ssh must not ask for anything here: nobody would see it, or could answer.
+    with places(settings, prompts=False) as chosen:
+        code: int = run(chosen, read_only=read_only, ascii=ascii_)
+    click.get_current_context().exit(code)
+
+
+def _dumb() -> bool:
+    return os.environ.get("TERM", "dumb") in ("dumb", "")

@@ -1,4 +1,4 @@
-"""Plain log lines: `2026-11-21T22:18:33.123Z INFO  engine: a is ready: …`.
+"""The log of a process: what is said in its threads becomes lines of one stream (log_lines says how).
 
 Lines are written by a thread of their own: a terminal that is stopped, or a full pipe, must not stop
 the reactor. What waits for that thread is bounded; past the bound lines are dropped and counted.
@@ -9,11 +9,11 @@ import logging.handlers
 import os
 import queue
 import sys
-import time
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Final, TextIO
 
+from dsttool.engine.host.log_lines import Format, formatter
 from dsttool.engine.vocabulary.errors import DsttoolError
 from dsttool.engine.vocabulary.limits import MIB
 
@@ -22,21 +22,15 @@ WAITING_MAX: Final = 10_000
 # A log that has grown this long is put aside, and the one put aside before it goes: a daemon may run for
 # years, and its runtime folder is often memory.
 LOG_BYTES_KEPT: Final = 8 * MIB
-_LEVELS: Final = (logging.INFO, logging.DEBUG)
-
-
-class _Formatter(logging.Formatter):
-    converter = staticmethod(time.gmtime)
-    default_time_format = "%Y-%m-%dT%H:%M:%S"
-    default_msec_format = "%s.%03dZ"
-
-    def format(self, record: logging.LogRecord) -> str:
-        # Peers may put anything into a name or a reason: no control bytes reach a terminal.
-        return "".join(c if c.isprintable() or c == "\n" else "?" for c in super().format(record))
+_VERBOSE: Final = (None, logging.DEBUG)
+_NAMED: Final = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING}
 
 
 class _Queue(logging.handlers.QueueHandler):
+    """spelled: the command line says what is said; the configuration does not."""
+
     dropped = 0
+    spelled = False
 
     def enqueue(self, record: logging.LogRecord) -> None:
         try:
@@ -65,7 +59,8 @@ class _Writer(logging.StreamHandler[TextIO]):
 class Logs:
     """Log lines of this process go to `stream` from now until `close`.
 
-    put_aside: called from the writing thread when the file behind the stream has grown long.
+    put_aside: called from the writing thread when the file behind the stream has grown long. form: None
+    for what fits the stream.
     """
 
     def __init__(
@@ -75,17 +70,19 @@ class Logs:
         quiet: bool = False,
         stream: TextIO | None = None,
         put_aside: Callable[[], None] | None = None,
+        form: Format | None = None,
     ) -> None:
-        level = logging.WARNING if quiet else _LEVELS[min(verbose, len(_LEVELS) - 1)]
+        level = logging.WARNING if quiet else _VERBOSE[min(verbose, len(_VERBOSE) - 1)]
         writer = _Writer(stream or sys.stderr, put_aside)
-        writer.setFormatter(_Formatter("%(asctime)s %(levelname)-5s %(module)s: %(message)s"))
+        writer.setFormatter(formatter(form, writer.stream))
         waiting: queue.Queue[Any] = queue.Queue(WAITING_MAX)
         self._handler = _Queue(waiting)
+        self._handler.spelled = level is not None
         self._listener = logging.handlers.QueueListener(waiting, writer)
         self._root = logging.getLogger("dsttool")
-        self._root.setLevel(level)
         self._root.propagate = False
         self._root.addHandler(self._handler)
+        _set_level(self._handler, logging.INFO if level is None else level)
         self._listener.start()
 
     def close(self) -> None:
@@ -94,3 +91,19 @@ class Logs:
             self._root.warning("%d log lines were dropped", self._handler.dropped)
         self._root.removeHandler(self._handler)
         self._listener.stop()
+
+
+def configure(level: str | None) -> None:
+    """Say what the configuration wants said (debug, info, warning; None for the default), from now on.
+
+    What the command line spells (-v, -q) is stronger.
+    """
+    for handler in logging.getLogger("dsttool").handlers:
+        if isinstance(handler, _Queue) and not handler.spelled:
+            _set_level(handler, _NAMED[level or "info"])
+
+
+def _set_level(handler: logging.Handler, level: int) -> None:
+    """What goes to a handler. Events are made of lines that are not written, too (host.events)."""
+    handler.setLevel(level)
+    logging.getLogger("dsttool").setLevel(min(level, logging.INFO))

@@ -109,6 +109,7 @@ class DstLink:
             "connects": self.connects,
             "bad_records": self.bad_records,
             "since_ns": self._reactor.now - self.since,
+            "retry_ns": None if self.retry_at is None else max(0, self.retry_at - self._reactor.now),
         }
 
     def send(self, records: list[OutRecord]) -> None:

@@ -129,6 +129,7 @@ class NbdLink:
             "connects": self.connects,
             "bad_records": 0,
             "since_ns": self._reactor.now - self.since,
+            "retry_ns": None if self._timer is None else max(0, self._timer.when - self._reactor.now),
         }
 
     def resend_ns(self) -> int | None:

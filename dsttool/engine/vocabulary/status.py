@@ -23,7 +23,8 @@ SCHEMA: Final = "dsttool.status/1"
 class LinkStatus(TypedDict):
     """One connection to a node. `since_ns` is the age of the state.
 
-    bad_records: records that did not open or had a wrong checksum; each ended its connection.
+    bad_records: records that did not open or had a wrong checksum; each ended its connection. retry_ns: until
+    the next attempt to connect; None while it is up, or an attempt is under way, or none will be made.
     """
 
     state: str
@@ -32,6 +33,7 @@ class LinkStatus(TypedDict):
     connects: int
     bad_records: int
     since_ns: int | None
+    retry_ns: NotRequired[int | None]
 
 
 class MemberStatus(TypedDict):

@@ -26,9 +26,7 @@ def ctl(settings: Settings, stdio: bool) -> None:
     from dsttool.engine.control.place import Local
 
     if not stdio:
-        raise UsageError(
-            "`dsttool ctl` needs --stdio.", "--host runs it: dsttool --host ssh://HOST status"
-        )
+        raise UsageError("`dsttool ctl` needs --stdio.", "--host runs it: dsttool --host ssh://HOST status")
     about = {"host": platform.node(), "version": dsttool.__version__}
     sys.stdout.flush()
     place = Local(paths.runtime_dir())

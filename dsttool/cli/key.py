@@ -30,7 +30,7 @@ def generate(settings: Settings, file: str | None, is_shared: bool) -> None:
     key = keys.generate_shared() if is_shared else keys.generate_private()
     key_files.create_key(path, key)
     if settings.json:
-        render.emit_json(settings, {"schema": "dsttool.key/1", **_described(path, key)})
+        render.emit_json(settings, {"schema": "dsttool.key_file/1", **_described(path, key)})
         return
     render.say(settings, f"{path} has a new {'shared' if is_shared else 'private'} key.")
     if isinstance(key, keys.SharedKey):
@@ -53,7 +53,7 @@ def show(settings: Settings, file: str | None) -> None:
         shown = [(role, path) for role, path in own if path.exists()]
     entries = [{"role": role, **_described(path, key_files.load_key(path))} for role, path in shown]
     if settings.json:
-        render.emit_json(settings, {"schema": "dsttool.keys/1", "keys": entries}, entries)
+        render.emit_json(settings, {"schema": "dsttool.key_files/1", "keys": entries}, entries)
         return
     if not entries and settings.format == "table":
         render.say(settings, "This machine has no keys yet. Make one with: dsttool key generate")

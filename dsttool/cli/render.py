@@ -52,6 +52,11 @@ def emit_json(settings: Settings, answer: Any, lines: Iterable[Any] | None = Non
         click.echo(json.dumps(answer, indent=2))
 
 
+def emit_line(line: Any) -> None:
+    """One of many answers as one line of JSON, at once."""
+    click.echo(json.dumps(line, separators=(",", ":")))
+
+
 def table(
     settings: Settings, columns: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[str] = ()
 ) -> None:
@@ -80,6 +85,12 @@ def state(settings: Settings, word: str) -> str:
     if settings.format == "plain" or not settings.coloured() or not _takes(glyph):
         return word if settings.format == "plain" else shown
     return click.style(f"{glyph} {shown}", fg=rgb) if rgb else f"{glyph} {shown}"
+
+
+def paint(settings: Settings, word: str, text: str) -> str:
+    """Text in the colour of a state, where colours are taken."""
+    rgb = _STATES.get(word, ("", None))[1]
+    return click.style(text, fg=rgb) if rgb and settings.coloured() else text
 
 
 def emphasis(settings: Settings, text: str) -> str:

@@ -128,6 +128,8 @@ def build() -> Tree:
                 help="How long transactions may take, and how links are kept alive.",
             ),
             "status": "dsttool.cli.status:status",
+            "iostat": "dsttool.cli.iostat:iostat",
+            "events": "dsttool.cli.events:events",
             "tx": Tree(
                 "tx",
                 {"list": "dsttool.cli.tx:list_transactions", "show": "dsttool.cli.tx:show"},
@@ -153,6 +155,8 @@ def build() -> Tree:
             ),
             "daemon": _daemon(),
             "logs": "dsttool.cli.daemon:logs",
+            "record": "dsttool.cli.record:record",
+            "schema": "dsttool.cli.schema:schema",
             "ctl": "dsttool.cli.ctl:ctl",
             "doctor": "dsttool.cli.doctor:doctor",
             "config": Tree(

@@ -415,18 +415,19 @@ class Events(TypedDict):
 class IostatRow(TypedDict):
     """An array, an export, or a member (ARRAY/MEMBER) over `period_ns`. Rates are a second's.
 
-    resends: times something was sent again; None for what has no links.
-    p50_ns, p99_ns: of the last second in which something finished; None if nothing did.
+    resends: times something was sent again; None for exports. errors and resends of a first report are
+    counted since the daemon started. p50_ns is the mean of what each second had, p99_ns of the worst second;
+    None if nothing finished.
     """
 
     place: str
     label: str
     kind: Literal["array", "member", "export"]
     state: str
-    reads: float
-    writes: float
-    read_bytes: float
-    written_bytes: float
+    reads: float | None
+    writes: float | None
+    read_bytes: float | None
+    written_bytes: float | None
     in_flight: int
     p50_ns: int | None
     p99_ns: int | None
@@ -452,3 +453,29 @@ class Recorded(TypedDict):
     bytes: int
     elapsed_ns: int
     ended: Literal["interrupted", "time", "size"]
+
+
+class Schemas(TypedDict):
+    """`schema`: the names of those there are."""
+
+    schema: str
+    names: list[str]
+
+
+class RecordingHeader(TypedDict):
+    """The first line of a recording. began_ns: Unix time."""
+
+    schema: str
+    began_ns: int
+
+
+class RecordingLine(TypedDict):
+    """Any other line of a recording: a frame of the stream (dsttool.stream/1), or None: the daemon, or without
+    one the place, was lost, and why. at_ns: time since the beginning.
+    """
+
+    at_ns: int
+    place: str
+    daemon: str
+    frame: object
+    reason: str

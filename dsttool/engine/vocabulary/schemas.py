@@ -8,7 +8,7 @@ are additive only.
 from collections.abc import Iterable
 from typing import Any, Final, NamedTuple
 
-from dsttool.engine.vocabulary import answers, status, stream
+from dsttool.engine.vocabulary import answers, checkup, status, stream
 
 DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 
@@ -25,9 +25,13 @@ ANSWERS: Final[dict[str, Answer]] = {
     "array": Answer((answers.ShownArray,)),
     "arrays": Answer((answers.Arrays,), (answers.ListedArray,)),
     "bench": Answer((answers.Bench,)),
+    "config": Answer((checkup.Config,), (checkup.ConfigValue,)),
+    "config_paths": Answer((checkup.ConfigPaths,), (checkup.ConfigPath,)),
     "cp": Answer((answers.Copied,)),
     "created": Answer((answers.Created,)),
     "daemons": Answer((answers.Daemons,), (status.DaemonStatus,)),
+    "deleted": Answer((checkup.Deleted,)),
+    "doctor": Answer((checkup.Doctor,), (checkup.Finding,)),
     "dry_run": Answer((answers.DryRun,)),
     "error": Answer((answers.Failure,)),
     "events": Answer((answers.Events,), (answers.EventLine,)),
@@ -41,8 +45,11 @@ ANSWERS: Final[dict[str, Answer]] = {
     "keys": Answer((answers.AuthorizedKeys,), (answers.AuthorizedKey,)),
     "nodes": Answer((answers.Nodes,), (status.MemberStatus,)),
     "policy": Answer((answers.Policy,), (answers.NodePolicy, answers.PolicyChange)),
+    "problems": Answer((checkup.Problems,), (checkup.Problem,)),
     "ready": Answer((answers.Ready,), (answers.ReadyDaemon,)),
     "recorded": Answer((answers.Recorded,)),
+    "recording": Answer((answers.RecordingHeader,), (answers.RecordingLine,)),
+    "schemas": Answer((answers.Schemas,)),
     "status": Answer((status.Status,), (answers.ArrayLine, answers.ExportLine, answers.DaemonLine)),
     "stopped": Answer((answers.Stopped,), (answers.StoppedDaemon,)),
     "stream": Answer((stream.Hello, stream.Snapshot, stream.Delta, stream.EventFrame, stream.Bye)),

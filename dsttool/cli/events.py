@@ -1,0 +1,195 @@
+"""`events`: what happened, as the daemons tell it."""
+
+import queue
+import re
+import time
+from collections.abc import Callable
+from datetime import datetime
+from typing import TYPE_CHECKING, Final, get_args
+
+import click
+
+from dsttool.cli import render
+from dsttool.cli.asking import places
+from dsttool.cli.settings import Settings, shared
+from dsttool.engine.config.units import parse_duration
+from dsttool.engine.control import client
+from dsttool.engine.vocabulary.answers import EventLine, Events
+from dsttool.engine.vocabulary.errors import DsttoolError, NotFound, UsageError
+from dsttool.engine.vocabulary.stream import Event, Level
+
+if TYPE_CHECKING:
+    from dsttool.engine.control.picture import Update
+    from dsttool.engine.control.place import Place
+
+_LEVELS: Final = get_args(Level)
+_ID: Final = re.compile("[0-9]{1,18}")
+# In the colour of the states that are as bad.
+_STATE_OF_LEVEL: Final = {"warning": "degraded", "error": "failed"}
+
+Wanted = Callable[[Event], bool]
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  dsttool events pool --since 1h
+  dsttool events --follow -o jsonl | jq -r .text
+"""
+)
+@click.argument("name", required=False, metavar="[NAME[/NODE]]")
+@click.option("-f", "--follow", is_flag=True, help="Go on with what happens from now on, until Ctrl-C.")
+@click.option(
+    "--since",
+    metavar="TIME|ID",
+    help="Only newer ones: than a time ago (10m), than a time (2026-05-01T12:00), or than the event ID.",
+)
+@click.option("--level", type=click.Choice(_LEVELS), default="info", help="Only these and worse ones.")
+@shared(waits=True, asks=True)
+def events(settings: Settings, name: str | None, follow: bool, since: str | None, level: str) -> None:
+    """Show what happened to arrays, nodes, links and exports: the last 1000 events of each daemon.
+
+    Events are numbered by each daemon from its start. What happened in a daemon that has ended is in its
+    log (dsttool logs NAME). With --follow, daemons may come and go meanwhile; -o jsonl has one event a line.
+    """
+    wanted = _wanted(name, since, level)
+    if follow:
+        _follow(settings, wanted)
+        return
+    found: list[EventLine] = []
+    with places(settings) as chosen:
+        for place in chosen:
+            found += [each for each in _of_place(settings, place) if wanted(each)]
+        several = len(chosen) > 1
+    found.sort(key=lambda each: each["time_ns"])
+    if settings.json:
+        answer: Events = {"schema": "dsttool.events/1", "events": found}
+        render.emit_json(settings, answer, found)
+        return
+    if not found and settings.format == "table":
+        render.say(settings, "No such event is remembered.")
+    for each in found:
+        _print(settings, each, several=several)
+
+
+def _wanted(name: str | None, since: str | None, level: str) -> Wanted:
+    """Which events were asked for. UsageError."""
+    lowest = _LEVELS.index(level)
+    array, _, node = (name or "").partition("/")
+    after_id, after_ns = _since(since)
+
+    def wanted(event: Event) -> bool:
+        return (
+            (event["level"] not in _LEVELS or _LEVELS.index(event["level"]) >= lowest)
+            and event["time_ns"] >= after_ns
+            and event["id"] > after_id
+            and (not array or event["name"] == array)
+            and (not node or event["node"] == node)
+        )
+
+    return wanted
+
+
+def _since(text: str | None) -> tuple[int, int]:
+    """The id after which, and the Unix time in ns from which, events are wanted. UsageError."""
+    if text is None:
+        return -1, 0
+    if _ID.fullmatch(text):
+        return int(text), 0
+    try:
+        return -1, int(datetime.fromisoformat(text).timestamp() * 1e9)
+    except (ValueError, OverflowError):
+        pass
+    try:
+        return -1, time.time_ns() - parse_duration(text)
+    except UsageError:
+        raise UsageError(
+            f"'{text}' is no time and no number of an event.",
+            "Write for example 10m, 2026-05-01T12:00, or the id of an event.",
+        ) from None
+
+
+def _of_place(settings: Settings, place: "Place") -> list[EventLine]:
+    """What all daemons of a place remember; those that do not answer are left out, with a note."""
+    timeout = settings.timeout or client.ANSWER_TIMEOUT
+    found: list[EventLine] = []
+    for daemon in place.daemons():
+        try:
+            with place.connect(daemon, timeout) as asked:
+                remembered = asked.call("events")["events"]
+        except NotFound:
+            continue  # It has just ended.
+        except DsttoolError as error:
+            render.note(settings, str(error))
+        else:
+            found += [_line(place.name, daemon, event) for event in remembered]
+    return found
+
+
+def _follow(settings: Settings, wanted: Wanted) -> None:
+    from dsttool.engine.control.watching import Watch
+
+    arrived: queue.SimpleQueue[Update] = queue.SimpleQueue()
+    seen: dict[tuple[str, str], tuple[str, int]] = {}
+    with places(settings) as chosen:
+        watch = Watch(chosen, arrived.put, transactions=False)
+        try:
+            while True:
+                update = arrived.get()
+                for event in _news(update, seen):
+                    if wanted(event):
+                        line = _line(update.place, update.daemon, event)
+                        _print(settings, line, several=len(chosen) > 1)
+                if update.frame is None and update.reason:
+                    _note_loss(settings, update)
+        finally:
+            watch.close()
+
+
+def _news(update: "Update", seen: dict[tuple[str, str], tuple[str, int]]) -> list[Event]:
+    """The events in an update that were not in an earlier one. seen: instance and last id of each daemon."""
+    key = (update.place, update.daemon)
+    frame = update.frame
+    instance, last = seen.get(key, ("", 0))
+    if frame is None:
+        return []
+    if frame["type"] == "hello" and frame["instance"] != instance:
+        seen[key] = (frame["instance"], 0)
+        return []
+    told: list[Event] = []
+    if frame["type"] == "snapshot":
+        told = [event for event in frame["events"] if event["id"] > last]
+    elif frame["type"] == "event" and frame["event"]["id"] > last:
+        told = [frame["event"]]
+    if told:
+        seen[key] = (instance, told[-1]["id"])
+    return told
+
+
+def _note_loss(settings: Settings, update: "Update") -> None:
+    """Somebody who follows is told when nothing can come any more from there; it is no event of a daemon."""
+    if not settings.json:
+        what = f"the daemon {update.daemon}" if update.daemon else f"the machine {update.place}"
+        render.note(settings, f"No news from {what}: {update.reason.rstrip('.')}.")
+
+
+def _line(place: str, daemon: str, event: Event) -> EventLine:
+    return {**event, "place": place, "daemon": daemon}
+
+
+def _print(settings: Settings, event: EventLine, *, several: bool) -> None:
+    """One line for one event, at once: whoever reads them waits for them."""
+    if settings.json:
+        render.emit_line(event)
+        return
+    moment = datetime.fromtimestamp(event["time_ns"] / 1e9)
+    who = event["name"] if event["node"] is None else f"{event['name']}/{event['node']}"
+    if settings.format == "plain":
+        when = moment.astimezone().isoformat(timespec="milliseconds")
+        cells = (when, event["level"], event["place"], who, event["kind"], event["text"])
+        click.echo("\t".join(cells))
+        return
+    level = render.paint(settings, _STATE_OF_LEVEL.get(event["level"], ""), f"{event['level']:<7}")
+    where = f"{event['place']}  " if several else ""
+    when = moment.strftime("%Y-%m-%d %H:%M:%S")
+    click.echo(f"{when}  {level}  {where}{who:<12}  {event['kind']:<18}  {event['text']}", color=True)

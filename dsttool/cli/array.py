@@ -6,9 +6,11 @@ import click
 
 from dsttool.cli import render
 from dsttool.cli.asking import gather, is_here, place
+from dsttool.cli.careful import go_ahead
 from dsttool.cli.dry_run import would
 from dsttool.cli.ending import STOP_TIMEOUT, end, would_end
 from dsttool.cli.settings import Settings, shared
+from dsttool.cli.using import losers
 from dsttool.engine.config import paths
 from dsttool.engine.config.array_file import ArrayConfig, load_array
 from dsttool.engine.config.names import check_name
@@ -19,10 +21,17 @@ from dsttool.engine.vocabulary.status import ArrayStatus
 
 @click.command()
 @click.argument("names", nargs=-1, required=True, metavar="NAME...")
-@shared(waits=True, changes=True, asks=True)
+@shared(confirms=True, waits=True, changes=True, asks=True)
 def down(settings: Settings, names: tuple[str, ...]) -> None:
-    """Stop arrays cleanly and wait until nothing of them runs any more."""
+    """Stop arrays cleanly and wait until nothing of them runs any more.
+
+    An array finishes what its clients have asked for, flushes its nodes, and notes that it was stopped
+    cleanly. Clients lose it: who they are is said, and whoever is at the terminal is asked; a script is
+    told, and it is done. It stops at the first failure.
+    """
     stopped, acts = [], []
+    if not settings.dry_run:
+        go_ahead(settings, losers(settings, names))
     with place(settings) as chosen:
         for name in names:
             check_name(name)

@@ -27,6 +27,9 @@ _MEMBER_ADVICE: Final = {
     "faulty": "{member} has ended for good{reason} Bring it back, then restart {name}: "
     "dsttool array down {name}, dsttool array up {name}",
 }
+_STOPPED: Final = (
+    "{member} missed writes, and its resync was stopped: it gets nothing until dsttool resync start {name}"
+)
 _FENCED: Final = (
     "Another writer has taken {member} over. What {name} still holds is not sent any more, for it could "
     "destroy what that one wrote: take {name} down with dsttool array down {name}"
@@ -53,6 +56,15 @@ def show_array(settings: Settings, array: ArrayStatus, *, clients: bool) -> None
         click.echo(f"at {address}")
     if clients:
         show_clients(settings, array["sessions"])
+
+
+def good_members(array: ArrayStatus) -> list[str]:
+    """The names of the members that hold everything, and can be read now."""
+    return [
+        member["name"]
+        for member in array["members"]
+        if member["state"] == "in_sync" and (member["link"] is None or member["link"]["state"] == "up")
+    ]
 
 
 def show_clients(settings: Settings, sessions: Sequence[SessionStatus]) -> None:
@@ -86,8 +98,9 @@ def advice(array: ArrayStatus) -> list[str]:
         return [_said(_FENCED, array, member) for member in fenced] or [
             _said(_FROZEN, array, member) for member in held
         ]
+    stopped = {job.get("member") for job in array["jobs"] if job["state"] == "stopped"}
     return [
-        _said(_MEMBER_ADVICE[member["state"]], array, member)
+        _said(_STOPPED if member["name"] in stopped else _MEMBER_ADVICE[member["state"]], array, member)
         for member in members
         if member["state"] in _MEMBER_ADVICE
     ]

@@ -7,6 +7,7 @@ import click
 
 from dsttool.cli import render, severe
 from dsttool.cli.array_create import described
+from dsttool.cli.careful import go_ahead
 from dsttool.cli.offering import Offering, offering
 from dsttool.cli.serving import exit_with, exposure_remarks, report_ready, run_foreground
 from dsttool.cli.settings import Settings, shared
@@ -96,6 +97,7 @@ def up(
         plans[0].check()
     if takeover:
         _confirm_takeover(settings, plans, confirm)
+    _say_what_follows(settings, plans)
     _bring_up(settings, plans, foreground=foreground, listening=bool(places), all_of_them=not words)
 
 
@@ -115,6 +117,43 @@ def _confirm_takeover(settings: Settings, plans: "list[ArrayPlan]", confirmed: s
         ],
         confirmed,
     )
+
+
+def _say_what_follows(settings: Settings, plans: "list[ArrayPlan]") -> None:
+    """Say, or ask, what --resync-from overwrites, and what --assume-clean forgets."""
+    lines = []
+    for plan in plans:
+        source = plan.source
+        if source is not None:
+            others = [
+                f"{name} ({node.bare()})"
+                for slot, (name, node) in enumerate(zip(plan.member_names, plan.config.nodes))
+                if slot != source
+            ]
+            lines.append(
+                f"{plan.name}: all of {', '.join(others)} is overwritten with what "
+                f"{plan.member_names[source]} ({plan.config.nodes[source].bare()}) holds."
+            )
+        elif plan.assume_clean and plan.spare:
+            lines += _doubts(plan)
+    go_ahead(settings, lines)
+
+
+def _doubts(plan: "ArrayPlan") -> list[str]:
+    """Why the members of an array may not hold the same, as far as that is remembered."""
+    from dsttool.engine.config import state_file
+
+    state = state_file.load(plan.name)
+    if state is None:
+        return []
+    behind = [node for node, member in zip(state.nodes, state.members) if member != "in_sync"]
+    if not behind and state.clean:
+        return []
+    reason = f"{' and '.join(behind)} missed writes" if behind else "it was not stopped cleanly"
+    return [
+        f"{plan.name}: {reason}, and nothing is compared: where its members differ, reads bring what the one "
+        "or the other holds."
+    ]
 
 
 def _check_names(words: tuple[str, ...], *, raw: bool) -> None:

@@ -1,10 +1,9 @@
 """`bench`."""
 
-import sys
-
 import click
 
 from dsttool.cli import render
+from dsttool.cli.careful import ask
 from dsttool.cli.moving import reactor
 from dsttool.cli.settings import Settings, shared
 from dsttool.engine.config.units import format_size, parse_duration, parse_size
@@ -79,12 +78,10 @@ def bench(settings: Settings, address: str, pattern: str, block: str, depth: int
 
 
 def _confirm(settings: Settings, address: str) -> None:
-    """Unsafe unless somebody says that what is there may be overwritten."""
+    """Unsafe unless somebody says that what is there may be overwritten; nobody there is no consent."""
     what = f"This overwrites what is at {address}."
     if settings.yes:
         return
     if not settings.may_ask:
         raise Unsafe(f"{what} Nobody is there to be asked.", "Add --yes to go ahead.")
-    click.echo(f"{what} Type yes to go ahead: ", err=True, nl=False)
-    if sys.stdin.readline().strip() != "yes":  # the end of input is no yes either
-        raise Unsafe("Declined; nothing was written.", "Measure reads with --rw randread.")
+    ask(settings, [what])

@@ -10,9 +10,11 @@ import click
 
 from dsttool.cli import render
 from dsttool.cli.asking import ask, gather, place
+from dsttool.cli.careful import go_ahead
 from dsttool.cli.dry_run import would
 from dsttool.cli.ending import STOP_TIMEOUT, end, would_end
 from dsttool.cli.settings import Settings, shared
+from dsttool.cli.using import losers
 from dsttool.engine.config import paths
 from dsttool.engine.config.names import check_name
 from dsttool.engine.config.units import format_duration
@@ -59,13 +61,17 @@ def list_daemons(settings: Settings) -> None:
 
 @click.command()
 @click.argument("names", nargs=-1, required=True, metavar="NAME...")
-@shared(waits=True, changes=True, asks=True)
+@shared(confirms=True, waits=True, changes=True, asks=True)
 def stop(settings: Settings, names: tuple[str, ...]) -> None:
     """End daemons cleanly and wait until they have ended.
 
-    A daemon finishes what its clients have asked for, flushes, and takes leave of them.
+    A daemon finishes what its clients have asked for, flushes, and takes leave of them. If it serves a member
+    of an array on this machine, or has other clients, that is said, and whoever is at the terminal is asked;
+    a script is told, and it is done. It stops at the first failure.
     """
     stopped, acts = [], []
+    if not settings.dry_run:
+        go_ahead(settings, losers(settings, names))
     with place(settings) as chosen:
         for name in names:
             daemon = gathering.find(chosen, check_name(name))

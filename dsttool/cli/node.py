@@ -5,7 +5,9 @@ from typing import Any
 import click
 
 from dsttool.cli import render
+from dsttool.cli.array_status import good_members
 from dsttool.cli.asking import ask_array, connect_array
+from dsttool.cli.careful import go_ahead
 from dsttool.cli.dry_run import would
 from dsttool.cli.settings import Settings, shared
 from dsttool.engine.config.units import format_duration, format_size, parse_duration
@@ -36,7 +38,7 @@ def list_nodes(settings: Settings, array: str) -> None:
 @click.argument("array")
 @click.argument("node")
 @click.option("--for", "duration", metavar="TIME", help="Resume it by itself after this time, e.g. 10m.")
-@shared(waits=True, changes=True, asks=True)
+@shared(confirms=True, waits=True, changes=True, asks=True)
 def suspend(settings: Settings, array: str, node: str, duration: str | None) -> None:
     """Give NODE no requests until it is resumed; return when none is under way on it.
 
@@ -52,6 +54,7 @@ def suspend(settings: Settings, array: str, node: str, duration: str | None) -> 
         then = "what is written meanwhile is copied to it once it is back"
         would(settings, [f"suspend {node} of {array}: it gets no requests {back}; {then}"])
         return
+    go_ahead(settings, _left_alone(settings, array, node))
     member = _order(settings, array, "node.suspend", node=node, for_ns=for_ns)
     _report(settings, array, member)
     render.say(settings, f"{node} of {array} is suspended {back}.")
@@ -74,6 +77,21 @@ def resume(settings: Settings, array: str, node: str) -> None:
     render.say(settings, f"{node} of {array} is resumed: it is {state}{left}.")
     if member["state"] != "in_sync":
         render.say(settings, f"Try: dsttool wait {array} --for clean")
+
+
+def _left_alone(settings: Settings, array: str, node: str) -> list[str]:
+    """What follows if only one good copy is left without a member; nothing if it is refused anyway."""
+    with connect_array(settings, array) as daemon:
+        (status,) = daemon.call("status")["arrays"]
+        daemon.call("check.node.suspend", node=node)
+    good = good_members(status)
+    left = [name for name in good if name != node]
+    if status["layout"] != "mirror" or node not in good or len(left) != 1:
+        return []
+    return [
+        f"Without {node} only {left[0]} holds what is written to {array} from now on: "
+        "if that one is lost meanwhile, so is what was written."
+    ]
 
 
 def _missed(member: MemberStatus) -> str:

@@ -157,7 +157,7 @@ def test_a_resync_can_be_slowed_paused_and_let_go_on(site: Site) -> None:
     assert (answer["paused"], answer["jobs"][0]["state"]) == (True, "paused")
     said = site.dsttool("resync", "status", "pool").stdout
     assert said.startswith("Paused. While the array is busy 64 KiB/s, else 1 MiB/s at most.\n")
-    assert "resync  paused" in said
+    assert "resync  n1    paused" in said
     site.dsttool("wait", "pool", "--for", "clean", "--timeout", "300ms", code=7)
     site.dsttool("resync", "limit", "pool", "--ceiling", "0")
     answer = site.json("resync", "start", "pool")

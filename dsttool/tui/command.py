@@ -35,7 +35,6 @@ class Command(NamedTuple):
     """A command by its words ("node", "suspend"). reads: whether it changes nothing."""
 
     words: tuple[str, ...]
-    what: str
     reads: bool
 
 

@@ -149,8 +149,11 @@ class LiveLine:
 
 
 def _totals(engine: "Engine") -> dict[str, int]:
-    fields = ("reads", "writes", "read_bytes", "written_bytes", "in_flight", "errors")
-    totals: dict[str, int] = {field: sum(getattr(o, field) for o in engine.offers) for field in fields}
+    fields = ("reads", "writes", "read_bytes", "written_bytes", "errors")
+    totals: dict[str, int] = {
+        field: sum(getattr(o.figures, field) for o in engine.offers) for field in fields
+    }
+    totals["in_flight"] = sum(o.in_flight for o in engine.offers)
     totals["clients"] = sum(len(o.sessions) for o in engine.offers)
     return totals
 

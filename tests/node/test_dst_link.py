@@ -389,6 +389,8 @@ CHANGED = {
     "read-only": replace(WELCOME, access=dst_hello.READ_ONLY),
     "of other blocks": replace(WELCOME, block_min=4096),
     "of shorter requests": replace(WELCOME, payload_max=1 << 20),
+    "without flush": replace(WELCOME, capabilities=frozenset(["fua", "trim"])),
+    "without trim": replace(WELCOME, capabilities=frozenset(["flush", "fua", "rotational"])),
 }
 
 
@@ -409,6 +411,22 @@ def test_an_export_that_changed_is_never_written_to(hall: DstHall, server: RawSe
     node.submit(late)
     hall.wait(*late)
     assert {request.error for request in late} == {errno.EIO}
+
+
+def test_an_export_that_can_more_after_a_reconnect_is_used_as_before(
+    hall: DstHall, server: RawServer
+) -> None:
+    node, talker = connected(hall, server)
+    can = node.capabilities
+    for names in (["flush", "fua", "trim", "write_zeroes", "rotational"], ["flush", "fua", "trim"]):
+        talker.close()
+        talker = server.welcome(replace(WELCOME, capabilities=frozenset(names)))
+        asked = read(0, 1)
+        node.submit([asked])
+        ((id_, *_),) = requests_of(talker)
+        talker.say(replies(reply(id_, length=1), payload=b"x"))
+        hall.wait(asked)
+        assert (node.failure, node.capabilities) == (None, can)
 
 
 def test_an_export_that_refuses_writing_after_a_reconnect_ends_the_node(

@@ -1,9 +1,14 @@
 """What a DST session agrees on with its server at every connect, and what must stay the same."""
 
+from typing import Final
+
 from dsttool.engine.device.device import Capabilities
 from dsttool.engine.vocabulary.errors import Conflict, DsttoolError
 from dsttool.engine.wire import dst_hello
 from dsttool.engine.wire.dst_hello import Hello, Welcome
+
+# What an export is, not what it can do.
+_ADVICE: Final = frozenset({"rotational"})
 
 
 class Session:
@@ -37,6 +42,8 @@ class Session:
         self._takeover = takeover
         self.term = 0
         self.welcome: Welcome | None = None
+        # What writers above were told at first that it can do; what it learns later is not used.
+        self._promised: frozenset[str] = frozenset()
 
     def hello(self, index: int, epoch: int, floor: int) -> Hello:
         """What to say on the link of that index, on its connect number `epoch`.
@@ -59,6 +66,8 @@ class Session:
 
     def accept(self, welcome: Welcome) -> None:
         """Go on with what the server has now."""
+        if self.welcome is None and self._access == dst_hello.READ_WRITE:
+            self._promised = welcome.capabilities - _ADVICE
         self.welcome = welcome
         self.term = welcome.term
 
@@ -75,6 +84,8 @@ class Session:
             what = "another device now"
         elif (welcome.block_min, welcome.payload_max) != (before.block_min, before.payload_max):
             what = "one with other block sizes now"
+        elif self._promised - welcome.capabilities:
+            what = f"without {', '.join(sorted(self._promised - welcome.capabilities))} now"
         else:
             return None
         return Conflict(

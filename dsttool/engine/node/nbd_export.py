@@ -14,10 +14,13 @@ def change_of(before: ExportInfo, now: ExportInfo, *, read_only: bool) -> str:
         return "read-only now"
     if (now.block_min, now.payload_max) != (before.block_min, before.payload_max):
         return "one with other block sizes now"
-    can = (now.flush, now.fua, now.trim, now.write_zeroes)
-    if not read_only and can != (before.flush, before.fua, before.trim, before.write_zeroes):
+    if not read_only and _can(now) != _can(before):
         return "one with other capabilities now"
     return ""
+
+
+def _can(info: ExportInfo) -> tuple[bool, ...]:
+    return info.flush, info.fua, info.trim, info.write_zeroes, info.fast_zero
 
 
 def identity_of(endpoint: Endpoint, info: ExportInfo) -> bytes:

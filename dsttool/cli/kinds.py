@@ -111,6 +111,16 @@ LAYOUT: Final = Kind(
     ),
 )
 COMMAND: Final = Kind("COMMAND")
+SCHEMA: Final = Kind("SCHEMA", live="schemas")
+PAGE: Final = Kind(
+    "PAGE",
+    words=(
+        ("tutorial", "from nothing to a mirror"),
+        ("config", "the configuration files"),
+        ("internals", "how it works inside"),
+        ("protocol", "what goes over the network"),
+    ),
+)
 
 # Where the name alone would say too little. Several: of the first word, of the second, …; the last repeats.
 _PLACES: Final[Mapping[tuple[str, str], tuple[Kind, ...]]] = {
@@ -119,16 +129,21 @@ _PLACES: Final[Mapping[tuple[str, str], tuple[Kind, ...]]] = {
         STARTABLE,
         Kind("STARTABLE_OR_NODE", NODE.words, "startable-arrays", False, "path"),
     ),
-    ("array up", "confirm"): (TEXT,),
     ("array up", "resync_from"): (NODE,),
     ("array show", "name"): (ANY_ARRAY,),
     ("array down", "names"): (ARRAY,),
+    ("array delete", "name"): (ANY_ARRAY,),
+    ("array discard", "name"): (ARRAY,),
+    ("config show", "name"): (CONFIGURED,),
     ("export", "names"): (TEXT,),
     ("daemon stop", "names"): (DAEMON,),
     ("daemon tune", "name"): (DAEMON,),
     ("key authorize", "name"): (TEXT,),
     ("key authorize", "exports"): (EXPORT,),
+    ("iostat", "words"): (SERVED_NODE, TEXT, TEXT),
     ("logs", "name"): (LOG,),
+    ("man", "words"): (PAGE, TEXT),
+    ("schema", "name"): (SCHEMA,),
 }
 _BY_METAVAR: Final[Mapping[str, Kind]] = {
     "ADDRESS": PLACE,
@@ -137,6 +152,7 @@ _BY_METAVAR: Final[Mapping[str, Kind]] = {
     "COMMAND": COMMAND,
     "DEVICE": DEVICE,
     "DST": PLACE,
+    "EXPR": FILTER,
     "FILE": FILE,
     "FILTER": FILTER,
     "FOLDER": FOLDER,
@@ -148,11 +164,13 @@ _BY_METAVAR: Final[Mapping[str, Kind]] = {
     "NAME/NODE": SERVED_NODE,
     "NODE": NODE,
     "SRC": PLACE,
-    **dict.fromkeys(("COUNT", "PUBLICKEY", "RULE", "SECONDS", "SIZE", "TEXT", "TIME"), TEXT),
+    **dict.fromkeys(("COUNT", "PUBLICKEY", "RULE", "SECONDS", "SIZE", "TEXT", "TIME", "TIME|ID"), TEXT),
 }
 _BY_NAME: Final[Mapping[str, Kind]] = {
     "address": PLACE,
     "array": ARRAY,
+    # Whoever confirms is to type the name, and to look at it.
+    "confirm": TEXT,
     "file": FILE,
     "host": HOST,
     "layout": LAYOUT,

@@ -18,6 +18,7 @@ ANSWER_SECONDS = 0.35
 # Longer than any answer is waited for; a file system that does not answer ends here.
 TOTAL_SECONDS = 0.5
 _ANSWER_BYTES_MAX = 8 << 20
+_SCHEMAS = os.path.join(os.path.dirname(os.path.dirname(__file__)), "schemas")
 
 # A name, and what it is.
 Names = list[tuple[str, str]]
@@ -43,11 +44,15 @@ class Known:
 
     def running_arrays(self) -> Names:
         """Arrays that are up, with layout and state."""
-        return [(str(each["name"]), f"{each['layout']}, {_said(each['state'])}") for each in self.arrays]
+        return sorted(
+            (str(each["name"]), f"{each['layout']}, {_said(each['state'])}") for each in self.arrays
+        )
 
     def running_exports(self) -> Names:
         """Exports that run, with device and state."""
-        return [(str(each["name"]), f"{each['device']}, {_said(each['state'])}") for each in self.exports]
+        return sorted(
+            (str(each["name"]), f"{each['device']}, {_said(each['state'])}") for each in self.exports
+        )
 
     def down_arrays(self) -> Names:
         """Configured arrays that are not up."""
@@ -113,6 +118,7 @@ _LISTS: dict[str, Callable[[Known, str], Names]] = {
     "served-nodes": lambda known, of: _with_members(known, _served(known)),
     "transactions": lambda known, of: known.under_way(of),
     "keys": lambda known, of: known.keys,
+    "schemas": lambda known, of: [(name, "") for name in _stems(_SCHEMAS, "-1.json")],
 }
 
 
@@ -125,7 +131,7 @@ def main(words: list[str]) -> int:
         known = read_configured()
         if wanted == "keys":
             known.keys = read_keys()
-        elif wanted != "configured":
+        elif wanted not in ("configured", "schemas"):
             ask(known, runtime_dir(), of if wanted == "transactions" else "")
         lines = [
             f"{name}\t{about}\n" for name, about in known.names(wanted, of) if _plain(name) and _plain(about)

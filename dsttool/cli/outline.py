@@ -55,6 +55,10 @@ class Outlines:
             self._made[path] = _outline(path, self._context(path))
         return self._made[path]
 
+    def command(self, path: Path) -> click.Command:
+        """The command of a path that exists. LookupError for others."""
+        return self._context(path).command
+
     def all(self) -> Iterator[Outline]:
         """Every group and command, in the order of the tree."""
         paths: list[Path] = [()]

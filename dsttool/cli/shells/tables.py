@@ -19,7 +19,7 @@ class _Bash:
     switch, esac = "    case $1 in", "    esac"
     case = "    {})"
     close: tuple[str, ...] = ("        ;;",)
-    nothing = "commands= options= arguments="
+    nothing = "subcommands= switches= operands="
 
     @staticmethod
     def quoted(text: str) -> str:
@@ -36,7 +36,7 @@ class _Zsh(_Bash):
     """Lists are arrays of a word, a tab and its help."""
 
     case = "    ({})"
-    nothing = "commands=() options=() arguments=()"
+    nothing = "subcommands=() switches=() operands=()"
 
     def listed(self, variable: str, words: Sequence[Word]) -> list[str]:
         rows = [f"            {self.quoted(_with_help(word))}" for word in words]
@@ -49,7 +49,7 @@ class _Fish(_Bash):
     begin, end = "function {name} --no-scope-shadowing", "end"
     switch, esac = "    switch $argv[1]", "    end"
     case, close = "        case {}", ()
-    nothing = "set commands; set options; set arguments"
+    nothing = "set subcommands; set switches; set operands"
 
     @staticmethod
     def quoted(text: str) -> str:
@@ -86,17 +86,17 @@ def _commands(write: _Bash, found: Iterable[Outline], name: str) -> list[str]:
     for outline in found:
         lines.append(write.case.format(write.quoted(" ".join(outline.path))))
         if outline.commands:
-            lines += write.listed("commands", outline.commands)
+            lines += write.listed("subcommands", outline.commands)
         options = [
             (f"{','.join(each.forms)}:{_value(each.kind)}{'*' if each.repeats else ''}", each.help)
             for each in outline.options
         ]
-        lines += write.listed("options", options)
+        lines += write.listed("switches", options)
         if outline.arguments:
             named = [(_value(kind), "") for kind in outline.arguments]
             if outline.endless:
                 named[-1] = (named[-1][0] + "...", "")
-            lines += write.listed("arguments", named)
+            lines += write.listed("operands", named)
         lines += write.close
     return [*lines, write.esac, write.end]
 

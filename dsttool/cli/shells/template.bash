@@ -3,8 +3,9 @@
 #
 # It needs bash 4.4 and nothing else. Only names of what runs or is configured come from the program.
 
-# What may follow the words of a command: `commands`, `options` (-f,--form:VALUE, VALUE a kind, =a|b|c for such
-# words or - for none; a * at the end if the option may be repeated), `arguments` (kinds; ... repeats the last).
+# What may follow the words of a command: `subcommands`; `switches`
+# (-f,--form:VALUE, where VALUE is a kind, =a|b|c for such words, or - for none; a * at the end if the option
+# may be repeated); `operands` (kinds; ... repeats the last).
 @TABLES@
 
 # Set `current` (the word as it is up to the cursor, without quotes), `quote` (its open one) and `before` (words).
@@ -36,7 +37,7 @@ _dsttool_read() {
 _dsttool_option() {
     local each
     value=
-    for each in $options; do
+    for each in $switches; do
         if [[ ",${each%%:*}," == *",$1,"* ]]; then
             value=${each#*:} value=${value%\*}
             used+=",${each%%:*},"
@@ -48,7 +49,7 @@ _dsttool_option() {
 # Follow the words before the cursor.
 _dsttool_walk() {
     local word form i
-    path= words=() used=, pending= literal= remote=
+    at= words=() used=, pending= literal= remote=
     _dsttool_at ""
     for word in "${before[@]}"; do
         if [[ -n $pending ]]; then
@@ -68,10 +69,10 @@ _dsttool_walk() {
                     break
                 fi
             done
-        elif [[ -n $commands ]]; then
-            [[ " $commands " == *" $word "* ]] || return 1
-            path=${path:+$path }$word literal=
-            _dsttool_at "$path"
+        elif [[ -n $subcommands ]]; then
+            [[ " $subcommands " == *" $word "* ]] || return 1
+            at=${at:+$at }$word literal=
+            _dsttool_at "$at"
         else
             words+=("$word")
         fi
@@ -125,7 +126,7 @@ _dsttool_values() {
 # The kind of the argument after `words`.
 _dsttool_argument() {
     local -a kinds
-    read -ra kinds <<<"$arguments"
+    read -ra kinds <<<"$operands"
     local last=$((${#kinds[@]} - 1)) index=${#words[@]}
     ((last >= 0)) || return 1
     if ((index >= last)) && [[ ${kinds[last]} == *... ]]; then
@@ -136,24 +137,25 @@ _dsttool_argument() {
 }
 
 _dsttool() {
-    local program=$1 ahead=$2 current quote path used pending literal remote value kind each
-    local commands options arguments
+    local program=$1 ahead=$2 current quote at used pending literal remote value kind each
+    local subcommands switches operands
     local -a before words found=()
     COMPREPLY=()
     _dsttool_read
-    _dsttool_walk || return 0
-    if [[ -n $pending ]]; then
+    if ! _dsttool_walk; then
+        : # there is no such command
+    elif [[ -n $pending ]]; then
         _dsttool_values "$pending" ""
     elif [[ $current == --*=* && -z $literal ]]; then
         _dsttool_option "${current%%=*}"
         [[ $value == - ]] || _dsttool_values "$value" "${current%%=*}="
     elif [[ $current == -* && -z $literal ]]; then
-        for each in $options; do
+        for each in $switches; do
             value=${each%%:*}
             [[ $each != *\* && $used == *",$value,"* ]] || _dsttool_add "" ${value//,/ }
         done
-    elif [[ -n $commands ]]; then
-        _dsttool_add "" $commands
+    elif [[ -n $subcommands ]]; then
+        _dsttool_add "" $subcommands
     elif _dsttool_argument; then
         _dsttool_values "$kind" ""
     fi

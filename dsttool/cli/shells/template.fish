@@ -3,15 +3,15 @@
 #
 # Only names of what runs or is configured come from the program.
 
-# What may follow the words of a command, each with its help after a tab: `commands`, `options` (-f,--form:VALUE,
-# VALUE a kind, =a|b|c for such words or - for none; a * at the end if the option may be repeated); `arguments`
-# (kinds; ... repeats the last).
+# What may follow the words of a command, each with its help after a tab: `subcommands`; `switches`
+# (-f,--form:VALUE, where VALUE is a kind, =a|b|c for such words, or - for none; a * at the end if the option
+# may be repeated); `operands` (kinds; ... repeats the last).
 @TABLES@
 
 # The value that an option of this form takes, in `value`: '' for no such option.
 function __dsttool_option --no-scope-shadowing
     set value
-    for each in $options
+    for each in $switches
         set -l spec (string split -m1 \t -- $each)[1]
         set -l forms (string split -m1 : -- $spec)
         if contains -- $argv[1] (string split , -- $forms[1])
@@ -44,11 +44,11 @@ function __dsttool_walk --no-scope-shadowing
                     break
                 end
             end
-        else if test -n "$commands"
-            string match -q -- "$word"\t\* $commands; or return 1
-            set path (string trim -- "$path $word")
+        else if test -n "$subcommands"
+            string match -q -- "$word"\t\* $subcommands; or return 1
+            set at (string trim -- "$at $word")
             set literal
-            __dsttool_at $path
+            __dsttool_at $at
         else
             set -a words $word
         end
@@ -101,16 +101,16 @@ function __dsttool_complete
     set -l program $typed[1]
     set -l before $typed[2..-1]
     set -l current (commandline -ct | string unescape 2>/dev/null; or commandline -ct)
-    set -l path
+    set -l at
     set -l words
     set -l used
     set -l pending
     set -l literal
     set -l remote
     set -l value
-    set -l commands
-    set -l options
-    set -l arguments
+    set -l subcommands
+    set -l switches
+    set -l operands
     __dsttool_walk; or return
     if test -n "$pending"
         __dsttool_values $pending '' "$current"
@@ -119,7 +119,7 @@ function __dsttool_complete
         __dsttool_option $form[1]
         test -z "$value" -o "$value" = -; or __dsttool_values $value $form[1]= "$form[2]"
     else if string match -q -- '-*' $current; and test -z "$literal"
-        for each in $options
+        for each in $switches
             set -l spec (string split -m1 \t -- $each)
             set -l forms (string split -m1 : -- $spec[1])
             if string match -q -- '*\*' $forms[2]; or not contains -- $forms[1] $used
@@ -128,17 +128,17 @@ function __dsttool_complete
                 end
             end
         end
-    else if test -n "$commands"
-        for each in $commands
+    else if test -n "$subcommands"
+        for each in $subcommands
             echo -- $each
         end
-    else if test -n "$arguments"
+    else if test -n "$operands"
         set -l index (math (count $words) + 1)
-        if test $index -ge (count $arguments); and string match -q -- '*...' $arguments[-1]
-            set index (count $arguments)
+        if test $index -ge (count $operands); and string match -q -- '*...' $operands[-1]
+            set index (count $operands)
         end
-        if test $index -le (count $arguments)
-            __dsttool_values (string replace '...' '' -- $arguments[$index]) '' "$current"
+        if test $index -le (count $operands)
+            __dsttool_values (string replace '...' '' -- $operands[$index]) '' "$current"
         end
     end
 end

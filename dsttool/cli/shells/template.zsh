@@ -4,16 +4,16 @@
 #
 # Only names of what runs or is configured come from the program.
 
-# What may follow the words of a command, each with its help after a tab: `commands`, `options` (-f,--form:VALUE,
-# VALUE a kind, =a|b|c for such words or - for none; a * at the end if the option may be repeated); `arguments`
-# (kinds; ... repeats the last).
+# What may follow the words of a command, each with its help after a tab: `subcommands`; `switches`
+# (-f,--form:VALUE, where VALUE is a kind, =a|b|c for such words, or - for none; a * at the end if the option
+# may be repeated); `operands` (kinds; ... repeats the last).
 @TABLES@
 
 # The value that an option of this form takes, in `value`: '' for no such option.
 _dsttool_option() {
     local each
     value=
-    for each in "${(@)options%%$'\t'*}"; do
+    for each in "${(@)switches%%$'\t'*}"; do
         if [[ ",${each%%:*}," == *",$1,"* ]]; then
             value=${${each#*:}%\*}
             used+=",${each%%:*},"
@@ -26,7 +26,7 @@ _dsttool_option() {
 _dsttool_walk() {
     local word
     local -i i
-    path= words_given=() used=, pending= literal= remote=
+    at= words_given=() used=, pending= literal= remote=
     _dsttool_at ""
     for word in "$before[@]"; do
         if [[ -n $pending ]]; then
@@ -45,10 +45,10 @@ _dsttool_walk() {
                     break
                 fi
             done
-        elif (($#commands)); then
-            (( ${${(@)commands%%$'\t'*}[(Ie)$word]} )) || return 1
-            path=${path:+$path }$word literal=
-            _dsttool_at "$path"
+        elif (($#subcommands)); then
+            (( ${${(@)subcommands%%$'\t'*}[(Ie)$word]} )) || return 1
+            at=${at:+$at }$word literal=
+            _dsttool_at "$at"
         else
             words_given+=("$word")
         fi
@@ -58,27 +58,29 @@ _dsttool_walk() {
 # Offer lines of a word and, after a tab, its help. $1: what they are; what ends in = : / takes no blank after it.
 _dsttool_offer() {
     local what=$1 each name
-    local -a whole begun
+    local -a whole begun as
+    as=(-t $what)
+    [[ $what == options ]] && as=(-o)
     shift
     for each; do
         name=${${each%%$'\t'*}//:/\\:}
+        [[ $each == *$'\t'* ]] && each=:${each#*$'\t'} || each=
         if [[ $name == *[=:/] ]]; then
-            begun+=("$name:${each#*$'\t'}")
+            begun+=("$name$each")
         else
-            whole+=("$name:${each#*$'\t'}")
+            whole+=("$name$each")
         fi
     done
-    (($#whole)) && _describe $whole_options -t "$what" "$what" whole && offered=0
-    (($#begun)) && _describe $whole_options -t "$what" "$what" begun -S '' && offered=0
+    (($#whole)) && _describe $as "$what" whole && offered=0
+    (($#begun)) && _describe $as "$what" begun -S '' && offered=0
 }
 
 # Offer the values of a kind.
 _dsttool_values() {
     local live= files= of= line
-    local -a choices lines whole_options
-    if [[ $1 == =* ]]; then
+    local -a choices lines
+    if [[ $1 == '='* ]]; then
         choices=("${(@s:|:)${1#=}}")
-        choices=("${(@)^choices}"$'\t')
     else
         _dsttool_kind "$1"
     fi
@@ -100,8 +102,8 @@ _dsttool_values() {
 }
 
 _dsttool() {
-    local program=$words[1] path used pending literal remote value kind each
-    local -a commands options arguments before words_given lines whole_options
+    local program=$words[1] at used pending literal remote value kind each
+    local -a subcommands switches operands before words_given lines
     local -i index offered=1
     before=("${(@Q)words[2,CURRENT-1]}")
     _dsttool_walk || return 1
@@ -113,8 +115,7 @@ _dsttool() {
         compset -P 1 '*='
         [[ -z $value || $value == - ]] || _dsttool_values "$value"
     elif [[ $PREFIX == -* && -z $literal ]]; then
-        whole_options=(-o)
-        for each in "$options[@]"; do
+        for each in "$switches[@]"; do
             value=${${each%%$'\t'*}%%:*}
             [[ ${each%%$'\t'*} == *\* || $used != *",$value,"* ]] || continue
             for kind in "${(@s:,:)value}"; do
@@ -122,14 +123,14 @@ _dsttool() {
             done
         done
         _dsttool_offer options "$lines[@]"
-    elif (($#commands)); then
-        _dsttool_offer commands "$commands[@]"
-    elif (($#arguments)); then
+    elif (($#subcommands)); then
+        _dsttool_offer commands "$subcommands[@]"
+    elif (($#operands)); then
         index=$(($#words_given + 1))
-        if ((index >= $#arguments)) && [[ $arguments[-1] == *... ]]; then
-            index=$#arguments
+        if ((index >= $#operands)) && [[ $operands[-1] == *... ]]; then
+            index=$#operands
         fi
-        kind=${arguments[index]%...}
+        kind=${operands[index]%...}
         [[ -z $kind ]] || _dsttool_values "$kind"
     fi
     return offered

@@ -1,0 +1,145 @@
+"""The helper that names what runs, for shells: it is fast, it never hangs, it never complains."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from dsttool.cli import names
+from dsttool.engine.config import paths
+from support.site import Site, wait_until
+
+
+def listed(site: Site, *words: str) -> list[str]:
+    done = site.dsttool("__names", *words)
+    assert done.stderr == ""
+    return [line.partition("\t")[0] for line in done.stdout.splitlines()]
+
+
+def test_what_runs_is_named_with_its_state(place: Site) -> None:
+    assert place.dsttool("__names", "arrays").stdout == "pool\tmirror, online\n"
+    assert listed(place, "served") == ["pool", "e1", "e2"]
+    assert listed(place, "nodes", "pool") == ["left", "right"]
+    assert listed(place, "array-nodes") == ["pool", "pool/left", "pool/right"]
+    assert listed(place, "daemons") == ["e1", "e2", "pool"]
+
+
+def test_what_is_configured_and_down_is_named_where_it_can_be_started(place: Site) -> None:
+    assert listed(place, "startable-arrays") == ["cold"]
+    assert listed(place, "all-arrays") == ["pool", "cold"]
+
+
+def test_with_nothing_running_configured_names_are_all_there_is(site: Site) -> None:
+    site.dsttool("array", "create", "cold", "--layout", "mirror", "--raw", "/tmp/a", "/tmp/b")
+
+    assert listed(site, "arrays") == ["cold"]
+    assert listed(site, "served") == ["cold"]
+    assert listed(site, "nodes", "cold") == []
+
+
+def test_keys_are_named(site: Site) -> None:
+    site.dsttool("key", "generate")
+    (key,) = site.json("key", "show")["keys"]
+    site.dsttool("key", "authorize", key["public"], "--name", "laptop")
+
+    assert listed(site, "keys") == ["laptop"]
+
+
+def test_transactions_are_named_by_their_numbers(site: Site) -> None:
+    site.export("mem:4M", "e1")
+    node = site.export("mem:4M", "e2")
+    site.array("pool", "mirror", site.dst("e1"), site.dst("e2"))
+    data = site.file("data", 1 << 20, b"data")
+    node.process.send_signal(signal.SIGSTOP)
+    command = [sys.executable, "-m", "dsttool", "cp", str(data), site.nbd("pool")]
+    with subprocess.Popen(
+        command, env=site.env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    ) as copying:
+        wait_until(lambda: bool(listed(site, "transactions", "pool")), "a transaction is named")
+        copying.kill()
+    node.process.send_signal(signal.SIGCONT)
+
+
+@pytest.mark.parametrize("words", [[], ["nothing"], ["nodes"], ["arrays", "too", "many"], ["\udcff"]])
+def test_a_list_that_is_none_is_empty_and_no_error(site: Site, words: list[str]) -> None:
+    assert listed(site, *words) == []
+
+
+def test_a_daemon_that_does_not_answer_is_named_and_not_waited_for(place: Site) -> None:
+    stopped = place.daemons[0]
+    stopped.process.send_signal(signal.SIGSTOP)
+    try:
+        assert listed(place, "exports") == ["e2"]
+        assert listed(place, "daemons") == ["e1", "e2", "pool"]
+    finally:
+        stopped.process.send_signal(signal.SIGCONT)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"",
+        b"garbage\n",
+        b"[1]\n",
+        b'{"result":{"arrays":[{"name":"a\\u001b[2J","layout":"x","state":"y"}]}}\n',
+        b'{"result":{"arrays":[{}]}}\n',
+        b"x" * 10_000,
+    ],
+)
+def test_a_daemon_that_answers_nonsense_changes_nothing(tmp_path: Path, site: Site, answer: bytes) -> None:
+    runtime = Path(site.env["DSTTOOL_RUNTIME_DIR"])
+    runtime.mkdir(mode=0o700)
+    code = (
+        "import socket, sys\n"
+        "s = socket.socket(socket.AF_UNIX); s.bind(sys.argv[1]); s.listen(); print(flush=True)\n"
+        "c, _ = s.accept(); c.sendall(bytes.fromhex(sys.argv[2])); c.recv(1 << 16)\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code, str(runtime / "odd.sock"), answer.hex()], stdout=subprocess.PIPE
+    ) as daemon:
+        assert daemon.stdout is not None
+        daemon.stdout.readline()
+        assert listed(site, "arrays") == []
+        daemon.kill()
+
+
+@pytest.mark.parametrize(
+    "variables",
+    [
+        {},
+        {"DSTTOOL_RUNTIME_DIR": "/a", "DSTTOOL_CONFIG_DIR": "/b"},
+        {"XDG_RUNTIME_DIR": "/run/user/1", "XDG_CONFIG_HOME": "/c", "HOME": "/home/x"},
+        {"XDG_RUNTIME_DIR": "relative", "XDG_CONFIG_HOME": "relative", "HOME": "/home/x", "TMPDIR": "/t"},
+    ],
+)
+@pytest.mark.parametrize("user", [0, 1000])
+def test_it_looks_where_the_commands_look(
+    monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], user: int
+) -> None:
+    for name in ("DSTTOOL_RUNTIME_DIR", "DSTTOOL_CONFIG_DIR", "XDG_RUNTIME_DIR", "XDG_CONFIG_HOME", "TMPDIR"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(os, "geteuid", lambda: user)
+
+    assert names.runtime_dir() == str(paths.runtime_dir())
+    assert names.config_dir() == str(paths.config_dir())
+
+
+def test_it_imports_next_to_nothing() -> None:
+    code = (
+        "import sys; sys.argv = ['dsttool', '__names', 'arrays']\n"
+        "from dsttool.__main__ import main\n"
+        "try: main()\n"
+        "except SystemExit: pass\n"
+        "heavy = ('click', 'dsttool', 'pathlib', 'msgspec')\n"
+        "print([name for name in sys.modules if name.startswith(heavy)])\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+    assert (
+        done.stdout.splitlines()[-1] == "['dsttool', 'dsttool.__main__', 'dsttool.cli', 'dsttool.cli.names']"
+    )

@@ -155,6 +155,41 @@ def test_a_failure_that_cannot_be_recorded_changes_the_verifier_all_the_same(
     assert "could not be recorded" in caplog.text
 
 
+def test_flushes_fail_until_it_is_on_record_that_one_did(desk: Desk) -> None:
+    device = desk.open()
+    desk.ledger.error = OSError(errno.ENOSPC, "no space")
+    desk.sync_error = errno.EIO
+    desk.run(device, ask(FLUSH))
+    lost = device.verifier
+    for _ in range(2):
+        assert desk.run(device, ask(FLUSH)).error == errno.EIO
+        assert desk.run(device, write(0, b"x")).error == 0
+    assert desk.ledger.counts == {}
+    desk.ledger.error = None
+    together = [ask(FLUSH), ask(FLUSH)]
+    device.submit(together)
+    desk.until(*together)
+    assert [(flush.error, flush.data) for flush in together] == [(0, lost)] * 2
+    assert list(desk.ledger.counts.values()) == [1]
+    desk.close(device)
+    assert desk.open().verifier == lost
+
+
+def test_a_flush_that_comes_while_it_is_recorded_waits_for_that(desk: Desk) -> None:
+    device = desk.open()
+    desk.ledger.error = OSError(errno.ENOSPC, "no space")
+    desk.sync_error = errno.EIO
+    desk.run(device, ask(FLUSH))
+    desk.ledger.gate.clear()
+    flushes = [ask(FLUSH), ask(FLUSH)]
+    for flush in flushes:
+        device.submit([flush])
+        assert not desk.reactor.run_until(lambda: is_done(*flushes), SECOND // 50)
+    desk.ledger.gate.set()
+    desk.until(*flushes)
+    assert [flush.error for flush in flushes] == [errno.EIO] * 2
+
+
 def test_a_verifier_is_of_one_device_one_boot_and_one_count() -> None:
     assert verifier_of(b"a" * 16, 0) == verifier_of(b"a" * 16, 0)
     assert len({verifier_of(b"a" * 16, 0), verifier_of(b"b" * 16, 0), verifier_of(b"a" * 16, 1)}) == 3

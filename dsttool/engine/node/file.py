@@ -10,7 +10,8 @@ wait for it (device contract: overlapping writes take effect in order).
 When the kernel could not write something to the medium it says so once, to whoever syncs next, and then
 forgets: the pages count as written. So after a failed sync the device has another verifier, and that is
 recorded before the failure is told: a client whose answer was lost, or a server that starts again, must
-not take a later flush that succeeds for one that covers what was lost.
+not take a later flush that succeeds for one that covers what was lost. As long as it cannot be recorded every
+flush fails, and tries again to record it.
 """
 
 import errno
@@ -25,6 +26,7 @@ from dsttool.engine.extents.overlap import OverlapGate
 from dsttool.engine.node.backing import Backing, open_backing
 from dsttool.engine.node.identity import verifier_of
 from dsttool.engine.node.mapped import REGION_SHIFT, MappedFile
+from dsttool.engine.runtime.iopool import Done
 from dsttool.engine.runtime.reactor import Reactor
 from dsttool.engine.runtime.telling import tell
 from dsttool.engine.vocabulary import limits
@@ -72,6 +74,7 @@ class FileDevice(Device):
         self._failed = failed
         self._failures = failed.count(backing.identity) if failed is not None else 0
         self._unrecorded = 0
+        self._forgettable = False  # the latest failure is on no record
         self.verifier = self._flushing_under = verifier_of(backing.identity, self._failures)
         self._closed: Callable[[], None] | None = None
 
@@ -265,6 +268,9 @@ class FileDevice(Device):
         """One flush runs at a time; all that arrive meanwhile share the next one."""
         if self._flushing or not self._flush_waiting or self._unrecorded:
             return
+        if self._forgettable:
+            self._record_again()
+            return
         self._flushing, self._flush_waiting = self._flush_waiting, []
         self._flushing_under = self.verifier
         self._reactor.run_blocking(self._backing.flush, self._flushed)
@@ -291,27 +297,53 @@ class FileDevice(Device):
     def _sync_failed(self, requests: list[Request]) -> None:
         """What was acked and not on the medium may be lost: on record first, then the answers."""
         self._failures += 1
+        count = self._failures
+        self._record(count, lambda _, error: self._recorded(requests, count, error))
+
+    def _record(self, count: int, done: Done) -> None:
         self._unrecorded += 1
-        failed, identity, count = self._failed, self.identity, self._failures
+        failed, identity = self._failed, self.identity
 
         def record() -> None:
             if failed is not None:
                 failed.record(identity, count)
 
-        self._reactor.run_blocking(record, lambda _, error: self._recorded(requests, count, error), "state")
+        self._reactor.run_blocking(record, done, "state")
 
     def _recorded(self, requests: list[Request], count: int, error: BaseException | None) -> None:
         what = "a flush failed: what was written since the last one may be lost"
         tell(LOG, "flush.failed", self.name, "%s: %s", self.name, what)
         if error is not None:
-            LOG.error("%s: that a flush failed could not be recorded: %s", self.name, error)
+            LOG.error(
+                "%s: that a flush failed could not be recorded, so all fail until it is: %s", self.name, error
+            )
         self._unrecorded -= 1
+        self._forgettable = error is not None  # records are made in turn: the last one tells
         self.verifier = verifier_of(self.identity, count)
         if self.on_verifier is not None:
             self.on_verifier()
         self._start_flush()
         deliver(requests)
         self._maybe_closed()
+
+    def _record_again(self) -> None:
+        """Before flushes succeed: the next server must not take them for what covers what was lost."""
+        requests, self._flush_waiting = self._flush_waiting, []
+
+        def done(_: object, error: BaseException | None) -> None:
+            self._unrecorded -= 1
+            if error is None:
+                self._forgettable = False
+                LOG.warning("%s: that a flush failed is recorded now", self.name)
+                self._flush_waiting = requests + self._flush_waiting
+            self._start_flush()
+            if error is not None:
+                for request in requests:
+                    request.error = errno.EIO
+                deliver(requests)
+            self._maybe_closed()
+
+        self._record(self._failures, done)
 
     def _maybe_closed(self) -> None:
         """Release the file once nothing runs any more."""

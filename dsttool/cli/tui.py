@@ -3,19 +3,29 @@
 import importlib
 import os
 import sys
+from pathlib import Path
 
 import click
 
 from dsttool.cli.asking import places
+from dsttool.cli.reading import commands
 from dsttool.cli.settings import Settings, shared
+from dsttool.cli.tree import build
 from dsttool.engine.vocabulary.errors import UsageError
 
 
 @click.command()
+@click.option(
+    "--replay",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="Play a recording of `dsttool record` instead of watching what runs: Space stops it and lets it go "
+    "on, . and , go a moment on and back.",
+)
 @click.option("--read-only", is_flag=True, help="Offer no actions at all.")
 @click.option("--ascii", "ascii_", is_flag=True, help="Draw with nothing but ASCII characters.")
 @shared(answers=False, asks=True)
-def tui(settings: Settings, read_only: bool, ascii_: bool) -> None:
+def tui(settings: Settings, replay: Path | None, read_only: bool, ascii_: bool) -> None:
     """Watch everything that runs on this machine, live.
 
     The screen shows the storage tree (arrays, their nodes and links, exports), graphs of throughput and
@@ -34,13 +44,19 @@ def tui(settings: Settings, read_only: bool, ascii_: bool) -> None:
             "The screen needs a terminal that can be drawn on.",
             "`dsttool status --watch 2` says the same line by line.",
         )
+    if replay and settings.hosts:
+        raise UsageError("A recording is of no host.", "Leave out --host, or --replay.")
     if settings.color == "never":
         os.environ["NO_COLOR"] = "1"
-    run = importlib.import_module("dsttool.tui.run").run
+    screen = importlib.import_module("dsttool.tui.run")
     ascii_ = ascii_ or not (sys.stdout.encoding or "").lower().startswith("utf")
     # ssh must not ask for anything here: nobody would see it, or could answer.
     with places(settings, prompts=False) as chosen:
-        code: int = run(chosen, read_only=read_only, ascii=ascii_)
+        code: int = (
+            screen.replay(replay, ascii=ascii_)
+            if replay
+            else screen.run(chosen, commands=commands(build()), read_only=read_only, ascii=ascii_)
+        )
     click.get_current_context().exit(code)
 
 

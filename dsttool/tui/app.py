@@ -26,6 +26,7 @@ from dsttool.tui.help import Help
 from dsttool.tui.main import Main
 from dsttool.tui.palette import Everything
 from dsttool.tui.panel import Panel
+from dsttool.tui.replay import Replay
 from dsttool.tui.sending import Sender
 from dsttool.tui.source import Source, frozen
 from dsttool.tui.subject import Subject
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 # The screen follows at most so often; what comes sooner waits for the next time.
 REFRESH_SECONDS: Final = 0.25
 _TERMINATED: Final = 128 + signal.SIGTERM
+_OF_RECORDINGS: Final = frozenset({"play", "step"})
 # Actions on the main screen.
 _OF_MAIN: Final = frozenset({"next_pane", "events", "filter", "sort", "help", "drill"})
 
@@ -45,7 +47,7 @@ class Tui(App[int]):
     """What daemons tell, drawn. Its return value is the exit code."""
 
     TITLE = "dsttool"
-    BINDINGS: ClassVar[list[BindingType]] = [*keys.bindings("")]
+    BINDINGS: ClassVar[list[BindingType]] = [*keys.bindings("", "replay")]
     COMMANDS = {Everything}
 
     class Changed(Message):
@@ -175,6 +177,8 @@ class Tui(App[int]):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """As Textual's: what keys do with the main screen's panes, they do only there."""
+        if action in _OF_RECORDINGS and not isinstance(self.source, Replay):
+            return False
         return self.screen is self.main or action not in _OF_MAIN
 
     async def action_back(self) -> None:
@@ -189,8 +193,10 @@ class Tui(App[int]):
         self.main.transactions.sort()
 
     def action_pause(self) -> None:
-        """Freeze the screen, or go on."""
-        if self._frozen is None:
+        """Freeze the screen, or go on; a recording stops instead."""
+        if isinstance(self.source, Replay):
+            self.source.toggle()
+        elif self._frozen is None:
             self._frozen_ns = self.source.now_ns()
             self._frozen = frozen(self.source.picture)
         else:
@@ -246,6 +252,16 @@ class Tui(App[int]):
         """Explain the focused pane."""
         self.push_screen(Help(self.focused if isinstance(self.focused, Panel) else None))
 
+    def action_play(self) -> None:
+        """Stop a recording, or let it go on."""
+        if isinstance(self.source, Replay):
+            self.source.toggle()
+
+    def action_step(self, by: int) -> None:
+        """Go a moment on in a recording, or back."""
+        if isinstance(self.source, Replay):
+            self.source.step(by)
+
     def action_theme(self) -> None:
         """Take the next theme."""
         names = list(look.THEMES)
@@ -254,6 +270,15 @@ class Tui(App[int]):
     async def action_quit(self) -> None:
         """Leave."""
         self.exit(0)
+
+    @property
+    def failure(self) -> Exception | None:
+        """What ended it that should not have happened."""
+        return self._exception
+
+    def _fatal_error(self) -> None:
+        """As Textual's, without its report: the terminal is restored, and the caller says what happened."""
+        self._close_messages_no_wait()
 
     def _begin(self) -> None:
         self._draw_lines()
@@ -286,6 +311,8 @@ class Tui(App[int]):
         notes: list[tuple[str, look.Role]] = []
         if self._frozen is not None:
             notes.append((f"▲ PAUSED {cells.age(self.source.now_ns() - self._frozen_ns)}", "warn"))
+        if self.source.note:
+            notes.append((self.source.note, "busy"))
         if self.filter:
             notes.append((f"filter {self.filter}", "busy"))
         if self.read_only:

@@ -52,6 +52,9 @@ TABLE: Final = (
     Key("ctrl+p", "^P", "command_palette", "Find an object, an action or a key by name.", "Look"),
     Key("E", "E", "export_svg", "Write the screen to an SVG file in the current folder.", "Look"),
     Key("t", "t", "theme", "The next theme.", "Look"),
+    Key("space", "Space", "play", "Stop the recording, or let it go on.", "Replay", "stop", pane="replay"),
+    Key("full_stop", ".", "step(1)", "The next moment of the recording.", "Replay", "next", pane="replay"),
+    Key("comma", ",", "step(-1)", "The moment before.", "Replay", "before", pane="replay"),
     Key("q,ctrl+c,ctrl+q", "q ^C", "quit", "Leave; what runs goes on.", "Leave", "quit"),
 )  # fmt: skip
 

@@ -60,9 +60,9 @@ def header(picture: "Picture", wall_ns: int, notes: Pieces, width: int) -> Piece
     state = look.state(worst) if worst else ("○ NOTHING RUNS", "off")
     assert isinstance(state, tuple)
     pieces: list[tuple[str, Role]] = [(" dsttool  ", "strong"), state]
-    pieces.append((f"  {_many(hosts, 'host')}, {_many(arrays, 'array')}, {_many(exports, 'export')}", ""))
     for text, role in notes:
         pieces += [("  ", ""), (text, role)]
+    pieces.append((f"  {_many(hosts, 'host')}, {_many(arrays, 'array')}, {_many(exports, 'export')}", ""))
     clock = datetime.fromtimestamp(wall_ns / 1e9).strftime(" %H:%M:%S ")
     used = sum(len(text) for text, _ in pieces)
     room = width - len(clock)

@@ -2,15 +2,33 @@
 
 import gc
 from collections.abc import Sequence
+from pathlib import Path
 
 from dsttool.engine.control.place import Place
 from dsttool.tui.app import Tui
+from dsttool.tui.command import Command
+from dsttool.tui.replay import Replay
 from dsttool.tui.source import Live
 
 
-def run(places: Sequence[Place], *, read_only: bool, ascii: bool) -> int:
-    """Draw what runs at some places until somebody leaves; the exit code."""
-    return _draw(Tui(Live(places), places=places, ascii=ascii, read_only=read_only))
+def run(
+    places: Sequence[Place],
+    *,
+    commands: Sequence[tuple[tuple[str, ...], bool]],
+    read_only: bool,
+    ascii: bool,
+) -> int:
+    """Draw what runs at some places until somebody leaves; the exit code.
+
+    commands: those there are, by their words, and whether they only look.
+    """
+    known = [Command(words, reads) for words, reads in commands]
+    return _draw(Tui(Live(places), places=places, commands=known, ascii=ascii, read_only=read_only))
+
+
+def replay(path: Path, *, ascii: bool) -> int:
+    """Draw a recording; the exit code. Raises NotFound, Forbidden, and UsageError if it is none."""
+    return _draw(Tui(Replay(path), ascii=ascii, read_only=True))
 
 
 def _draw(app: Tui) -> int:
@@ -18,4 +36,6 @@ def _draw(app: Tui) -> int:
     gc.collect()
     gc.freeze()
     code = app.run()
-    return app.return_code or code or 0
+    if app.failure is not None:
+        raise app.failure
+    return code or 0

@@ -34,6 +34,10 @@ class Source(Protocol):
     def wall_ns(self) -> int:
         """The same by the clock on the wall: Unix time in ns."""
 
+    @property
+    def note(self) -> str:
+        """What is out of the ordinary about it, in a few words; "" for nothing."""
+
     def set_filter(self, text: str) -> None:
         """Which transactions to tell of. UsageError if that is no filter; the one before stays."""
 
@@ -43,6 +47,8 @@ class Source(Protocol):
 
 class Live:
     """The daemons of some places, as they are now."""
+
+    note = ""
 
     def __init__(self, places: "Sequence[Place]") -> None:
         self.picture = Picture()

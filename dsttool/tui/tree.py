@@ -243,7 +243,7 @@ def link_cell(link: LinkStatus | None) -> Cell:
     word, role = link["state"], look.role_of(link["state"])
     retry = link.get("retry_ns")
     if word == "down":
-        return (f"✖ retry {cells.age(cast(int, retry))}" if retry is not None else "✖ down", "bad")
+        return (f"✖ retry {cells.age(retry)}" if retry is not None else "✖ down", "bad")
     since = link["since_ns"]
     short = "connect" if word == "connecting" else word
     return (f"{look.glyph_of(word)} {short}" + (f" {cells.age(since)}" if since is not None else ""), role)

@@ -308,6 +308,8 @@ class Speaker:
 class Still:
     """A source that says what a test gives it, when the test does; `filters`: what was asked for."""
 
+    note = ""
+
     def __init__(self, *updates: Update) -> None:
         self.picture = Picture()
         self.clock_ns = BEGAN_NS

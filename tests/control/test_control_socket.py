@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from dsttool.engine.control import client, messages, server
+from dsttool.engine.control.broadcast import Broadcast
 from dsttool.engine.vocabulary import errors, status
 
 Handlers = dict[str, server.Handler]
@@ -36,6 +37,7 @@ def contribution(name: str) -> status.Status:
         {
             "name": name,
             "kind": "export",
+            "instance": None,
             "state": "serving",
             "reason": None,
             "pid": 1,
@@ -43,6 +45,7 @@ def contribution(name: str) -> status.Status:
             "since_ns": 1,
             "socket": "",
             "serves": [name],
+            "refusals": {},
         }
     )
     return part
@@ -65,6 +68,18 @@ HANDLERS: Handlers = {
 }
 
 
+def check(expect: messages.Expect) -> None:
+    if expect != {"instance": "0123"}:
+        raise errors.Conflict("It was started again since.", "Look again.")
+
+
+def no_host() -> Any:
+    raise AssertionError("nobody watches")
+
+
+NOBODY_WATCHES = Broadcast({}, no_host, lambda _want: None)
+
+
 @pytest.fixture
 def post() -> Post:
     return Post()
@@ -76,7 +91,7 @@ def path(tmp_path: Path, post: Post) -> Iterator[Path]:
     listener = socket.socket(socket.AF_UNIX)
     listener.bind(str(where))
     listener.listen(64)
-    served = server.ControlServer(listener, post, HANDLERS)
+    served = server.ControlServer(listener, post, HANDLERS, check, NOBODY_WATCHES)
     served.start()
     yield where
     served.close()
@@ -114,6 +129,21 @@ def test_an_error_arrives_as_the_error_it_was(path: Path) -> None:
     with client.Client(path) as asked, pytest.raises(errors.Conflict) as caught:
         asked.call("fail")
     assert (caught.value.what, caught.value.advice) == ("It is busy.", "Wait.")
+
+
+def test_a_command_is_done_only_if_what_it_expects_holds(path: Path) -> None:
+    with client.Client(path) as asked:
+        assert asked.call("echo", expect={"instance": "0123"}, a=1) == {"a": 1}
+        with pytest.raises(errors.Conflict, match="started again"):
+            asked.call("echo", expect={"instance": "4567"})
+
+
+@pytest.mark.parametrize("expect", ['{"epoch":1}', '{"instance":7}', '{"generation":"1"}', "[]", "0"])
+def test_what_is_expected_and_not_understood_is_refused(path: Path, expect: str) -> None:
+    with raw(path) as connection:
+        line = f'{{"schema":"dsttool.control/1","command":"echo","expect":{expect}}}\n'
+        connection.sendall(line.encode())
+        assert "does not know" in json.loads(read_line(connection))["error"]["what"]
 
 
 def test_a_defect_in_a_handler_is_answered_and_leaves_the_server_up(path: Path) -> None:

@@ -154,6 +154,7 @@ class Array(Device):
             "name": self.name,
             "layout": self.algorithm.name,
             "state": self.state,
+            "generation": self.generation,
             "size_bytes": self.capabilities.size,
             "in_flight": self._flow.reading + self._flow.changing,
             "jobs": self.resyncs.status(),

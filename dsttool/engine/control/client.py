@@ -35,16 +35,21 @@ class Client:
         self._timeout = timeout
         self._socket = connected(path, timeout) if connection is None else connection
 
-    def call(self, command: str, **arguments: Any) -> Any:
-        """The daemon's answer. Raises the error it answers with, Unreachable, TimedOut."""
-        return self.wait(self._timeout, command, **arguments)
+    def call(self, command: str, *, expect: messages.Expect | None = None, **arguments: Any) -> Any:
+        """The daemon's answer. Raises the error it answers with, Unreachable, TimedOut.
 
-    def wait(self, timeout: float | None, command: str, **arguments: Any) -> Any:
+        expect: what the command relies on (see messages); Conflict if it is otherwise.
+        """
+        return self.wait(self._timeout, command, expect=expect, **arguments)
+
+    def wait(
+        self, timeout: float | None, command: str, *, expect: messages.Expect | None = None, **arguments: Any
+    ) -> Any:
         """As `call`, for a command that takes its time: `timeout` seconds, or None for ever."""
         self._deadline = None if timeout is None else time.monotonic() + timeout
         try:
             self._socket.settimeout(self._timeout)
-            self._socket.sendall(messages.pack_command(command, arguments))
+            self._socket.sendall(messages.pack_command(command, arguments, expect))
             return messages.parse_answer(self._line())
         except TimeoutError:
             raise errors.TimedOut(
@@ -256,6 +261,7 @@ def _lost(path: Path, error: Exception) -> status.DaemonStatus:
     return {
         "name": path.stem,
         "kind": None,
+        "instance": None,
         "state": "unreachable",
         "reason": _reason(error),
         "pid": None,

@@ -5,12 +5,19 @@
     < {"schema": "dsttool.control/1", "ok": false, "error": {"what": …, "advice": …, "exit_code": 3}}
 
 A connection may carry any number of commands, one after the other; answers come in order. The
-first word of a conversation may be `hello`, which names the daemon. Only the standard library is
-imported here: commands that merely ask must start fast.
+first word of a conversation may be `hello`, which names the daemon. The command `watch` makes the
+connection a stream of frames (vocabulary.stream). A line may say what it relies on:
+
+    "expect": {"instance": …, "generation": …, "name": …}
+
+The daemon refuses the command with a Conflict if it is another instance, that is, was started again
+since, or if the array of that name has another generation, that is, a member's state changed since.
+
+Only the standard library is imported here: commands that merely ask must start fast.
 """
 
 import json
-from typing import Any, Final
+from typing import Any, Final, NamedTuple, TypedDict, cast
 
 from dsttool.engine.vocabulary import errors
 
@@ -36,19 +43,48 @@ _CLASSES: Final = {
 }
 
 
-def pack_command(command: str, arguments: dict[str, Any]) -> bytes:
+class Expect(TypedDict, total=False):
+    """What a command relies on; each may be missing or None. generation is the one of the array `name`."""
+
+    instance: str | None
+    generation: int | None
+    name: str | None
+
+
+class Command(NamedTuple):
+    """What a client asks for. expect: None if it relies on nothing."""
+
+    name: str
+    arguments: dict[str, Any]
+    expect: Expect | None
+
+
+def pack_command(command: str, arguments: dict[str, Any], expect: Expect | None = None) -> bytes:
     """One line that asks for `command`."""
-    return _line({"schema": SCHEMA, "command": command, "arguments": arguments})
+    message = {"schema": SCHEMA, "command": command, "arguments": arguments}
+    return _line(message if expect is None else message | {"expect": expect})
 
 
-def parse_command(line: bytes) -> tuple[str, dict[str, Any]]:
-    """The command and arguments of a line a client sent. Raises ProtocolError."""
+def parse_command(line: bytes) -> Command:
+    """The command in a line a client sent. Raises ProtocolError."""
     message = _object(line)
     command = message.get("command")
     arguments = message.get("arguments", {})
     if not isinstance(command, str) or not isinstance(arguments, dict):
         raise errors.ProtocolError("The control message has no command, or arguments that are not an object.")
-    return command, arguments
+    return Command(command, arguments, _expect(message.get("expect")))
+
+
+def _expect(value: Any) -> Expect | None:
+    if value is None:
+        return None
+    kinds = {"instance": str, "generation": int, "name": str}
+    if not isinstance(value, dict) or not all(
+        key in kinds and (each is None or type(each) is kinds[key]) for key, each in value.items()
+    ):
+        # What is not understood must not be taken for granted.
+        raise errors.ProtocolError("The control message expects something that this daemon does not know.")
+    return cast(Expect, value)
 
 
 def pack_result(result: Any) -> bytes:

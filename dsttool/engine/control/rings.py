@@ -28,26 +28,29 @@ class Series:
         self.step_ns = step_ns
         self.end_ns = 0
         self._kept = kept
-        self._count = 0
-        self._next = 0
-        self._columns = {name: array("q", bytes(8 * kept)) for name in COLUMNS}
+        self._next = 0  # where the oldest is overwritten, once there are `kept`
+        self._columns = {name: array("q") for name in COLUMNS}
 
     def __len__(self) -> int:
-        return self._count
+        return len(self._columns[COLUMNS[0]])
 
     def add(self, end_ns: int, values: Mapping[str, int | None]) -> None:
         """One point more; the oldest leaves once there are `kept`."""
-        at = self._next
+        full = len(self) == self._kept
         for name, column in self._columns.items():
             value = values.get(name)
-            column[at] = _UNKNOWN if value is None else value
-        self._next = (at + 1) % self._kept
-        self._count = min(self._count + 1, self._kept)
+            known = _UNKNOWN if value is None else value
+            if full:
+                column[self._next] = known
+            else:
+                column.append(known)
+        if full:
+            self._next = (self._next + 1) % self._kept
         self.end_ns = end_ns
 
     def column(self, name: str, last: int | None = None) -> list[int | None]:
         """The values of a column, oldest first: all, or the `last` ones. None is unknown."""
-        values = self._raw(name, self._count if last is None else last)
+        values = self._raw(name, len(self) if last is None else last)
         if _UNKNOWN in values:
             return [None if value == _UNKNOWN else value for value in values]
         return cast(list[int | None], values)
@@ -63,31 +66,30 @@ class Series:
                 folded[name] = max(known) if name in _WORST else -(-sum(known) // len(known))
         return folded
 
-    def ring(self, last: int | None = None) -> stream.Ring:
-        """As it travels: all points, or the `last` ones."""
+    def ring(self) -> stream.Ring:
+        """As it travels."""
         return {
             "step_ns": self.step_ns,
             "end_ns": self.end_ns,
-            "columns": {name: self.column(name, last) for name in COLUMNS},
+            "columns": {name: self.column(name) for name in COLUMNS},
         }
 
     def load(self, ring: stream.Ring) -> None:
         """Become what was sent; what is missing of a column is unknown."""
         count = min(max(map(len, ring["columns"].values()), default=0), self._kept)
-        for name, column in self._columns.items():
+        for name in COLUMNS:
             values = ring["columns"].get(name, [])[-count:] if count else []
             known = [_UNKNOWN if value is None else value for value in values]
-            column[:count] = array("q", [_UNKNOWN] * (count - len(known)) + known)
-        self._count = count
-        self._next = self._count % self._kept
+            self._columns[name] = array("q", [_UNKNOWN] * (count - len(known)) + known)
+        self._next = 0
         self.end_ns = ring["end_ns"]
 
     def _raw(self, name: str, last: int) -> list[int]:
-        column, end = self._columns[name], self._next
-        begin = end - min(last, self._count)
-        if begin < 0:
-            return (column[begin:] + column[:end]).tolist()
-        return column[begin:end].tolist()
+        column = self._columns[name]
+        begin = self._next - min(last, len(column))  # from the end, where it is negative
+        if begin >= 0:
+            return column[begin : self._next].tolist()
+        return (column[begin:] + column[: self._next]).tolist()
 
 
 class History:
@@ -119,6 +121,6 @@ class History:
         if end_ns // SECOND % 10 == 0:
             self.tens.add(end_ns, self.seconds.mean(10))
 
-    def sent(self, tens: int | None = None) -> stream.History:
-        """As it travels; `tens`: at most so many of the ten seconds."""
-        return {"seconds": self.seconds.ring(), "tens": self.tens.ring(tens)}
+    def sent(self) -> stream.History:
+        """As it travels."""
+        return {"seconds": self.seconds.ring(), "tens": self.tens.ring()}

@@ -10,6 +10,9 @@ gets one answer before its next line is read, so that its memory is bounded by o
 
 A client that leaves before its answer is noticed by the hang-up of its socket: what was waited for on
 its behalf is told, so that nobody waits for nobody.
+
+The command `watch` makes a conversation a stream (control.broadcast): frames go out whenever there is
+something new and the frame before is sent; the only command from then on is `watch` with another filter.
 """
 
 import logging
@@ -25,13 +28,17 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from dsttool.engine.control import messages
+from dsttool.engine.control.broadcast import Broadcast, News, Watcher
 from dsttool.engine.runtime.telling import tell
 from dsttool.engine.vocabulary import errors
 
-# Conversations at once; commands are short, so more than this many means a script gone wild.
+# Conversations at once beside those that watch (broadcast.WATCHERS_MAX); commands are short, so more than
+# this many means a script gone wild.
 CONNECTIONS_MAX: Final = 32
 # Seconds the reactor has to answer a command, and a client to finish a line or to read an answer.
 STEP_TIMEOUT: Final = 10.0
+# Seconds in which one that watches must have read something of what is sent to it.
+WATCHER_TIMEOUT: Final = 30.0
 
 Gone = Callable[[], None]
 """Told on the reactor that nobody waits for an answer any more."""
@@ -40,7 +47,10 @@ log = logging.getLogger("dsttool.control")
 
 
 class _Conversation:
-    __slots__ = ("asked", "connection", "deadline", "events", "gone", "received", "turn", "unsent")
+    __slots__ = (
+        *("asked", "connection", "deadline", "events", "gone", "received", "silent", "turn", "unsent"),
+        "watcher",
+    )
 
     def __init__(self, connection: socket.socket) -> None:
         self.connection = connection
@@ -51,6 +61,8 @@ class _Conversation:
         self.deadline: float | None = None
         self.gone: Gone | None = None
         self.events = 0
+        self.silent = False  # It has said all it wants to say, and still reads.
+        self.watcher: Watcher | None = None
 
 
 class Answer:
@@ -84,17 +96,25 @@ Handler = Callable[[dict[str, Any], Answer], None]
 
 
 class ControlServer:
-    """Answers commands on a listening Unix socket with `handlers`, run through `post`."""
+    """Answers commands on a listening Unix socket with `handlers`, run through `post`.
+
+    check: raises Conflict if what a command expects does not hold; on the reactor. broadcast: what those who
+    watch are told.
+    """
 
     def __init__(
         self,
         listener: socket.socket,
         post: Callable[[Callable[[], None]], None],
         handlers: Mapping[str, Handler],
+        check: Callable[[messages.Expect], None],
+        broadcast: Broadcast,
     ) -> None:
         self._listener = listener
         self._post = post
         self._handlers = handlers
+        self._check = check
+        self._broadcast = broadcast
         self._conversations: dict[socket.socket, _Conversation] = {}
         self._answers: deque[tuple[_Conversation, int, Any]] = deque()
         self._wake_in, self._wake_out = socket.socketpair()
@@ -118,6 +138,11 @@ class ControlServer:
         self._answers.append((conversation, turn, result))
         self._wake()
 
+    def put(self, news: News) -> None:
+        """Something for those who watch. From the reactor."""
+        if self._broadcast.put(news):
+            self._wake()
+
     def _wake(self) -> None:
         try:
             self._wake_in.send(b"\0", socket.MSG_DONTWAIT)
@@ -138,7 +163,9 @@ class ControlServer:
         self._deliver()
         for conversation in list(self._conversations.values()):
             conversation.gone = None  # The reactor has ended, and everything that waited with it.
-            self._hang_up(conversation)
+            self._say_goodbye(conversation)
+            if conversation.connection in self._conversations:
+                self._hang_up(conversation)
         self._selector.close()
         self._wake_in.close()
         self._wake_out.close()
@@ -149,6 +176,7 @@ class ControlServer:
         elif key.fileobj is self._wake_out:
             self._wake_out.recv(4096)
             self._deliver()
+            self._tell()
         elif key.fileobj not in self._conversations:
             return  # Hung up on earlier in this round.
         elif key.data.unsent:
@@ -169,12 +197,12 @@ class ControlServer:
         connection.setblocking(False)
         conversation = _Conversation(connection)
         self._conversations[connection] = conversation
-        self._watch(conversation, selectors.EVENT_READ)
+        self._await(conversation, selectors.EVENT_READ)
         uid = _peer_uid(connection)
         if uid not in (None, 0, os.geteuid()):
             tell(log, "control.refused", "", "refused user %s on the control socket", uid)
             self._refuse(conversation, errors.Forbidden("This daemon belongs to another user."))
-        elif len(self._conversations) > CONNECTIONS_MAX and not self._make_room(conversation):
+        elif self._commanding() > CONNECTIONS_MAX and not self._make_room(conversation):
             self._refuse(
                 conversation, errors.Conflict("The daemon is busy with other commands.", "Try again.")
             )
@@ -185,10 +213,15 @@ class ControlServer:
         if conversation.connection in self._conversations:
             self._hang_up(conversation)
 
+    def _commanding(self) -> int:
+        return sum(1 for conversation in self._conversations.values() if conversation.watcher is None)
+
     def _make_room(self, newcomer: _Conversation) -> bool:
         """Hang up on the oldest conversation in which nothing is going on."""
         for conversation in self._conversations.values():
-            if conversation.deadline is None and not conversation.asked and conversation is not newcomer:
+            if conversation.watcher is not None or conversation is newcomer:
+                continue
+            if conversation.deadline is None and not conversation.asked:
                 self._hang_up(conversation)
                 return True
         return False
@@ -200,14 +233,16 @@ class ControlServer:
             return
         except OSError:
             part = b""
-        if not part and conversation.asked and not _has_hung_up(conversation.connection):
-            self._watch(conversation, 0)  # It has said all it wants to say, and waits.
+        waits = conversation.asked or conversation.watcher is not None
+        if not part and waits and not _has_hung_up(conversation.connection):
+            conversation.silent = True
+            self._await(conversation, 0)
         elif not part:
             self._hang_up(conversation)
         else:
             conversation.received += part
             if conversation.asked and len(conversation.received) > messages.COMMAND_BYTES_MAX:
-                self._watch(conversation, 0)
+                self._await(conversation, 0)
             self._continue(conversation)
 
     def _continue(self, conversation: _Conversation) -> None:
@@ -222,35 +257,48 @@ class ControlServer:
             if not newline:
                 if line and conversation.deadline is None:
                     conversation.deadline = time.monotonic() + STEP_TIMEOUT
-                return
+                break
             conversation.received = rest
             self._ask(conversation, bytes(line))
+        if conversation.watcher is not None:
+            self._feed(conversation, conversation.watcher)
 
     def _ask(self, conversation: _Conversation, line: bytes) -> None:
         try:
-            command, arguments = messages.parse_command(line)
-            handler = self._handlers.get(command)
-            if handler is None:
-                raise errors.UsageError(
-                    f"This daemon knows no command {command!r}.",
-                    "Restart it with the release of dsttool that asks.",
-                )
+            command = messages.parse_command(line)
+            if command.name == "watch":
+                self._watch(conversation, command)
+                return
+            handler = self._handler(conversation, command)
         except errors.DsttoolError as error:
             self._answer(conversation, error)
             return
         conversation.asked = True
         conversation.turn += 1
         conversation.deadline = time.monotonic() + STEP_TIMEOUT
-        self._post(self._asking(conversation, handler, arguments))
+        self._post(self._asking(conversation, handler, command))
+
+    def _handler(self, conversation: _Conversation, command: messages.Command) -> Handler:
+        if conversation.watcher is not None:
+            raise errors.Conflict("This connection is a stream.", "Ask on another one.")
+        handler = self._handlers.get(command.name)
+        if handler is None:
+            raise errors.UsageError(
+                f"This daemon knows no command {command.name!r}.",
+                "Restart it with the release of dsttool that asks.",
+            )
+        return handler
 
     def _asking(
-        self, conversation: _Conversation, handler: Handler, arguments: dict[str, Any]
+        self, conversation: _Conversation, handler: Handler, command: messages.Command
     ) -> Callable[[], None]:
         answer = Answer(self, conversation)
 
         def ask() -> None:  # On the reactor.
             try:
-                handler(arguments, answer)
+                if command.expect is not None:
+                    self._check(command.expect)
+                handler(command.arguments, answer)
             except errors.DsttoolError as error:
                 answer(error)
             except Exception as error:
@@ -258,6 +306,39 @@ class ControlServer:
                 answer(errors.DsttoolError(f"The daemon failed: {error!r}.", "Its log has the details."))
 
         return ask
+
+    def _watch(self, conversation: _Conversation, command: messages.Command) -> None:
+        """Become a stream, or one of other transactions. Raises UsageError, Conflict."""
+        if conversation.watcher is not None:
+            self._broadcast.change(conversation.watcher, command.arguments)
+        else:
+            conversation.watcher = self._broadcast.join(command.arguments)
+
+    def _tell(self) -> None:
+        """News for those who watch, as far as they have read what was there before."""
+        self._broadcast.take()
+        for conversation in list(self._conversations.values()):
+            if conversation.watcher is not None and not conversation.unsent:
+                self._feed(conversation, conversation.watcher)
+
+    def _feed(self, conversation: _Conversation, watcher: Watcher) -> None:
+        """Send frames until the socket takes no more, or there are no more."""
+        while not conversation.unsent and conversation.connection in self._conversations:
+            frame = self._broadcast.next(watcher)
+            if frame is None:
+                return
+            self._send_frame(conversation, frame)
+
+    def _send_frame(self, conversation: _Conversation, frame: bytes) -> None:
+        conversation.unsent = frame
+        conversation.deadline = time.monotonic() + WATCHER_TIMEOUT
+        self._send(conversation)
+
+    def _say_goodbye(self, conversation: _Conversation) -> None:
+        """The last frame, if the one before is sent and the socket takes it at once."""
+        if conversation.watcher is not None and not conversation.unsent:
+            frame = self._broadcast.bye(conversation.watcher, "The daemon has ended.")
+            self._send_frame(conversation, frame)
 
     def _deliver(self) -> None:
         while self._answers:
@@ -293,14 +374,17 @@ class ControlServer:
         except OSError:
             self._hang_up(conversation)
             return
+        if sent and conversation.watcher is not None:
+            conversation.deadline = time.monotonic() + WATCHER_TIMEOUT
         conversation.unsent = conversation.unsent[sent:]
         if conversation.unsent:
-            self._watch(conversation, selectors.EVENT_WRITE)
+            self._await(conversation, selectors.EVENT_WRITE)
         else:
             conversation.deadline = None
-            self._watch(conversation, selectors.EVENT_READ)
+            silent = conversation.silent and conversation.watcher is not None
+            self._await(conversation, 0 if silent else selectors.EVENT_READ)
 
-    def _watch(self, conversation: _Conversation, events: int) -> None:
+    def _await(self, conversation: _Conversation, events: int) -> None:
         """Wake up for these events of its socket, or for none of them."""
         before, conversation.events = conversation.events, events
         if before and not events:
@@ -320,12 +404,14 @@ class ControlServer:
                 self._hang_up(conversation)
 
     def _hang_up(self, conversation: _Conversation) -> None:
-        self._watch(conversation, 0)
+        self._await(conversation, 0)
         if conversation.gone is not None:
             self._post(conversation.gone)
             conversation.gone = None
         conversation.asked = False
         conversation.unsent = b""
+        if conversation.watcher is not None:
+            self._broadcast.leave(conversation.watcher)
         del self._conversations[conversation.connection]
         conversation.connection.close()
 

@@ -20,7 +20,7 @@ from dsttool.engine.control.frames import FRAME_BYTES_MAX, check_frame, parse_li
 from dsttool.engine.control.picture import Update
 from dsttool.engine.control.place import Names, Place
 from dsttool.engine.vocabulary import tx_filter
-from dsttool.engine.vocabulary.errors import DsttoolError, ProtocolError, TimedOut
+from dsttool.engine.vocabulary.errors import DsttoolError, NotFound, ProtocolError, TimedOut
 
 Tell = Callable[[Update], None]
 """Called from the watching thread; it must not raise, and not wait for long."""
@@ -193,7 +193,7 @@ class Watch:
         except DsttoolError as error:
             if isinstance(error, TimedOut):
                 self._pause(followed)  # It is there, and does not let us in yet.
-            if _reason(error) != followed.reason:
+            if not isinstance(error, NotFound) and _reason(error) != followed.reason:
                 self._lost(followed, _reason(error))
             return
         connection.setblocking(False)

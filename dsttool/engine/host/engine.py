@@ -17,19 +17,23 @@ from typing import Any, Final
 import dsttool
 from dsttool.engine.config import paths
 from dsttool.engine.config.listen import Listen
+from dsttool.engine.control import messages
 from dsttool.engine.control.lock import NameLock
 from dsttool.engine.control.server import Answer, ControlServer, Handler
 from dsttool.engine.export.offer import Offer
 from dsttool.engine.host import daemon
 from dsttool.engine.host.access import OPEN, Access, AccessPlan
+from dsttool.engine.host.array_commands import count_of
 from dsttool.engine.host.ending import close_all, flush_all
 from dsttool.engine.host.events import Events
+from dsttool.engine.host.observing import Observing
 from dsttool.engine.host.tuning import Tuning
 from dsttool.engine.host.waiting import Statuses, Waits
 from dsttool.engine.runtime.reactor import Reactor
 from dsttool.engine.runtime.telling import tell
 from dsttool.engine.vocabulary import limits, status
 from dsttool.engine.vocabulary.endpoint import Endpoint
+from dsttool.engine.vocabulary.errors import Conflict
 
 LOG = logging.getLogger(__name__)
 
@@ -69,10 +73,12 @@ class Engine:
         self._statuses = statuses
         self._signal = 0
         self._since = reactor.now
+        self._instance = reactor.random_bytes(8).hex()
         self._tuning = Tuning(reactor)
         self._access = Access(reactor, offers, access)
         self._listening = self._access.listening
         self._control: ControlServer | None = None
+        self._observing = Observing(reactor, offers, self._about, events.event_log)
 
     def serve(self, listens: Sequence[Listen], ready: daemon.Ready) -> int:
         """Bind, tell `ready`, serve until stopped, end cleanly. Returns the exit code."""
@@ -82,9 +88,12 @@ class Engine:
             self._lock.note_pid()
             self._access.begin(listens)
             control = self.reactor.network.listen(Endpoint("unix", path=str(paths.control_socket(self.name))))
-            self._control = ControlServer(control, self.reactor.post, self._handlers())
+            self._control = ControlServer(
+                control, self.reactor.post, self._handlers(), self._check, self._observing.broadcast
+            )
             self._listening.start()
             self._control.start()
+            self._observing.begin(self._control.put)
             self._become_ready(ready)
             self.reactor.run()
         finally:
@@ -144,6 +153,7 @@ class Engine:
         for server in self._listening.servers:
             server.close()
         self._access.close()
+        self._observing.end()
         clean, closed = self._finish_devices()
         if self._control is not None:
             self._control.close()
@@ -174,6 +184,7 @@ class Engine:
             "hello": self._hello,
             "status": self._status,
             "stop": self._stop,
+            "events": self._events,
             "wait": self.waits.ask,
             "keys.reload": self._access.reload,
             "crypto.threads": self._tuning.crypto_threads,
@@ -191,10 +202,31 @@ class Engine:
         answer({"pid": os.getpid()})
         self.stop()
 
+    def _events(self, arguments: dict[str, Any], answer: Answer) -> None:
+        since = count_of(arguments, "since_id") or 0
+        answer({"instance": self._instance, "events": self.events.event_log.since(since)})
+
+    def _check(self, expect: messages.Expect) -> None:
+        """Raise Conflict if something is not as a command expects it."""
+        instance, generation, name = (expect.get(key) for key in ("instance", "generation", "name"))
+        if instance is not None and instance != self._instance:
+            raise Conflict(
+                f"{self.name} was started again since.", "Look at what there is now, and try again."
+            )
+        if generation is None:
+            return
+        arrays, _ = self._statuses()
+        if not any(array["name"] == name and array["generation"] == generation for array in arrays):
+            raise Conflict(
+                f"The members of {name or self.name} have changed since.",
+                "Look at what there is now, and try again.",
+            )
+
     def _about(self) -> status.DaemonStatus:
         return {
             "name": self.name,
             "kind": self._kind,
+            "instance": self._instance,
             "state": self.state,
             "reason": None,
             "pid": os.getpid(),

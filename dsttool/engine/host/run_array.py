@@ -2,17 +2,16 @@
 
 import logging
 from collections.abc import Callable, Sequence
-from typing import Any, cast
 
 from dsttool.engine.array.array import Array
 from dsttool.engine.array.member import Member
 from dsttool.engine.array.samples import Samples
 from dsttool.engine.control.lock import NameLock
 from dsttool.engine.device.device import Device
-from dsttool.engine.export.offer import Offer
 from dsttool.engine.host import owners
 from dsttool.engine.host.array_plan import ArrayPlan
 from dsttool.engine.host.array_state import History
+from dsttool.engine.host.array_status import array_status
 from dsttool.engine.host.commands import for_array
 from dsttool.engine.host.daemon import Ready
 from dsttool.engine.host.ending import flush_all
@@ -26,7 +25,6 @@ from dsttool.engine.mapping.algorithm import Algorithm
 from dsttool.engine.runtime.reactor import Reactor
 from dsttool.engine.runtime.telling import tell
 from dsttool.engine.vocabulary.errors import DsttoolError, NotFound, TimedOut, Unreachable, Unsafe
-from dsttool.engine.vocabulary.status import ArrayStatus
 
 LOG = logging.getLogger(__name__)
 
@@ -89,7 +87,7 @@ def _run(
     commands = for_array(array, offer, policies)
     engine = Engine(
         *("array", reactor, lock, [offer], events),
-        lambda: ([_status(array, offer)], []),
+        lambda: ([array_status(array, offer)], []),
         commands,
         plan.access_plan,
     )
@@ -198,16 +196,3 @@ def _compare(reactor: Reactor, plan: ArrayPlan, algorithm: Algorithm, members: l
             f"Add --resync-from {first} or {second} to copy that one onto the others, or --assume-clean if"
             f" {plan.name} is new.",
         )
-
-
-def _status(array: Array, offer: Offer) -> ArrayStatus:
-    """An array's fields: its own, and those of its offer to clients."""
-    counted: dict[str, Any] = offer.status()
-    own = array.status()
-    for field in ("reads", "writes", "read_bytes", "written_bytes", "errors", "addresses", "sessions"):
-        own[field] = counted[field]
-    own["read_only"] = offer.read_only
-    for member, shown in zip(array.members, own["members"]):
-        failure = None if member.node is None else member.node.failure
-        shown["reason"] = None if failure is None else failure.what
-    return cast(ArrayStatus, own)

@@ -115,11 +115,14 @@ class SessionStatus(TypedDict):
 
 
 class ArrayStatus(TypedDict):
-    """One array that runs. Counters count since the daemon started."""
+    """One array that runs. Counters count since the daemon started. `generation`: grows each time a member's
+    state changes; what was decided by an older one may not fit any more.
+    """
 
     name: str
     layout: str
     state: str
+    generation: int
     size_bytes: int
     read_only: bool
     in_flight: int
@@ -155,11 +158,13 @@ class ExportStatus(TypedDict):
 class DaemonStatus(TypedDict):
     """One process and the names it serves. One that does not answer has state "unreachable".
 
-    refusals: of clients, by reason (see export.access), since it started.
+    refusals: of clients, by reason (see export.access), since it started. instance: 16 hex digits, others
+    for each start.
     """
 
     name: str
     kind: str | None
+    instance: str | None
     state: str
     reason: str | None
     pid: int | None

@@ -21,7 +21,7 @@ def test_a_question_answered_with_anything_but_yes_is_declined(site: Site) -> No
     code, shown = in_terminal(site, *words, typed="y\n")
     assert code == 6
     assert "Type yes to go ahead" in shown
-    assert "Declined; nothing was written." in shown
+    assert "Declined; nothing was done." in shown
     assert image.read_bytes()[:7] == b"keep me"
     assert in_terminal(site, *words, typed="yes\n")[0] == 0
     assert image.read_bytes()[:7] != b"keep me"

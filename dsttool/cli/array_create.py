@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from dsttool.cli import render
+from dsttool.cli.dry_run import would
 from dsttool.cli.offering import Offering, offering
 from dsttool.cli.settings import Settings, shared
+from dsttool.engine.config import paths
 from dsttool.engine.vocabulary.errors import UsageError, from_oserror
 
 if TYPE_CHECKING:
@@ -52,7 +54,7 @@ def described(*, required: bool) -> Callable[[_Decorated], _Decorated]:
     metavar="FILE",
     help="Invitations, one a line (- for standard input): each is a node more, after those named.",
 )
-@shared()
+@shared(changes=True)
 @offering(invites=False)
 def create(
     settings: Settings,
@@ -88,6 +90,12 @@ def create(
         listens=offering.places(listens),
         access=offering.access,
     )
+    if settings.dry_run:
+        array_plan.refuse_configured(name)
+        acts = [f"have {invite.address.bare()} authorise this machine's key" for invite in invites]
+        members = ", ".join(str(node.bare()) for node in config.nodes)
+        would(settings, [*acts, f"write {paths.array_file(name)}: {layout} of {members}"])
+        return
     if invites:
         array_plan.refuse_configured(name)
         _redeem(settings, invites)

@@ -8,6 +8,7 @@ import click
 from dsttool.cli import render, severe
 from dsttool.cli.array_create import described
 from dsttool.cli.careful import go_ahead
+from dsttool.cli.dry_run import would
 from dsttool.cli.offering import Offering, offering
 from dsttool.cli.serving import exit_with, exposure_remarks, report_ready, run_foreground
 from dsttool.cli.settings import Settings, shared
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 @click.option("--takeover", is_flag=True, help="Take the nodes from whoever writes to them now.")
 @click.option("--confirm", metavar="NAME", help="The array's name, to go ahead with --takeover unasked.")
 @click.option("--foreground", is_flag=True, help="Stay in this process, for service managers.")
-@shared(confirms=True)
+@shared(confirms=True, changes=True)
 @offering(invites=True)
 def up(
     settings: Settings,
@@ -95,10 +96,28 @@ def up(
         )
         plans = [replace(options, config=config, listens=config.listen)]
         plans[0].check()
+    if settings.dry_run:
+        _rehearse(settings, plans, all_of_them=not words)
+        return
     if takeover:
         _confirm_takeover(settings, plans, confirm)
     _say_what_follows(settings, plans)
     _bring_up(settings, plans, foreground=foreground, listening=bool(places), all_of_them=not words)
+
+
+def _rehearse(settings: Settings, plans: "list[ArrayPlan]", *, all_of_them: bool) -> None:
+    """Say what would come up; what would be refused is refused."""
+    from dsttool.engine.host import rehearsal
+
+    acts: list[str] = []
+    for plan in plans:
+        if all_of_them and _answers(plan.name):
+            render.note(settings, f"{plan.name} is up already.")
+            continue
+        if plan.takeover:
+            acts.append(f"take the nodes of {plan.name} from whoever writes to them now")
+        acts += rehearsal.array(plan)
+    would(settings, acts)
 
 
 def _confirm_takeover(settings: Settings, plans: "list[ArrayPlan]", confirmed: str | None) -> None:

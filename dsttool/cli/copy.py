@@ -1,20 +1,27 @@
 """`cp`."""
 
+import os
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from dsttool.cli import render
+from dsttool.cli.dry_run import would
 from dsttool.cli.moving import Progress, reactor
 from dsttool.cli.settings import Settings, shared
 from dsttool.engine.config.units import format_size
+from dsttool.engine.vocabulary.errors import NotFound
+
+if TYPE_CHECKING:
+    from dsttool.engine.config.address import Address
 
 
 @click.command("cp")
 @click.argument("source", metavar="SRC")
 @click.argument("target", metavar="DST")
-@shared()
+@shared(changes=True)
 def copy(settings: Settings, source: str, target: str) -> None:
     """Copy all of SRC onto DST: addresses, files, or names of what runs here.
 
@@ -26,6 +33,9 @@ def copy(settings: Settings, source: str, target: str) -> None:
 
     from_address, to_address = parse_device(source), parse_device(target)
     fresh = to_address.kind == "file" and not Path(to_address.path).exists()
+    if settings.dry_run:
+        would(settings, _rehearsed(from_address, to_address, fresh=fresh))
+        return
     began = time.monotonic()
     with reactor() as used:
         from_device = open_one(used, Opening(from_address, read_only=True))
@@ -46,6 +56,28 @@ def copy(settings: Settings, source: str, target: str) -> None:
             progress.end()
         close_all(used, [from_device, to_device])
     _say(settings, job.total_bytes, job.zero_bytes, time.monotonic() - began)
+
+
+def _rehearsed(source: "Address", target: "Address", *, fresh: bool) -> list[str]:
+    """What would be copied onto what, both looked at read-only. Raises what keeps it from being done."""
+    from dsttool.engine.host.copying import check_sizes
+    from dsttool.engine.host.ending import close_all
+    from dsttool.engine.host.open_node import Opening, open_one
+
+    with reactor() as used:
+        devices = [open_one(used, Opening(source, read_only=True))]
+        size = format_size(devices[0].capabilities.size)
+        if fresh:
+            folder = Path(target.path).absolute().parent
+            if not os.access(folder, os.W_OK):
+                raise NotFound(f"Files cannot be created in {folder}.", "Check the path.")
+        else:
+            devices.append(open_one(used, Opening(target, read_only=True)))
+            check_sizes(*devices)
+        close_all(used, devices)
+    made = f"create {target.bare()} and copy {size} of {source.bare()} into it"
+    over = f"copy {size} of {source.bare()} onto {target.bare()}, over what its first {size} hold"
+    return [made if fresh else over]
 
 
 def _say(settings: Settings, total: int, zeroes: int, seconds: float) -> None:

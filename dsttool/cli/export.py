@@ -4,6 +4,8 @@ import functools
 
 import click
 
+from dsttool.cli import render
+from dsttool.cli.dry_run import would
 from dsttool.cli.offering import Offering, offering
 from dsttool.cli.serving import exit_with, exposure_remarks, report_ready, run_foreground
 from dsttool.cli.settings import Settings, shared
@@ -23,7 +25,7 @@ from dsttool.cli.settings import Settings, shared
 @click.option("--read-only", is_flag=True, help="Let nobody write.")
 @click.option("--shared", "several", is_flag=True, help="Let several write at a time, not one.")
 @click.option("-d", "--detach", is_flag=True, help="Return once it listens; see `dsttool logs NAME`.")
-@shared()
+@shared(changes=True)
 @offering(invites=True)
 def export(
     settings: Settings,
@@ -58,6 +60,13 @@ def export(
         invite_ns=offering.invite_ns,
     )
     remarks = exposure_remarks(chosen.listens)
+    if settings.dry_run:
+        from dsttool.engine.host import rehearsal
+
+        for remark in remarks:
+            render.note(settings, remark)
+        would(settings, rehearsal.export(chosen))
+        return
     if detach:
         report = daemon.detach(chosen.names, functools.partial(run_export.run, chosen), settings.verbose)
         report_ready(settings, [report], remarks)

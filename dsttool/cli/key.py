@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from dsttool.cli import render
+from dsttool.cli.dry_run import would
 from dsttool.cli.settings import Settings, shared
 from dsttool.engine.config import authorized, invitations, key_files, keys, paths
 from dsttool.engine.config.authorized import Entry
@@ -18,7 +19,7 @@ from dsttool.engine.vocabulary.errors import DsttoolError, NotFound, Unreachable
 @click.command()
 @click.argument("file", required=False)
 @click.option("--shared", "is_shared", is_flag=True, help="One key that both ends have, instead of a pair.")
-@shared()
+@shared(changes=True)
 def generate(settings: Settings, file: str | None, is_shared: bool) -> None:
     """Make a key FILE that only its owner can read; without FILE this machine's identity as a client.
 
@@ -27,6 +28,10 @@ def generate(settings: Settings, file: str | None, is_shared: bool) -> None:
     if file is None and is_shared:
         raise UsageError("A shared key needs a file.", "Write: dsttool key generate --shared FILE")
     path = key_files.client_key_file() if file is None else Path(file)
+    if settings.dry_run:
+        key_files.refuse_existing(path)
+        would(settings, [f"write a new {'shared' if is_shared else 'private'} key to {path}"])
+        return
     key = keys.generate_shared() if is_shared else keys.generate_private()
     key_files.create_key(path, key)
     if settings.json:
@@ -70,10 +75,15 @@ def show(settings: Settings, file: str | None) -> None:
 @click.option("--export", "exports", multiple=True, metavar="NAME", help="Only this export; may be repeated.")
 @click.option("--read-only", is_flag=True, help="The key may read, and not write.")
 @click.option("--name", default="", help="A name for the key, in lists and for `key revoke`.")
-@shared(waits=True)
+@shared(waits=True, changes=True)
 def authorize(settings: Settings, public: str, exports: tuple[str, ...], read_only: bool, name: str) -> None:
     """Let a client's key use this machine's exports: all of them, or those that are named."""
-    entry = authorized.authorize(keys.parse_public(public), exports=exports, read_only=read_only, name=name)
+    entry = authorized.authorize(
+        keys.parse_public(public), exports=exports, read_only=read_only, name=name, store=not settings.dry_run
+    )
+    if settings.dry_run:
+        would(settings, [f"let {_called(entry)} use: {_rights(entry)}"])
+        return
     told, failures = _reload(settings)
     if settings.json:
         render.emit_json(settings, {"schema": "dsttool.key/1", **_listed(entry), "daemons": told})
@@ -86,7 +96,7 @@ def authorize(settings: Settings, public: str, exports: tuple[str, ...], read_on
 
 @click.command()
 @click.argument("key", metavar="KEY")
-@shared(waits=True)
+@shared(waits=True, changes=True)
 def revoke(settings: Settings, key: str) -> None:
     """Authorise a KEY no more, and cut its links; or withdraw an invitation.
 
@@ -95,6 +105,9 @@ def revoke(settings: Settings, key: str) -> None:
     open_invitations = {invitation.name: invitation for invitation in _open_invitations()}
     if key in open_invitations:
         _withdraw(settings, open_invitations[key])
+        return
+    if settings.dry_run:
+        would(settings, [f"authorise {_called(authorized.load().find(key))} no more, and cut its links"])
         return
     entry = authorized.revoke(key)
     told, failures = _reload(settings)
@@ -189,6 +202,9 @@ def _shown(invitation: Invitation) -> dict[str, Any]:
 
 
 def _withdraw(settings: Settings, invitation: Invitation) -> None:
+    if settings.dry_run:
+        would(settings, [f"withdraw the invitation to {', '.join(invitation.exports)}"])
+        return
     invitations.remove(invitation.name)
     told, failures = _reload(settings)
     if settings.json:

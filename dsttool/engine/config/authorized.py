@@ -14,7 +14,7 @@ Whoever may write it decides who reads the disks: so it must be ours, or root's,
 import fcntl
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from enum import IntEnum
 from hashlib import sha256
@@ -152,21 +152,24 @@ def authorize(
     exports: Sequence[str] = (),
     read_only: bool = False,
     name: str = "",
+    store: bool = True,
 ) -> Entry:
     """Let a key use exports (all of them if none is named), durably; its entry then.
 
-    What the key may do with other exports stays. Conflict if another key has the name.
+    What the key may do with other exports stays. Conflict if another key has the name. store: False to check
+    all of it, and change nothing.
     """
     wanted = frozenset(_checked_export(export) for export in exports) or frozenset({EVERY_EXPORT})
     if name:
         _check_key_name(name)
-    with _locked():
+    with _locked() if store else nullcontext():
         known = load()
         entry = known.entries.get(public, Entry(public))
         if name and any(name == other.name for other in known.entries.values() if other.public != public):
             raise Conflict(f"Another key is named '{name}' already.", "Choose another name.")
         entry = replace(_with_rights(entry, wanted, read_only), name=name or entry.name)
-        _store(public, entry)
+        if store:
+            _store(public, entry)
     return entry
 
 

@@ -48,12 +48,15 @@ def create_key(path: Path, key: Key) -> None:
             paths.make_folder(path.parent)
         durable.create(path, format_key(key).encode())
     except FileExistsError:
-        raise Conflict(
-            f"{path} exists already, and a key that is lost cannot be had again.",
-            "Choose another file, or move that one away.",
-        ) from None
+        raise _exists(path) from None
     except OSError as error:
         raise from_oserror(error, f"write {path}") from error
+
+
+def refuse_existing(path: Path) -> None:
+    """Conflict if there is something where a new key file is to be."""
+    if path.exists():
+        raise _exists(path)
 
 
 def load_key(path: Path) -> Key:
@@ -127,6 +130,13 @@ def read_owned(path: Path, forbidden_bits: int, maximum: int) -> bytes:
     if len(content) > maximum:
         raise UsageError(f"{path} is longer than {maximum} bytes: it is something else.", "Check the path.")
     return content
+
+
+def _exists(path: Path) -> Conflict:
+    return Conflict(
+        f"{path} exists already, and a key that is lost cannot be had again.",
+        "Choose another file, or move that one away.",
+    )
 
 
 def _identity(path: Path) -> PrivateKey:

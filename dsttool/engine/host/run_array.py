@@ -53,15 +53,11 @@ def _run(
     history = History(plan)
     states = history.states_to_begin_with()
     policies = plan.policies()
-    openings = _openings(plan, policies)
-    nodes = _open(reactor, plan, states, openings)
-    if plan.assume_clean and not history.vouches_for([node is not None for node in nodes]):
-        raise Unsafe(
-            f"The members of {plan.name} that are here missed writes that only the missing ones hold.",
-            "Bring one of those back first; if they are lost for good, form an array of another name.",
-        )
+    asked = openings(plan, policies)
+    nodes = open_members(reactor, plan, states, asked)
+    check_vouched(plan, history, nodes)
     lost = not history.clean and (_cannot_flush(reactor, nodes) or history.has_lost(nodes, states))
-    algorithm = plan.algorithm(_sizes(nodes))
+    algorithm = plan.algorithm(sizes(nodes))
     members = [
         Member(slot, name, str(address.bare()), node, state)
         for slot, (name, address, node, state) in enumerate(
@@ -83,7 +79,7 @@ def _run(
     offer = offer_of(plan.name, array, read_only=plan.read_only, shared=plan.shared)
     offer.lost = lost
     history.store(array.record)
-    returning = Returning(reactor, array, openings, policies)
+    returning = Returning(reactor, array, asked, policies)
     commands = for_array(array, offer, policies)
     engine = Engine(
         *("array", reactor, lock, [offer], events),
@@ -109,7 +105,8 @@ def _run(
     return code
 
 
-def _openings(plan: ArrayPlan, policies: Sequence[MemberPolicy]) -> list[Opening]:
+def openings(plan: ArrayPlan, policies: Sequence[MemberPolicy]) -> list[Opening]:
+    """How to open the members, in slot order."""
     array = owners.array_id(plan.name)
     return [
         Opening(
@@ -136,11 +133,11 @@ def _cannot_flush(reactor: Reactor, nodes: Sequence[Device | None]) -> bool:
     return bool(failures)
 
 
-def _open(
-    reactor: Reactor, plan: ArrayPlan, states: Sequence[str], openings: Sequence[Opening]
+def open_members(
+    reactor: Reactor, plan: ArrayPlan, states: Sequence[str], asked: Sequence[Opening]
 ) -> list[Device | None]:
     """The members' devices; None for one that is missing and that --degraded goes without."""
-    results = open_all(reactor, openings)
+    results = open_all(reactor, asked)
     nodes: list[Device | None] = []
     missing: list[tuple[str, DsttoolError]] = []
     for name, result in zip(plan.member_names, results):
@@ -154,6 +151,15 @@ def _open(
     in_sync = [state == "in_sync" and node is not None for state, node in zip(states, nodes)]
     _check_missing(plan, missing, len(nodes) - sum(in_sync))
     return nodes
+
+
+def check_vouched(plan: ArrayPlan, history: History, nodes: Sequence[Device | None]) -> None:
+    """Unsafe if --assume-clean would take members for equal of which none had everything."""
+    if plan.assume_clean and not history.vouches_for([node is not None for node in nodes]):
+        raise Unsafe(
+            f"The members of {plan.name} that are here missed writes that only the missing ones hold.",
+            "Bring one of those back first; if they are lost for good, form an array of another name.",
+        )
 
 
 def _check_missing(plan: ArrayPlan, missing: Sequence[tuple[str, DsttoolError]], lost: int) -> None:
@@ -175,7 +181,7 @@ def _check_missing(plan: ArrayPlan, missing: Sequence[tuple[str, DsttoolError]],
         tell(LOG, "member.missing", "/".join(names), "%s comes up without member %s: %s", *names, error.what)
 
 
-def _sizes(nodes: Sequence[Device | None]) -> list[int]:
+def sizes(nodes: Sequence[Device | None]) -> list[int]:
     """The members' sizes; a missing one, of which others hold a copy, is taken for the smallest."""
     known = [node.capabilities.size for node in nodes if node is not None]
     return [min(known) if node is None else node.capabilities.size for node in nodes]

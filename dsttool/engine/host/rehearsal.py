@@ -1,0 +1,108 @@
+"""What `--dry-run` asks of daemons that do not run yet: everything is looked at as if they were started.
+
+Devices are opened read-only, as `info` does it, and closed again; no socket is bound, no file written. What
+the real start would be refused for raises the same error.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from dsttool.engine.config import paths
+from dsttool.engine.config.units import format_size
+from dsttool.engine.control.place import Local
+from dsttool.engine.device.device import Device
+from dsttool.engine.host import run_array
+from dsttool.engine.host.array_plan import ArrayPlan
+from dsttool.engine.host.array_state import History
+from dsttool.engine.host.ending import close_all
+from dsttool.engine.host.open_node import Opening, open_one
+from dsttool.engine.host.run_export import ExportPlan, Offered
+from dsttool.engine.runtime.reactor import Reactor
+from dsttool.engine.vocabulary.errors import Conflict, DsttoolError, NotFound
+
+
+def export(plan: ExportPlan) -> list[str]:
+    """What `run_export.run` of the plan would do. Raises what it would."""
+    refuse_running(plan.names)
+    places = (
+        ", ".join(str(place) for place in plan.listens) or "its own sockets and, for authorised keys, TCP"
+    )
+    reactor = Reactor()
+    try:
+        acts = [act for each in plan.offered for act in _offered(reactor, each, places)]
+    finally:
+        reactor.close()
+    return acts
+
+
+def array(plan: ArrayPlan) -> list[str]:
+    """What `run_array.run` of the plan would do. Raises what it would."""
+    refuse_running([plan.name])
+    history = History(plan)
+    states = history.states_to_begin_with()
+    openings = [
+        replace(opening, read_only=True, mapped=False, takeover=False, retain=False)
+        for opening in run_array.openings(plan, plan.policies())
+    ]
+    reactor = Reactor()
+    nodes: list[Device | None] = []
+    try:
+        nodes = run_array.open_members(reactor, plan, states, openings)
+        run_array.check_vouched(plan, history, nodes)
+        size = plan.algorithm(run_array.sizes(nodes)).size
+        close_all(reactor, [node for node in nodes if node is not None])
+    finally:
+        reactor.close()
+    return _brought_up(plan, nodes, size)
+
+
+def refuse_running(names: Sequence[str]) -> None:
+    """Conflict if one of the names is served already."""
+    runtime = Local(paths.runtime_dir())
+    for name in names:
+        if not paths.control_socket(name).exists():
+            continue
+        try:
+            with runtime.connect(name) as daemon:
+                daemon.call("hello")
+        except DsttoolError:
+            continue  # Whoever had it has died.
+        raise Conflict(
+            f"{name} is already running.",
+            f"Use another --name, or stop it first: dsttool daemon stop {name}.",
+        )
+
+
+def _offered(reactor: Reactor, each: Offered, places: str) -> list[str]:
+    access = "read-only" if each.read_only else "read-write"
+    address = each.device
+    if address.kind == "file" and not Path(address.path).exists():
+        if each.size is None:
+            raise NotFound(
+                f"Cannot open {address.path}: No such file or directory.",
+                "Check the path, or create a sparse file there with --size.",
+            )
+        size = format_size(each.size)
+        return [
+            f"create {address.path} with {size}, sparse",
+            f"serve it as {each.name}, {access}, at {places}",
+        ]
+    device = open_one(reactor, Opening(address, read_only=True, size=each.size))
+    size = format_size(device.capabilities.size)
+    close_all(reactor, [device])
+    return [f"serve {address.bare()} ({size}) as {each.name}, {access}, at {places}"]
+
+
+def _brought_up(plan: ArrayPlan, nodes: Sequence[Device | None], size: int) -> list[str]:
+    names = plan.member_names
+    made_of = ", ".join(f"{name} ({node.bare()})" for name, node in zip(names, plan.config.nodes))
+    acts = [f"bring up {plan.name}, {format_size(size)}: {plan.config.layout} of {made_of}"]
+    absent = [name for name, node in zip(names, nodes) if node is None]
+    if absent:
+        acts.append(f"go without {' and '.join(absent)} until they are there")
+    if plan.source is not None:
+        acts.append(f"copy all of {names[plan.source]} onto the other members")
+    if plan.listens:
+        acts.append(f"serve {plan.name} at {', '.join(str(place) for place in plan.listens)} too")
+    return acts

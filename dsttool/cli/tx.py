@@ -10,6 +10,7 @@ from dsttool.cli.asking import ask, place, split_node
 from dsttool.cli.settings import Settings, shared
 from dsttool.engine.config.units import format_size
 from dsttool.engine.control import client
+from dsttool.engine.vocabulary import tx_filter
 from dsttool.engine.vocabulary.errors import NotFound, TimedOut, Unreachable, UsageError
 from dsttool.engine.vocabulary.status import TransactionStatus
 
@@ -24,16 +25,37 @@ MEANING: Final = {
 }
 
 
-@click.command("list")
+@click.command(
+    "list",
+    epilog="""\b
+Examples:
+  dsttool tx list pool
+  dsttool tx list pool/n3 --filter 'state:resend age>1s'
+  dsttool tx list --filter '-op:read budget<2s' -o jsonl
+""",
+)
 @click.argument("what", required=False, metavar="[NAME[/NODE]]")
+@click.option(
+    "--filter",
+    "filter_",
+    default="",
+    metavar="EXPR",
+    help="Only those for which every word of EXPR holds, for example 'state:resend age>1s'.",
+)
 @shared(waits=True, asks=True)
-def list_transactions(settings: Settings, what: str | None) -> None:
-    """List transactions that have no answer yet, the oldest first: the first 200, and totals by state."""
+def list_transactions(settings: Settings, what: str | None, filter_: str) -> None:
+    """List transactions that have no answer yet, the oldest first: the first 200, and totals by state.
+
+    The words of --filter are FIELD:VALUE for state, node, op, flags, name and client (VALUE may have * and
+    ?), FIELD>VALUE, <, >= or <= for age, length, attempts and budget, id:NUMBER, or any part of a node's, a
+    client's or a state's name. A word after a - must not hold. The daemons evaluate it.
+    """
+    tx_filter.parse(filter_)
     if what is None:
-        answers = _of_all(settings)
+        answers = _of_all(settings, filter=filter_)
     else:
         name, node = split_node(what)
-        answers = [ask(settings, name, "tx.list", name=name, node=node)]
+        answers = [ask(settings, name, "tx.list", name=name, node=node, filter=filter_)]
     oldest: list[TransactionStatus] = [each for answer in answers for each in answer["transactions"]]
     oldest.sort(key=lambda each: -each["age_ns"])
     states: dict[str, int] = {}

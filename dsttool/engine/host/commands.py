@@ -1,6 +1,6 @@
 """What the control socket takes beside hello, status, stop and wait: a table of handlers per kind of daemon.
 
-    every daemon     tx.list        {name, node?, id?}     what is under way to other machines
+    every daemon     tx.list        {name, node?, id?, filter?}   what is under way to other machines
     array daemons    node.suspend   {node, for_ns?}        answered once the member gets no request any more
                      node.resume    {node}
                      node.discard   {node}                 answered once it is durable that all of it is void
@@ -28,6 +28,7 @@ from dsttool.engine.control.server import Answer, Handler
 from dsttool.engine.export.offer import Offer
 from dsttool.engine.host.array_commands import Members, Resyncs, Settings, text_of
 from dsttool.engine.host.policies import MemberPolicy
+from dsttool.engine.vocabulary import tx_filter
 from dsttool.engine.vocabulary.errors import NotFound
 
 # Of more than this nobody reads the list; the totals say how many there are.
@@ -75,10 +76,12 @@ class _Transactions:
         if device is None:
             raise NotFound(f"Nothing called {name} is running here.")
         listed = device.transactions(label)
-        if id_ is None:
+        chosen = tx_filter.parse(text_of({"filter": "", **arguments}, "filter"))
+        if id_ is None and not chosen.tests:
             oldest = list(islice(listed, TRANSACTIONS_MAX))
             states = device.transaction_states(label)
         else:
-            oldest = [each for each in listed if each["id"] == id_]
-            states = Counter(each["state"] for each in oldest)
+            matching = [each for each in listed if id_ in (None, each["id"]) and chosen.matches(each)]
+            oldest = matching[:TRANSACTIONS_MAX]
+            states = Counter(each["state"] for each in matching)
         answer({"name": name, "total": states.total(), "states": states, "transactions": oldest})

@@ -25,12 +25,9 @@ from dsttool.engine.vocabulary.errors import Conflict, DsttoolError, NotFound
 def export(plan: ExportPlan) -> list[str]:
     """What `run_export.run` of the plan would do. Raises what it would."""
     refuse_running(plan.names)
-    places = (
-        ", ".join(str(place) for place in plan.listens) or "its own sockets and, for authorised keys, TCP"
-    )
     reactor = Reactor()
     try:
-        acts = [act for each in plan.offered for act in _offered(reactor, each, places)]
+        acts = [act for each in plan.offered for act in _offered(reactor, each, _places(plan, each.name))]
     finally:
         reactor.close()
     return acts
@@ -92,6 +89,13 @@ def _offered(reactor: Reactor, each: Offered, places: str) -> list[str]:
     size = format_size(device.capabilities.size)
     close_all(reactor, [device])
     return [f"serve {address.bare()} ({size}) as {each.name}, {access}, at {places}"]
+
+
+def _places(plan: ExportPlan, name: str) -> str:
+    """Where clients would reach an export."""
+    own = f"nbd+unix:///?socket={paths.nbd_socket(name)}"
+    others = [str(place) for place in plan.listens] or ["the DST port for authorised keys"]
+    return ", ".join((own, *others))
 
 
 def _brought_up(plan: ArrayPlan, nodes: Sequence[Device | None], size: int) -> list[str]:

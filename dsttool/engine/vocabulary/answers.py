@@ -470,8 +470,8 @@ class RecordingHeader(TypedDict):
 
 
 class RecordingLine(TypedDict):
-    """Any other line of a recording. frame: one of the stream (dsttool.stream/1), or None: the daemon (without
-    its name the place) was lost, and why. at_ns: time since the beginning.
+    """Any other line of a recording. frame: one of the stream (dsttool.stream/1), or None: the daemon, or the
+    place if no daemon is named, was lost, and why. at_ns: time since the beginning.
     """
 
     at_ns: int

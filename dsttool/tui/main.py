@@ -59,6 +59,7 @@ class Main(Screen[None]):
         self.events = EventList()
         self.filter_line = FilterLine()
         self._lower: Panel = self.transactions
+        self._last: Panel = self.tree_
 
     def compose(self) -> ComposeResult:
         """As Textual's."""
@@ -83,6 +84,7 @@ class Main(Screen[None]):
 
     def focus_pane(self, pane: Panel) -> None:
         """Give a pane the keys; where there is room for one only, it takes the place of the one before."""
+        self._last = pane
         if pane is not self.tree_ and pane is not self._lower:
             self._lower.set_class(False, "-lower")
             self._lower = pane
@@ -110,8 +112,16 @@ class Main(Screen[None]):
             chosen = "-wide" if width >= _WIDE[0] and height >= _WIDE[1] else "-medium"
         for name in _ARRANGEMENTS:
             self.set_class(name == chosen, name)
+        if isinstance(self.focused, Panel):
+            self._last = self.focused
+        self.call_after_refresh(self._refocus)
         needs = f" {width}x{height} is too small: dsttool needs {_LEAST[0]}x{_LEAST[1]}."
         self.query_one("#small", Lines).put([[(needs, "")]])
+
+    def _refocus(self) -> None:
+        """A pane that was out of sight for a moment has lost the keys."""
+        if self.focused is None and not self.small:
+            self.focus_pane(self._last)
 
     def on_table_moved(self, message: Table.Moved) -> None:
         """The graphs are of what the tree's cursor is on."""

@@ -5,6 +5,7 @@ import os
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
+from rich.cells import cell_len
 from rich.style import Style
 from textual.pilot import Pilot
 
@@ -65,3 +66,8 @@ def styles_of(app: Tui, beginning: str) -> dict[str, Style]:
         if strip.text.startswith(beginning):
             return {word: part.style or Style() for part in strip for word in part.text.split()}
     raise AssertionError(f"no line begins with {beginning!r}")
+
+
+def cells_used(app: Tui) -> int:
+    """Cells of the longest line, wide characters counted as two."""
+    return max(cell_len(line) for line in text(app))

@@ -19,7 +19,8 @@ from dsttool.cli.moving import reactor
 from dsttool.cli.settings import Settings, shared
 from dsttool.engine.config import paths
 from dsttool.engine.config.units import format_size
-from dsttool.engine.control import client
+from dsttool.engine.control import client, gathering
+from dsttool.engine.control.place import Local
 from dsttool.engine.vocabulary.errors import DsttoolError
 from dsttool.engine.vocabulary.status import ArrayStatus
 
@@ -102,11 +103,11 @@ class Stage:
 
     def pool(self) -> ArrayStatus:
         """The array's status."""
-        return client.gather(paths.runtime_dir())["arrays"][0]
+        return gathering.gather(Local(paths.runtime_dir()))["arrays"][0]
 
     def clear(self) -> None:
         """End all daemons and remove the folder."""
-        found = client.gather(paths.runtime_dir())["daemons"]
+        found = gathering.gather(Local(paths.runtime_dir()))["daemons"]
         for daemon in sorted(found, key=lambda each: each["kind"] != "array"):
             if daemon["pid"] is not None:
                 with suppress(ProcessLookupError):

@@ -6,7 +6,8 @@ from functools import cached_property
 from typing import Literal
 
 from dsttool.engine.config import paths
-from dsttool.engine.control import client
+from dsttool.engine.control import client, gathering
+from dsttool.engine.control.place import Local
 from dsttool.engine.vocabulary.checkup import Finding
 from dsttool.engine.vocabulary.status import ArrayStatus, ExportStatus, Status
 
@@ -30,7 +31,7 @@ class Patient:
     @cached_property
     def status(self) -> Status:
         """What all daemons say, asked once."""
-        return client.gather(paths.runtime_dir(), self.timeout)
+        return gathering.gather(Local(paths.runtime_dir()), self.timeout)
 
     @property
     def running(self) -> list[ArrayStatus | ExportStatus]:

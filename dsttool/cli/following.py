@@ -5,12 +5,13 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
+from dsttool.engine.control.gathering import lost
 from dsttool.engine.control.picture import Picture, Update
 from dsttool.engine.control.place import Place
 from dsttool.engine.control.watching import Watch
 from dsttool.engine.vocabulary import status
 from dsttool.engine.vocabulary.errors import DsttoolError
-from dsttool.engine.vocabulary.status import DaemonStatus, Status
+from dsttool.engine.vocabulary.status import Status
 
 
 class Following:
@@ -61,13 +62,13 @@ class Following:
                 continue  # The place itself, which is not among its daemons.
             if picture.lost_since_ns is not None:
                 if not picture.ended:
-                    total["daemons"].append(_lost(found.daemon, picture.reason))
+                    total["daemons"].append(lost(found.daemon, "", picture.reason))
             elif picture.state is not None:
                 state = picture.state
                 total["arrays"] += list(state["arrays"].values())
                 total["exports"] += list(state["exports"].values())
                 total["daemons"].append(state["daemon"])
-        total["daemons"] += [_lost(place, reason) for place, reason in sorted(self.unreachable.items())]
+        total["daemons"] += [lost(place, "", reason) for place, reason in sorted(self.unreachable.items())]
         return total
 
     def close(self) -> None:
@@ -104,18 +105,3 @@ def following(places: Sequence[Place], told: Callable[[Update], None] | None = N
         yield made
     finally:
         made.close()
-
-
-def _lost(name: str, reason: str) -> DaemonStatus:
-    return {
-        "name": name,
-        "kind": None,
-        "state": "unreachable",
-        "reason": reason,
-        "pid": None,
-        "version": None,
-        "since_ns": None,
-        "socket": "",
-        "serves": [],
-        "refusals": {},
-    }

@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 
-from dsttool.engine.control import client, messages, server
+from dsttool.engine.control import client, gathering, messages, server
 from dsttool.engine.control.broadcast import Broadcast
+from dsttool.engine.control.place import Local
 from dsttool.engine.vocabulary import errors, status
 
 Handlers = dict[str, server.Handler]
@@ -44,7 +45,7 @@ def contribution(name: str) -> status.Status:
             "version": "1",
             "since_ns": 1,
             "socket": "",
-            "serves": [name],
+            "serves": [name, f"{name}-too"],
             "refusals": {},
         }
     )
@@ -401,7 +402,7 @@ def test_gather_reports_the_living_the_dead_and_the_silent(tmp_path: Path, path:
         silent.bind(str(tmp_path / "silent.sock"))
         silent.listen(1)
         started = time.monotonic()
-        found = client.gather(tmp_path, timeout=0.2)
+        found = gathering.gather(Local(tmp_path), timeout=0.2)
         assert time.monotonic() - started < 3
     states = {daemon["name"]: (daemon["state"], daemon["reason"]) for daemon in found["daemons"]}
     assert states["a"] == ("serving", None)
@@ -411,14 +412,14 @@ def test_gather_reports_the_living_the_dead_and_the_silent(tmp_path: Path, path:
 
 
 def test_gather_without_a_runtime_folder_finds_nothing(tmp_path: Path) -> None:
-    assert client.gather(tmp_path / "none") == status.empty()
+    assert gathering.gather(Local(tmp_path / "none")) == status.empty()
 
 
 def test_a_daemon_is_found_by_any_name_it_serves(tmp_path: Path, path: Path) -> None:
-    path.rename(tmp_path / "first.sock")
-    assert client.find(tmp_path, "a") == tmp_path / "first.sock"
+    assert gathering.find(Local(tmp_path), "a") == "a"
+    assert gathering.find(Local(tmp_path), "a-too") == "a"
     with pytest.raises(errors.NotFound):
-        client.find(tmp_path, "b")
+        gathering.find(Local(tmp_path), "b")
 
 
 def test_a_connection_to_nothing_is_not_found_and_to_a_dead_socket_unreachable(tmp_path: Path) -> None:

@@ -7,16 +7,14 @@ has a deadline: a daemon that is dead, stopped or stuck is reported, never waite
 import errno
 import os
 import select
-import selectors
 import socket
 import struct
 import time
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import Any, Final
 
 from dsttool.engine.control import messages
-from dsttool.engine.vocabulary import errors, status
+from dsttool.engine.vocabulary import errors
 
 SUFFIX: Final = ".sock"
 # Seconds a daemon has for one answer; its reactor is never busy for longer than milliseconds.
@@ -109,58 +107,6 @@ def sockets(runtime: Path) -> list[Path]:
     return sorted(runtime.glob(f"*{SUFFIX}"))
 
 
-def gather(runtime: Path, timeout: float = ANSWER_TIMEOUT) -> status.Status:
-    """The status of all daemons, asked at the same time.
-
-    A daemon that does not answer within `timeout` seconds is listed among the daemons as
-    unreachable, with the reason.
-    """
-    total = status.empty()
-    asked: dict[socket.socket, tuple[Path, bytearray]] = {}
-    selector = selectors.DefaultSelector()
-    for path in sockets(runtime):
-        try:
-            connection = _ask_status(path, timeout)
-        except FileNotFoundError:
-            continue  # It has just ended.
-        except OSError as error:
-            total["daemons"].append(_lost(path, error))
-            continue
-        connection.setblocking(False)
-        asked[connection] = (path, bytearray())
-        selector.register(connection, selectors.EVENT_READ)
-    deadline = time.monotonic() + timeout
-    while asked and (left := deadline - time.monotonic()) > 0:
-        for key, _ in selector.select(left):
-            connection = cast(socket.socket, key.fileobj)
-            answer = _receive(connection, *asked[connection])
-            if answer is not None:
-                _merge(total, answer)
-                selector.unregister(connection)
-                connection.close()
-                del asked[connection]
-    for connection, (path, _) in asked.items():
-        total["daemons"].append(_lost(path, TimeoutError(f"no answer within {timeout:g} s")))
-        connection.close()
-    selector.close()
-    total["arrays"].sort(key=_by_name)
-    total["exports"].sort(key=_by_name)
-    total["daemons"].sort(key=_by_name)
-    return total
-
-
-def find(runtime: Path, name: str, timeout: float = ANSWER_TIMEOUT) -> Path:
-    """The control socket of the daemon that is, or serves, `name`. Raises NotFound, Unreachable."""
-    own = runtime / f"{name}{SUFFIX}"
-    if own.exists():
-        return own
-    everything = gather(runtime, timeout)
-    for daemon in everything["daemons"]:
-        if name in daemon["serves"]:
-            return Path(daemon["socket"])
-    raise errors.NotFound(f"Nothing called {name} is running.", "`dsttool status` lists what runs.")
-
-
 def wait_gone(pid: int, timeout: float) -> bool:
     """Wait until the process has ended; False if it still runs after `timeout` seconds."""
     deadline = time.monotonic() + timeout
@@ -193,16 +139,6 @@ def _connect(path: Path, timeout: float) -> socket.socket:
     return connection
 
 
-def _ask_status(path: Path, timeout: float) -> socket.socket:
-    connection = _connect(path, timeout)
-    try:
-        connection.sendall(messages.pack_command("status", {}))
-    except OSError:
-        connection.close()
-        raise
-    return connection
-
-
 def _unreachable(path: Path, error: OSError) -> errors.DsttoolError:
     name = path.stem
     if error.errno in (errno.EACCES, errno.EPERM):
@@ -217,57 +153,9 @@ def _unreachable(path: Path, error: OSError) -> errors.DsttoolError:
     )
 
 
-def _receive(connection: socket.socket, path: Path, received: bytearray) -> status.Status | None:
-    """What a daemon contributes, once its line is whole; its absence, once it hung up."""
-    try:
-        part = connection.recv(1 << 16)
-        if not part:
-            raise errors.ProtocolError("it hung up before it answered")
-        received += part
-        if len(received) > messages.ANSWER_BYTES_MAX:
-            raise errors.ProtocolError("its answer is too long")
-        if not received.endswith(b"\n"):
-            return None
-        answer: status.Status = messages.parse_answer(bytes(received))
-        for daemon in answer["daemons"]:
-            daemon["socket"] = str(path)
-    except BlockingIOError:
-        return None
-    except (OSError, errors.DsttoolError, KeyError, TypeError) as error:
-        answer = status.empty()
-        answer["daemons"].append(_lost(path, error))
-    return answer
-
-
-def _merge(total: status.Status, part: status.Status) -> None:
-    total["arrays"] += part["arrays"]
-    total["exports"] += part["exports"]
-    total["daemons"] += part["daemons"]
-
-
 def _reason(error: Exception) -> str:
     if isinstance(error, errors.DsttoolError):
         return error.what
     if isinstance(error, OSError) and error.errno:
         return os.strerror(error.errno).lower()
     return str(error)
-
-
-def _by_name(entry: Mapping[str, Any]) -> str:
-    return str(entry["name"])
-
-
-def _lost(path: Path, error: Exception) -> status.DaemonStatus:
-    return {
-        "name": path.stem,
-        "kind": None,
-        "instance": None,
-        "state": "unreachable",
-        "reason": _reason(error),
-        "pid": None,
-        "version": None,
-        "since_ns": None,
-        "socket": str(path),
-        "serves": [],
-        "refusals": {},
-    }

@@ -35,7 +35,7 @@ def gather(place: "Place", timeout: float = ANSWER_TIMEOUT) -> status.Status:
             except errors.NotFound:
                 continue  # It has just ended.
             except (OSError, errors.DsttoolError) as error:
-                total["daemons"].append(_lost(place, daemon, error))
+                total["daemons"].append(lost(daemon, place.where(daemon), _reason(error)))
                 continue
             connection.setblocking(False)
             asked[connection] = (daemon, bytearray())
@@ -51,7 +51,7 @@ def gather(place: "Place", timeout: float = ANSWER_TIMEOUT) -> status.Status:
                     connection.close()
                     del asked[connection]
         for connection, (daemon, _) in asked.items():
-            total["daemons"].append(_lost(place, daemon, TimeoutError(f"no answer within {timeout:g} s")))
+            total["daemons"].append(lost(daemon, place.where(daemon), f"no answer within {timeout:g} s"))
             connection.close()
     for entries in (total["arrays"], total["exports"], total["daemons"]):
         cast(list[Mapping[str, Any]], entries).sort(key=_by_name)
@@ -100,7 +100,7 @@ def _receive(
         return status.empty()  # It ended between the question who is there and the question to it.
     except (OSError, errors.DsttoolError, KeyError, TypeError) as error:
         answer = status.empty()
-        answer["daemons"].append(_lost(place, daemon, error))
+        answer["daemons"].append(lost(daemon, place.where(daemon), _reason(error)))
     return answer
 
 
@@ -124,17 +124,18 @@ def _reason(error: Exception) -> str:
     return str(error)
 
 
-def _lost(place: "Place", daemon: str, error: Exception) -> status.DaemonStatus:
+def lost(daemon: str, where: str, reason: str) -> status.DaemonStatus:
+    """The status of a daemon that does not answer. where: its control socket."""
     return {
         "name": daemon,
         "kind": None,
         "instance": None,
         "state": "unreachable",
-        "reason": _reason(error),
+        "reason": reason,
         "pid": None,
         "version": None,
         "since_ns": None,
-        "socket": place.where(daemon),
+        "socket": where,
         "serves": [],
         "refusals": {},
     }

@@ -200,10 +200,10 @@ class Jobs(TypedDict):
 
 
 class PolicyValue(TypedDict):
-    """One value of a policy and where it comes from: default, array, address or live."""
+    """One value of a policy, and whose it is: default, machine (dsttool.toml), array, address or live."""
 
     value: int | str
-    source: Literal["default", "array", "address", "live"]
+    source: Literal["default", "machine", "array", "address", "live"]
 
 
 class NodePolicy(TypedDict):

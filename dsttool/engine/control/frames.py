@@ -45,7 +45,7 @@ def check_frame(frame: Any) -> stream.Frame | None:
     try:
         if type(frame["sequence"]) is int and type(frame["time_ns"]) is int and check(frame):
             return cast(stream.Frame, frame)
-    except (KeyError, TypeError, AttributeError):
+    except (LookupError, TypeError, ValueError, AttributeError):
         pass
     raise ProtocolError(f"The daemon's {frame['type']} frame is malformed.")
 
@@ -60,6 +60,7 @@ def _is_snapshot(frame: Mapping[str, Any]) -> bool:
         isinstance(frame["filter"], str)
         and all(isinstance(state[key], dict) for key in stream.State.__annotations__)
         and isinstance(state["transactions"]["rows"], list)
+        and all(map(_are_rates, state["rates"].values()))
         and all(_is_ring(history[ring]) for history in frame["history"].values() for ring in _RINGS)
         and all(map(_is_event_entry, frame["events"]))
     )
@@ -70,11 +71,20 @@ def _is_ring(ring: Mapping[str, Any]) -> bool:
         type(ring["step_ns"]) is int
         and type(ring["end_ns"]) is int
         and all(
-            value is None or (type(value) is int and 0 <= value <= _INT64_MAX)
-            for column in ring["columns"].values()
-            for value in column
+            isinstance(column, list) and all(map(_is_figure, column)) for column in ring["columns"].values()
         )
     )
+
+
+def _are_rates(rates: Any) -> bool:
+    return isinstance(rates, dict) and all(
+        _is_figure(rates.get(name)) for name in stream.Rates.__annotations__
+    )
+
+
+def _is_figure(value: Any) -> bool:
+    """Whether a ring can keep it."""
+    return value is None or (type(value) is int and 0 <= value <= _INT64_MAX)
 
 
 def _is_delta(frame: Mapping[str, Any]) -> bool:
@@ -97,7 +107,9 @@ def _keeps_skeleton(path: list[str], value: Any) -> bool:
         return isinstance(value["rows"], list)
     if path == ["transactions", "rows"]:
         return isinstance(value, list)
-    return isinstance(value, dict) if len(path) == 1 or (path[0] == "rates" and len(path) == 2) else True
+    if path[0] == "rates":
+        return _are_rates(value) if len(path) == 2 else len(path) == 3 and _is_figure(value)
+    return isinstance(value, dict) if len(path) == 1 else True
 
 
 def _is_event(frame: Mapping[str, Any]) -> bool:

@@ -142,6 +142,14 @@ def _resume(target: Target, _values: Values) -> Order:
     return Order("node.resume", {"node": target.node}, ("node", "resume", target.name, target.node))
 
 
+def _discard(target: Target, _values: Values) -> Order:
+    return Order("node.discard", {"node": target.node}, ("array", "discard", target.name, target.node))
+
+
+def _resync_stop(target: Target, _values: Values) -> Order:
+    return Order("resync.stop", {"node": target.node}, ("resync", "stop", target.name, target.node))
+
+
 def _policy(target: Target, values: Values) -> Order:
     pairs = values["settings"]
     words = ("policy", "set", target.label, *(f"{key}={value}" for key, value in pairs.items()))
@@ -198,16 +206,37 @@ TABLE: Final[Sequence[Action]] = (
     Action(
         "Resume",
         "node",
-        "Give it requests again, and copy to it what it missed.",
+        "Give it requests, and copy to it what it missed.",
         _resume,
         follows.of_resume,
         lambda target, _order: f"{target.node} of {target.name} is resumed.",
         refuses=follows.no_resume,
     ),
     Action(
+        "Stop resync",
+        "node",
+        "Neither copies nor writes until they are started.",
+        _resync_stop,
+        follows.of_resync_stop,
+        lambda target, _order: f"The resync of {target.label} is stopped.",
+        refuses=follows.not_resynced,
+        seconds=_DRAINED,
+    ),
+    Action(
+        "Discard content",
+        "node",
+        "Overwrite all of it with what the others hold.",
+        _discard,
+        follows.of_discard,
+        lambda target, _order: f"{target.node} of {target.name} is void, and is refilled from the others.",
+        refuses=follows.no_discard,
+        severe=follows.always,
+        seconds=_DRAINED,
+    ),
+    Action(
         "Set policy",
         "node",
-        "How long its transactions may take, and how its links are kept alive.",
+        "Budgets of its transactions, and how links live.",
         _policy,
         follows.of_policy,
         lambda target, _order: f"The policy of {target.label} is changed.",
@@ -218,7 +247,7 @@ TABLE: Final[Sequence[Action]] = (
     Action(
         "Start resyncs",
         "array",
-        "Let resyncs that were paused go on, and try again at once what failed.",
+        "Go on with what was paused, stopped or failed.",
         _resync("start"),
         follows.of_resync_start,
         lambda target, _order: f"Resyncs of {target.name} go on.",
@@ -251,7 +280,7 @@ TABLE: Final[Sequence[Action]] = (
     Action(
         "Set policy",
         "array",
-        "How long the transactions of all its members may take.",
+        "The same, for all members.",
         _policy,
         follows.of_policy,
         lambda target, _order: f"The policy of {target.label} is changed.",
@@ -279,7 +308,7 @@ TABLE: Final[Sequence[Action]] = (
     Action(
         "Set crypto threads",
         "daemon",
-        "With how many threads it seals and opens large records.",
+        "How many threads seal and open large records.",
         _crypto,
         follows.of_crypto,
         lambda target, order: (

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from dsttool.cli.array_status import good_members
 from dsttool.engine.config.units import format_duration, format_size
 from dsttool.engine.vocabulary.status import ArrayStatus, MemberStatus, SessionStatus
 from dsttool.tui.targets import Live
@@ -29,6 +30,16 @@ def no_suspend(live: Live) -> str:
     return ""
 
 
+def no_discard(live: Live) -> str:
+    """Why a member's content cannot be discarded."""
+    array, member = _both(live)
+    if member["state"] == "missing":
+        return f"{member['name']} is missing: there is nothing to overwrite."
+    if array["layout"] in _SINGLE_COPY:
+        return f"{member['name']} holds the only copy of its part of the data."
+    return "" if _good(array, member["name"]) else f"{array['name']} has no other good copy."
+
+
 def no_resume(live: Live) -> str:
     """Why a member cannot be resumed."""
     _, member = _both(live)
@@ -49,6 +60,18 @@ def nothing_missed(live: Live) -> str:
     return f"No member of {array['name']} waits for a resync."
 
 
+def not_resynced(live: Live) -> str:
+    """Why there is nothing of a member to stop."""
+    array, member = _both(live)
+    jobs = [job for job in array["jobs"] if job.get("member") == member["name"] and job["state"] != "stopped"]
+    return "" if jobs or member["state"] == "stale" else f"{member['name']} is not being resynced."
+
+
+def always(_live: Live) -> bool:
+    """What overwrites something is severe."""
+    return True
+
+
 def has_clients(live: Live) -> bool:
     """Whether somebody is connected."""
     entry = live.array or live.export
@@ -64,6 +87,28 @@ def of_suspend(live: Live, values: Values) -> list[str]:
     if member["in_flight"]:
         said.append(f"{_many(member['in_flight'], 'request')} under way on it end first.")
     return [*said, *_copies(array, name), *_clients(array["name"], array["sessions"])]
+
+
+def of_discard(live: Live, _values: Values) -> list[str]:
+    """As said above."""
+    array, member = _both(live)
+    name, size = member["name"], format_size(array["size_bytes"])
+    said = [
+        f"All that {name} ({member['address'] or 'here'}) holds is declared void, and {size} are overwritten "
+        "with what the others hold.",
+        "It is not read until that is done.",
+    ]
+    return [*said, *_copies(array, name), *_clients(array["name"], array["sessions"])]
+
+
+def of_resync_stop(live: Live, _values: Values) -> list[str]:
+    """As said above."""
+    array, member = _both(live)
+    said = [
+        f"Nothing is copied to {member['name']} until resyncs are started, and it gets no writes either: "
+        "what it misses is remembered, and copied then.",
+    ]
+    return [*said, *_missed(array), *_copies(array, member["name"])]
 
 
 def of_resume(live: Live, _values: Values) -> list[str]:
@@ -145,13 +190,7 @@ def _both(live: Live) -> tuple[ArrayStatus, MemberStatus]:
 
 def _good(array: ArrayStatus, without: str) -> list[str]:
     """The members, but one, that hold everything and can be reached."""
-    return [
-        member["name"]
-        for member in array["members"]
-        if member["name"] != without
-        and member["state"] == "in_sync"
-        and (member["link"] is None or member["link"]["state"] == "up")
-    ]
+    return [name for name in good_members(array) if name != without]
 
 
 def _copies(array: ArrayStatus, without: str) -> list[str]:

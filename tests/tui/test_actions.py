@@ -55,6 +55,8 @@ EXAMPLES = [
         {"node": "n1", "settings": {"resends": "2", "resend_timeout": "500ms"}},
         "policy set pool/n1 resends=2 resend_timeout=500ms",
     ),
+    ("node", "Stop resync", {}, "resync.stop", {"node": "n1"}, "resync stop pool n1"),
+    ("node", "Discard content", {}, "node.discard", {"node": "n1"}, "array discard pool n1"),
     ("array", "Start resyncs", {}, "resync.start", {}, "resync start pool"),
     ("array", "Pause resyncs", {}, "resync.pause", {}, "resync pause pool"),
     (
@@ -194,6 +196,10 @@ def test_resyncs_are_only_started_if_somebody_waits_for_one() -> None:
     start = named("array", "Start resyncs")
     assert start.refuses(live(picture(healthy()), "array")) == "No member of pool waits for a resync."
     assert start.refuses(live(picture(frames.array()), "array")) == ""
+
+
+def test_what_actions_do_has_room_in_the_menu() -> None:
+    assert [action.what for action in TABLE if len(action.what) > 51 or not action.what.endswith(".")] == []
 
 
 def test_every_sentence_of_every_action_ends_as_one() -> None:

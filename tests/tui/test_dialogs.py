@@ -21,6 +21,8 @@ TYPED: dict[tuple[str, str], tuple[str, dict[str, str]]] = {
     ("node", "Suspend"): ("n1", {}),
     ("node", "Resume"): ("n4", {}),
     ("node", "Set policy"): ("n1", {"field-settings": "resends=2"}),
+    ("node", "Stop resync"): ("n2", {}),
+    ("node", "Discard content"): ("n2", {"typed": "pool"}),
     ("array", "Start resyncs"): ("pool", {}),
     ("array", "Pause resyncs"): ("pool", {}),
     ("array", "Limit resyncs"): ("pool", {"field-ceiling": "100M"}),
@@ -34,7 +36,10 @@ TYPED: dict[tuple[str, str], tuple[str, dict[str, str]]] = {
 def source() -> tuple[frames.Still, frames.Speaker]:
     """A mirror with a suspended member, too; an export; both with a client."""
     members = [*frames.troubled_members(), frames.member(3, "suspended"), frames.member(4)]
-    known = frames.state([frames.array(members=members, sessions=[frames.session()])], [frames.export()])
+    known = frames.state(
+        [frames.array(members=members, jobs=[frames.job(member="n2")], sessions=[frames.session()])],
+        [frames.export()],
+    )
     pool = frames.Speaker()
     return frames.Still(pool.hello(), pool.snapshot(known, past=False)), pool
 

@@ -1,7 +1,8 @@
 """The screen on a real terminal, from its start to its end."""
 
 import gc
-from collections.abc import Sequence
+import os
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from dsttool.engine.control.place import Place
@@ -23,15 +24,19 @@ def run(
     commands: those there are, by their words, and whether they only look.
     """
     known = [Command(words, reads) for words, reads in commands]
-    return _draw(Tui(Live(places), places=places, commands=known, ascii=ascii, read_only=read_only))
+    return _draw(lambda: Tui(Live(places), places=places, commands=known, ascii=ascii, read_only=read_only))
 
 
 def replay(path: Path, *, ascii: bool) -> int:
     """Draw a recording; the exit code. Raises NotFound, Forbidden, and UsageError if it is none."""
-    return _draw(Tui(Replay(path), ascii=ascii, read_only=True))
+    return _draw(lambda: Tui(Replay(path), ascii=ascii, read_only=True))
 
 
-def _draw(app: Tui) -> int:
+def _draw(make: Callable[[], Tui]) -> int:
+    # Whoever exports these means another terminal: this one says itself how large it is, again and again.
+    for name in ("COLUMNS", "LINES"):
+        os.environ.pop(name, None)
+    app = make()
     # What was imported stays: collecting garbage four times a second need not look at it again.
     gc.collect()
     gc.freeze()

@@ -100,6 +100,14 @@ def test_a_mirror_is_watched_acted_on_broken_and_healed(mirror: Site) -> None:
         assert screen.is_restored()
 
 
+def test_the_screen_is_as_large_as_the_terminal_whatever_the_environment_says(site: Site) -> None:
+    with Terminal(site, "env", "COLUMNS=70", "LINES=20", *TUI) as screen:
+        header = screen.wait(r"^ dsttool .*\d:\d\d *$").splitlines()[0]
+        assert len(header.rstrip()) > 110
+        screen.resize(90, 30)
+        screen.wait(r"^.{81,89}\d\d:\d\d:\d\d *$")
+
+
 def test_sigterm_leaves_the_terminal_as_it_was(site: Site) -> None:
     with Terminal(site, *TUI) as screen:
         screen.wait(r"^ dsttool ")

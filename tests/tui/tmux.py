@@ -6,9 +6,11 @@ import subprocess
 import time
 from types import TracebackType
 
-from support.site import Site
+from support.site import Site, wait_until
 
 WAIT_SECONDS = 40.0
+# What the environment says of other terminals than this one.
+_OTHERS = ("TMUX", "NO_COLOR", "COLUMNS", "LINES")
 
 
 class Terminal:
@@ -20,6 +22,7 @@ class Terminal:
         self._site = site
         self._tmux_folder = site.folder / "tmux"
         self._tmux_folder.mkdir(exist_ok=True)
+        self._others = set(site.processes())
         words = shlex.join(str(word) for word in command)
         script = f'{words}; echo "code $?"; echo "settings $(stty -a | tr "\\n" " ")"; exec cat'
         width, height = (str(each) for each in size)
@@ -31,11 +34,10 @@ class Terminal:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        server = int(self.tmux("display-message", "-p", "#{pid}"))
+        others = self._others | {daemon.process.pid for daemon in self._site.daemons}
+        ours = set(self._site.processes()) - others
         self.tmux("kill-server")
-        deadline = time.monotonic() + WAIT_SECONDS
-        while server in self._site.processes() and time.monotonic() < deadline:
-            time.sleep(0.02)
+        wait_until(lambda: not ours & set(self._site.processes()), "the terminal's processes end")
 
     def tmux(self, *words: str) -> str:
         """A tmux command's answer."""
@@ -44,7 +46,7 @@ class Terminal:
             "TERM": "xterm-256color",
             "LC_ALL": "C.UTF-8",
         }
-        env = {name: value for name, value in env.items() if name not in ("TMUX", "NO_COLOR")}
+        env = {name: value for name, value in env.items() if name not in _OTHERS}
         done = subprocess.run(
             ["tmux", "-L", "dsttool", *words],
             capture_output=True, text=True, check=False, env=env, timeout=WAIT_SECONDS, cwd=self._site.folder,

@@ -19,6 +19,7 @@ PROGRAMS = {
     "mkfs.ext4": "e2fsprogs",
     "losetup": "mount",
     "man": "man-db",
+    "tmux": "tmux",
 }
 
 

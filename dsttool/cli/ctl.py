@@ -14,7 +14,8 @@ from dsttool.engine.vocabulary.errors import UsageError
 
 @click.command()
 @click.option("--stdio", is_flag=True, help="Talk over standard input and output; the only way there is.")
-@shared(answers=False)
+# Whatever $DSTTOOL_HOST says there: this is where others wanted to get to.
+@shared(answers=False, anywhere=True)
 def ctl(settings: Settings, stdio: bool) -> None:
     """Carry conversations with this machine's daemons over standard input and output.
 

@@ -12,36 +12,47 @@ from dsttool.cli.tree import build
 from dsttool.engine.vocabulary.errors import DsttoolError, from_oserror
 
 
-def run(arguments: list[str]) -> int:
-    """Run a command line; its exit code. Errors are said on stderr."""
+def run(arguments: list[str], root: click.Command | None = None) -> int:
+    """Run a command line of the tree, or of `root`; its exit code. Errors are said on stderr."""
     settings = Settings()
+    if _asks_for_json(arguments):
+        settings.format = "json"  # Also for what is wrong before that option is come to.
     try:
         # Not Click's main(): that has its own idea of a reader that left, and of Ctrl-C.
-        root = build()
+        root = root or build()
         with root.make_context("dsttool", list(arguments), obj=settings) as context:
             root.invoke(context)
         return 0
     except click.exceptions.Exit as end:
         return end.exit_code
     except click.ClickException as error:
-        return _report(settings, _from_click(error), error)
+        return report(settings, _from_click(error), error)
     except (click.Abort, KeyboardInterrupt):
         return 130
     except Terminated as end:
         return end.exit_code
     except DsttoolError as error:
-        return _report(settings, error, error)
+        return report(settings, error, error)
     except BrokenPipeError:
         raise
     except OSError as error:
         doing = f"use {error.filename}" if error.filename else "go on"
-        return _report(settings, from_oserror(error, doing), error)
+        return report(settings, from_oserror(error, doing), error)
     except Exception as error:  # noqa: BLE001 - the last one who can say anything
         unexpected = DsttoolError(
             f"Something went wrong that should not have: {error!r}.",
             "Run it again with -vv to see where, and report that.",
         )
-        return _report(settings, unexpected, error)
+        return report(settings, unexpected, error)
+
+
+def _asks_for_json(arguments: list[str]) -> bool:
+    """Whether the words ask for JSON somewhere: an error is then said in JSON, too."""
+    words = arguments[: arguments.index("--")] if "--" in arguments else arguments
+    formats = ("json", "jsonl")
+    after = [word for option, word in zip(words, words[1:]) if option in ("-o", "--output")]
+    joined = {f"{option}{name}" for option in ("-o", "--output=") for name in formats}
+    return "--json" in words or any(word in formats for word in after) or not joined.isdisjoint(words)
 
 
 def _from_click(error: click.ClickException) -> DsttoolError:
@@ -59,8 +70,9 @@ def _from_click(error: click.ClickException) -> DsttoolError:
     return failure
 
 
-def _report(settings: Settings, failure: DsttoolError, error: BaseException) -> int:
-    if settings.verbose >= 2:
+def report(settings: Settings, failure: DsttoolError, error: BaseException | None = None) -> int:
+    """Say on stderr what is wrong and what to do; the exit code. error: where it comes from, for -vv."""
+    if settings.verbose >= 2 and error is not None:
         traceback.print_exception(error)
     if settings.json:
         body = {"what": failure.what, "advice": failure.advice, "exit_code": failure.exit_code}

@@ -14,7 +14,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -175,6 +176,24 @@ class Site:
     def dsttool(self, *arguments: object, code: int | None = 0) -> Done:
         """Run a dsttool command to its end."""
         return self.run(sys.executable, "-m", "dsttool", *arguments, code=code)
+
+    @contextmanager
+    def begun(self, *arguments: object) -> Iterator["subprocess.Popen[str]"]:
+        """A dsttool command that goes on, its output read through pipes; killed when the block ends."""
+        process = subprocess.Popen(
+            [sys.executable, "-m", "dsttool", *map(str, arguments)],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=self.env,
+            cwd=self.folder,
+        )
+        with process:
+            try:
+                yield process
+            finally:
+                process.kill()
 
     def json(self, *arguments: object) -> Any:
         """What a dsttool command answers with --json."""

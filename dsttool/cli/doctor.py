@@ -2,15 +2,18 @@
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from functools import partial
 from typing import Final
 
 import click
 
 from dsttool.cli import doctor_daemons, doctor_files, doctor_system, render
+from dsttool.cli.asking import places
 from dsttool.cli.doctor_checks import Check, Patient
 from dsttool.cli.settings import Settings, shared
 from dsttool.engine.config import paths
 from dsttool.engine.control import client
+from dsttool.engine.control.place import Local, Place
 from dsttool.engine.vocabulary.checkup import Doctor, Finding
 from dsttool.engine.vocabulary.errors import DsttoolError, NotFound
 from dsttool.engine.vocabulary.suggest import suggest
@@ -42,10 +45,11 @@ _STATES: Final = ("failed", "warning", "unknown", "ok")
 Examples:
   dsttool doctor
   dsttool doctor pool --timeout 2s
+  dsttool doctor --host ssh://backup
   dsttool doctor --json | jq '.findings[] | select(.state == "failed")'"""
 )
 @click.argument("name", required=False)
-@shared(waits=True)
+@shared(waits=True, asks=True)
 def doctor(settings: Settings, name: str | None) -> None:
     """Check this machine, and say what to do about what is not as it should be.
 
@@ -56,6 +60,10 @@ def doctor(settings: Settings, name: str | None) -> None:
     and what others left that died; at whether the places to listen on are free or ours; and at the nodes of
     arrays, all at the same time.
 
+    --host names other machines to ask, too: whether they can be reached, which releases their daemons are of,
+    and how far their clocks are from this one's. What clocks say of machines that are only reached as nodes
+    nobody knows.
+
     With NAME, what concerns arrays and exports is about that one only. --timeout is the time that each daemon
     and each node has to answer (5s). Nothing is changed, anywhere.
 
@@ -64,7 +72,13 @@ def doctor(settings: Settings, name: str | None) -> None:
     """
     patient = Patient(name, settings.timeout or client.ANSWER_TIMEOUT)
     _check_known(patient)
-    findings = list(examine(patient, CHECKS))
+    with places(settings) as machines:
+        others = {
+            each.name: partial(_other, each, patient.timeout)
+            for each in machines
+            if not isinstance(each, Local)
+        }
+        findings = list(examine(patient, CHECKS | others))
     counts: Counter[str] = Counter(each["state"] for each in findings)
     if settings.json:
         answer: Doctor = {
@@ -77,6 +91,10 @@ def doctor(settings: Settings, name: str | None) -> None:
         _show(settings, findings, counts)
     if counts["failed"]:
         click.get_current_context().exit(1)
+
+
+def _other(place: Place, timeout: float, _: Patient) -> Iterator[Finding]:
+    return doctor_system.other_machine(place, timeout)
 
 
 def examine(patient: Patient, checks: dict[str, Check]) -> Iterator[Finding]:

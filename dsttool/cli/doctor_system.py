@@ -7,16 +7,19 @@ import platform
 import resource
 import shutil
 import subprocess
+import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Final
 
 import dsttool
 from dsttool.cli.doctor_checks import Patient, failed, ok, unknown, warning
 from dsttool.engine.config.units import format_duration
+from dsttool.engine.control import gathering, messages
 from dsttool.engine.control.place import Place
 from dsttool.engine.vocabulary.checkup import Finding
-from dsttool.engine.vocabulary.errors import DsttoolError
+from dsttool.engine.vocabulary.errors import DsttoolError, ProtocolError
 from dsttool.engine.vocabulary.limits import CLIENTS_MAX, MS
 
 # A daemon with fewer descriptors cannot even hold its sockets, threads and a few clients.
@@ -163,6 +166,22 @@ def _adjtimex() -> int | None:
     return None if state < 0 else state
 
 
+def other_machine(place: Place, timeout: float) -> Iterator[Finding]:
+    """Whether another machine can be asked, its daemons' releases, and its clock."""
+    try:
+        daemons = gathering.gather(place, timeout)["daemons"]
+    except DsttoolError as error:
+        yield failed("host", error.what, error.advice, place.name)
+        return
+    yield ok("host", f"It can be asked, and runs {len(daemons) or 'no'} daemons.", place.name)
+    for each in daemons:
+        subject = f"{place.name}/{each['name']}"
+        if each["version"] not in (None, dsttool.__version__):
+            says = f"It is dsttool {each['version']}, and this is {dsttool.__version__}."
+            yield warning("daemon", says, "Restart it there when that is possible.", subject)
+    yield from clock_of(place, time.time_ns, timeout)
+
+
 def clock_of(place: Place, now: Callable[[], int], timeout: float) -> Iterator[Finding]:
     """How far the clock of another machine is from ours, as one of its daemons tells."""
     check = "clock.remote"
@@ -170,13 +189,9 @@ def clock_of(place: Place, now: Callable[[], int], timeout: float) -> Iterator[F
     if not names:
         yield unknown(check, "No daemon runs there that could tell the time.", subject=place.name)
         return
-    with place.connect(names[0], timeout) as daemon:
-        before = now()
-        theirs = daemon.call("hello").get("time_ns")
-        after = now()
-    if theirs is None:
-        yield unknown(check, "The daemon there is too old to tell the time.", "Restart it.", place.name)
-        return
+    before = now()
+    theirs = _time_of(place, names[0], timeout)
+    after = now()
     # Anywhere within the round trip.
     skew = max(0, abs(theirs - (before + after) // 2) - (after - before) // 2)
     if skew > _SKEW_MAX_NS:
@@ -189,6 +204,19 @@ def clock_of(place: Place, now: Callable[[], int], timeout: float) -> Iterator[F
         )
     else:
         yield ok(check, "The clocks agree.", place.name)
+
+
+def _time_of(place: Place, daemon: str, timeout: float) -> int:
+    """What a daemon's clock says, in ns of Unix time: the first thing it tells those who watch it."""
+    with closing(place.open(daemon, timeout)) as stream:
+        stream.settimeout(timeout)
+        stream.sendall(messages.pack_command("watch", {}))
+        with stream.makefile("rb") as lines:
+            frame = json.loads(lines.readline(messages.ANSWER_BYTES_MAX))
+    theirs = frame.get("time_ns") if isinstance(frame, dict) else None
+    if not isinstance(theirs, int):
+        raise ProtocolError(f"The daemon {daemon} on {place.name} does not tell the time.", "Restart it.")
+    return theirs
 
 
 def units(_: Patient) -> Iterator[Finding]:

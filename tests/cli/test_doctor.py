@@ -6,6 +6,7 @@ import platform
 import signal
 import socket
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,9 @@ from dsttool.cli import doctor_files, doctor_system
 from dsttool.cli.doctor import CHECKS, examine
 from dsttool.cli.doctor_checks import Patient
 from dsttool.engine.config import keys
+from dsttool.engine.control.place import Local
 from dsttool.engine.vocabulary.errors import Forbidden
+from support.far_machine import FarMachine
 from support.ports import free_port
 from support.site import Site, wait_until
 
@@ -325,3 +328,24 @@ def test_only_what_is_named_is_looked_at(site: Site, folder: Path) -> None:
     array(folder, "bad", "/nowhere/x")
     (folder / "exports/worse.toml").write_text("x = 1\n")
     assert {each["state"] for each in examined(site, "pool") if each["check"] in ("config", "node")} == {"ok"}
+
+
+def test_other_machines_are_asked_too_and_their_clocks_compared(site: Site) -> None:
+    with Site() as far:
+        FarMachine(site, far)
+        findings = examined(site, "--host", "ssh://box", code=0)
+        assert of(findings, "host", "box")["says"] == "It can be asked, and runs no daemons."
+        assert of(findings, "clock.remote", "box")["state"] == "unknown"
+        far.dsttool("export", "mem:1M", "--name", "x", "-d")
+        assert of(examined(site, "--host", "ssh://box"), "clock.remote")["says"] == "The clocks agree."
+        far.dsttool("daemon", "stop", "x")
+    found = of(examined(site, "--host", "ssh://nowhere", code=1), "host", "nowhere")
+    assert "No route to host" in found["says"]
+
+
+def test_clocks_that_are_apart_are_seen(site: Site) -> None:
+    site.export("mem:1M", "a")
+    place = Local(site.path("runtime"), "there")
+    for skew, state in ((0, "ok"), (60, "warning"), (-60, "warning")):
+        found = list(doctor_system.clock_of(place, lambda skew=skew: time.time_ns() + skew * 10**9, 5.0))
+        assert [each["state"] for each in found] == [state]

@@ -10,11 +10,11 @@ _dsttool_at() {
     subcommands= switches= operands=
     case $1 in
     '')
-        subcommands='export array node resync policy status iostat events tx wait uri info cp bench tui demo key daemon logs record schema ctl doctor config completion man version'
+        subcommands='export array node resync policy status iostat events tx wait uri info cp bench tui console demo key daemon logs record schema ctl doctor config completion man version'
         switches='-q,--quiet:- -v,--verbose:-* --color:=auto|always|never --json:- -o,--output:=table|plain|json|jsonl -y,--yes:- --no-input:- --timeout:TEXT --dry-run:- --host:HOST* -h,--help:-'
         ;;
     'export')
-        switches='--name:TEXT* --size:TEXT --listen:LISTEN* --read-only:- --shared:- -d,--detach:- -q,--quiet:- -v,--verbose:-* --color:=auto|always|never --json:- -o,--output:=table|plain|json|jsonl --security:SECURITY --key:FILE --access:TEXT* --invite:- --invite-expires:TEXT -h,--help:-'
+        switches='--name:TEXT* --size:TEXT --listen:LISTEN* --read-only:- --shared:- -d,--detach:- -q,--quiet:- -v,--verbose:-* --color:=auto|always|never --json:- -o,--output:=table|plain|json|jsonl --dry-run:- --security:SECURITY --key:FILE --access:TEXT* --invite:- --invite-expires:TEXT --metrics:PLACE --log-format:=text|json|journal -h,--help:-'
         operands='DEVICE...'
         ;;
     'array')
@@ -22,11 +22,11 @@ _dsttool_at() {
         switches='-q,--quiet:- -v,--verbose:-* --color:=auto|always|never --json:- -o,--output:=table|plain|json|jsonl -y,--yes:- --no-input:- --timeout:TEXT --dry-run:- --host:HOST* -h,--help:-'
         ;;
     'array create')
-        switches='--layout:LAYOUT --raw:- --chunk:TEXT --read-policy:=nearest|round_robin|first --listen:LISTEN* --invite-file:FILE* -q,--quiet:- -v,--verbose:-* --color:=auto|always|never --json:- -o,--output:=table|plain|json|jsonl --security:SECURITY --key:FILE --access:TEXT* -h,--help:-'
+        switches='--layout:LAYOUT --raw:- --chunk:TEXT --read-policy:=nearest|round_robin|first --listen:LISTEN* --invite-file:FILE* -q,--quiet:- -v,--verbose:-* --color:=auto|always|never --json:- -o,--output:=table|plain|json|jsonl --dry-run:- --security:SECURITY --key:FILE --access:TEXT* -h,--help:-'
         operands='TEXT NODE...'
         ;;
     'array up')
-        switches='--layout:LAYOUT --raw:- --chunk:TEXT --read-policy:=nearest|round_robin|first --listen:LISTEN* --assume-clean:- --resync-from:NODE --degraded:- --read-only:- --shared:- --takeover:- --confirm:TEXT --foreground:- -q,--quiet:- -v,--verbose:-* --color:=auto|always|never --json:- -o,--output:=table|plain|json|jsonl -y,--yes:- --no-input:- --security:SECURITY --key:FILE --access:TEXT* --invite:- --invite-expires:TEXT -h,--help:-'
+        switches='--layout:LAYOUT --raw:- --chunk:TEXT --read-policy:=nearest|round_robin|first --listen:LISTEN* --assume-clean:- --resync-from:NODE --degraded:- --read-only:- --shared:- --takeover:- --confirm:TEXT --foreground:- -q,--quiet:- -v,--verbose:-* --color:=auto|always|never --json:- -o,--output:=table|plain|json|jsonl -y,--yes:- --no-input:- --dry-run:- --security:SECURITY --key:FILE --access:TEXT* --invite:- --invite-expires:TEXT --metrics:PLACE --log-format:=text|json|journal -h,--help:-'
         operands='STARTABLE STARTABLE_OR_NODE...'
         ;;
     'array down')
@@ -137,7 +137,7 @@ _dsttool_at() {
         operands='PLACE'
         ;;
     'cp')
-        switches='-q,--quiet:- -v,--verbose:-* --color:=auto|always|never --json:- -o,--output:=table|plain|json|jsonl -h,--help:-'
+        switches='-q,--quiet:- -v,--verbose:-* --color:=auto|always|never --json:- -o,--output:=table|plain|json|jsonl --dry-run:- -h,--help:-'
         operands='PLACE PLACE'
         ;;
     'bench')
@@ -147,6 +147,9 @@ _dsttool_at() {
     'tui')
         switches='--replay:FILE --read-only:- --ascii:- -q,--quiet:- -v,--verbose:-* --color:=auto|always|never --host:HOST* -h,--help:-'
         ;;
+    'console')
+        switches='-c,--command:COMMAND* -q,--quiet:- -v,--verbose:-* --color:=auto|always|never --json:- -o,--output:=table|plain|json|jsonl --host:HOST* -h,--help:-'
+        ;;
     'demo')
         switches='--keep:- -q,--quiet:- -v,--verbose:-* --color:=auto|always|never -h,--help:-'
         ;;
@@ -155,7 +158,7 @@ _dsttool_at() {
         switches='-q,--quiet:- -v,--verbose:-* --color:=auto|always|never --json:- -o,--output:=table|plain|json|jsonl -y,--yes:- --no-input:- --timeout:TEXT --dry-run:- --host:HOST* -h,--help:-'
         ;;
     'key generate')
-        switches='--shared:- -q,--quiet:- -v,--verbose:-* --color:=auto|always|never --json:- -o,--output:=table|plain|json|jsonl -h,--help:-'
+        switches='--shared:- -q,--quiet:- -v,--verbose:-* --color:=auto|always|never --json:- -o,--output:=table|plain|json|jsonl --dry-run:- -h,--help:-'
         operands='FILE'
         ;;
     'key show')
@@ -163,11 +166,11 @@ _dsttool_at() {
         operands='FILE'
         ;;
     'key authorize')
-        switches='--export:EXPORT* --read-only:- --name:TEXT -q,--quiet:- -v,--verbose:-* --color:=auto|always|never --json:- -o,--output:=table|plain|json|jsonl --timeout:TEXT -h,--help:-'
+        switches='--export:EXPORT* --read-only:- --name:TEXT -q,--quiet:- -v,--verbose:-* --color:=auto|always|never --json:- -o,--output:=table|plain|json|jsonl --timeout:TEXT --dry-run:- -h,--help:-'
         operands='TEXT'
         ;;
     'key revoke')
-        switches='-q,--quiet:- -v,--verbose:-* --color:=auto|always|never --json:- -o,--output:=table|plain|json|jsonl --timeout:TEXT -h,--help:-'
+        switches='-q,--quiet:- -v,--verbose:-* --color:=auto|always|never --json:- -o,--output:=table|plain|json|jsonl --timeout:TEXT --dry-run:- -h,--help:-'
         operands='KEY'
         ;;
     'key list')
@@ -204,7 +207,7 @@ _dsttool_at() {
         switches='--stdio:- -q,--quiet:- -v,--verbose:-* --color:=auto|always|never -h,--help:-'
         ;;
     'doctor')
-        switches='-q,--quiet:- -v,--verbose:-* --color:=auto|always|never --json:- -o,--output:=table|plain|json|jsonl --timeout:TEXT -h,--help:-'
+        switches='-q,--quiet:- -v,--verbose:-* --color:=auto|always|never --json:- -o,--output:=table|plain|json|jsonl --timeout:TEXT --host:HOST* -h,--help:-'
         operands='SERVED'
         ;;
     'config')
@@ -249,6 +252,11 @@ _dsttool_kind() {
         choices='none checksum aes256gcm chacha20poly1305'
         ;;
     FILE)
+        files='file'
+        ;;
+    PLACE)
+        choices='dst:// dst+unix:/// dst+vsock:// dst+mptcp:// nbd:// nbd+unix:/// nbds:// nbds+unix:/// file: mem:'
+        live='served'
         files='file'
         ;;
     DEVICE)
@@ -298,11 +306,6 @@ _dsttool_kind() {
         ;;
     TRANSACTION)
         live='transactions 1'
-        ;;
-    PLACE)
-        choices='dst:// dst+unix:/// dst+vsock:// dst+mptcp:// nbd:// nbd+unix:/// nbds:// nbds+unix:/// file: mem:'
-        live='served'
-        files='file'
         ;;
     EXPORT)
         live='exports'

@@ -26,6 +26,7 @@ function __dsttool_at --no-scope-shadowing
                 'cp	Copy all of SRC onto DST: addresses, files, or names of what runs here' \
                 'bench	Measure what is at ADDRESS: requests a second, throughput, latency' \
                 'tui	Watch everything that runs on this machine, live' \
+                'console	Type commands one after the other, with completion, or run a script of them' \
                 'demo	Show what this is about, in a quarter of a minute: a mirror that survives its exports' \
                 'key	Make keys, and say which clients\' keys may use this machine\'s exports' \
                 'daemon	List, stop and tune what runs on this machine' \
@@ -63,11 +64,14 @@ function __dsttool_at --no-scope-shadowing
                 '--color:=auto|always|never	Colours: auto means on a terminal (NO_COLOR and FORCE_COLOR are honoured)' \
                 '--json:-	Answer in JSON' \
                 '-o,--output:=table|plain|json|jsonl	How answers look' \
+                '--dry-run:-	Check everything, say what would be done, and change nothing' \
                 '--security:SECURITY	Protection of DST listeners that do not spell their own: none, checksum, aes256gcm, chacha20poly1305' \
                 '--key:FILE	Their key, shared or private, instead of this machine\'s' \
                 '--access:TEXT*	Who may connect over a network, e.g. \'allow 10.0.0.0/8\'; the first that matches wins' \
                 '--invite:-	Print a line, a secret, by which another machine\'s key comes in' \
                 '--invite-expires:TEXT	How long that line holds' \
+                '--metrics:PLACE	Answer Prometheus there: PORT or HOST:PORT (without a host this machine only), or the path of a Unix socket' \
+                '--log-format:=text|json|journal	How lines of the log look: text for people, one JSON object each for programs, or with priorities for the journal' \
                 '-h,--help:-	Show this message and exit'
             set operands \
                 'DEVICE...'
@@ -105,6 +109,7 @@ function __dsttool_at --no-scope-shadowing
                 '--color:=auto|always|never	Colours: auto means on a terminal (NO_COLOR and FORCE_COLOR are honoured)' \
                 '--json:-	Answer in JSON' \
                 '-o,--output:=table|plain|json|jsonl	How answers look' \
+                '--dry-run:-	Check everything, say what would be done, and change nothing' \
                 '--security:SECURITY	Protection of DST listeners that do not spell their own: none, checksum, aes256gcm, chacha20poly1305' \
                 '--key:FILE	Their key, shared or private, instead of this machine\'s' \
                 '--access:TEXT*	Who may connect over a network, e.g. \'allow 10.0.0.0/8\'; the first that matches wins' \
@@ -134,11 +139,14 @@ function __dsttool_at --no-scope-shadowing
                 '-o,--output:=table|plain|json|jsonl	How answers look' \
                 '-y,--yes:-	Go ahead without asking' \
                 '--no-input:-	Never ask; what would ask is declined' \
+                '--dry-run:-	Check everything, say what would be done, and change nothing' \
                 '--security:SECURITY	Protection of DST listeners that do not spell their own: none, checksum, aes256gcm, chacha20poly1305' \
                 '--key:FILE	Their key, shared or private, instead of this machine\'s' \
                 '--access:TEXT*	Who may connect over a network, e.g. \'allow 10.0.0.0/8\'; the first that matches wins' \
                 '--invite:-	Print a line, a secret, by which another machine\'s key comes in' \
                 '--invite-expires:TEXT	How long that line holds' \
+                '--metrics:PLACE	Answer Prometheus there: PORT or HOST:PORT (without a host this machine only), or the path of a Unix socket' \
+                '--log-format:=text|json|journal	How lines of the log look: text for people, one JSON object each for programs, or with priorities for the journal' \
                 '-h,--help:-	Show this message and exit'
             set operands \
                 'STARTABLE' \
@@ -527,6 +535,7 @@ function __dsttool_at --no-scope-shadowing
                 '--color:=auto|always|never	Colours: auto means on a terminal (NO_COLOR and FORCE_COLOR are honoured)' \
                 '--json:-	Answer in JSON' \
                 '-o,--output:=table|plain|json|jsonl	How answers look' \
+                '--dry-run:-	Check everything, say what would be done, and change nothing' \
                 '-h,--help:-	Show this message and exit'
             set operands \
                 'PLACE' \
@@ -555,6 +564,16 @@ function __dsttool_at --no-scope-shadowing
                 '-q,--quiet:-	Say only what was asked for, and what went wrong' \
                 '-v,--verbose:-*	Say more; -vv shows tracebacks' \
                 '--color:=auto|always|never	Colours: auto means on a terminal (NO_COLOR and FORCE_COLOR are honoured)' \
+                '--host:HOST*	Ask the daemons of another machine, over ssh: ssh://[USER@]HOST[:PORT]. dsttool has to be installed there; no port is opened. `local` is this machine' \
+                '-h,--help:-	Show this message and exit'
+        case 'console'
+            set switches \
+                '-c,--command:COMMAND*	Run this command line, and end; repeat it for several' \
+                '-q,--quiet:-	Say only what was asked for, and what went wrong' \
+                '-v,--verbose:-*	Say more; -vv shows tracebacks' \
+                '--color:=auto|always|never	Colours: auto means on a terminal (NO_COLOR and FORCE_COLOR are honoured)' \
+                '--json:-	Answer in JSON' \
+                '-o,--output:=table|plain|json|jsonl	How answers look' \
                 '--host:HOST*	Ask the daemons of another machine, over ssh: ssh://[USER@]HOST[:PORT]. dsttool has to be installed there; no port is opened. `local` is this machine' \
                 '-h,--help:-	Show this message and exit'
         case 'demo'
@@ -591,6 +610,7 @@ function __dsttool_at --no-scope-shadowing
                 '--color:=auto|always|never	Colours: auto means on a terminal (NO_COLOR and FORCE_COLOR are honoured)' \
                 '--json:-	Answer in JSON' \
                 '-o,--output:=table|plain|json|jsonl	How answers look' \
+                '--dry-run:-	Check everything, say what would be done, and change nothing' \
                 '-h,--help:-	Show this message and exit'
             set operands \
                 'FILE'
@@ -615,6 +635,7 @@ function __dsttool_at --no-scope-shadowing
                 '--json:-	Answer in JSON' \
                 '-o,--output:=table|plain|json|jsonl	How answers look' \
                 '--timeout:TEXT	Give up (exit 7) after this time, for example 500ms, 30s' \
+                '--dry-run:-	Check everything, say what would be done, and change nothing' \
                 '-h,--help:-	Show this message and exit'
             set operands \
                 'TEXT'
@@ -626,6 +647,7 @@ function __dsttool_at --no-scope-shadowing
                 '--json:-	Answer in JSON' \
                 '-o,--output:=table|plain|json|jsonl	How answers look' \
                 '--timeout:TEXT	Give up (exit 7) after this time, for example 500ms, 30s' \
+                '--dry-run:-	Check everything, say what would be done, and change nothing' \
                 '-h,--help:-	Show this message and exit'
             set operands \
                 'KEY'
@@ -742,6 +764,7 @@ function __dsttool_at --no-scope-shadowing
                 '--json:-	Answer in JSON' \
                 '-o,--output:=table|plain|json|jsonl	How answers look' \
                 '--timeout:TEXT	Give up (exit 7) after this time, for example 500ms, 30s' \
+                '--host:HOST*	Ask the daemons of another machine, over ssh: ssh://[USER@]HOST[:PORT]. dsttool has to be installed there; no port is opened. `local` is this machine' \
                 '-h,--help:-	Show this message and exit'
             set operands \
                 'SERVED'
@@ -843,6 +866,20 @@ function __dsttool_kind --no-scope-shadowing
                 'chacha20poly1305'
         case FILE
             set files 'file'
+        case PLACE
+            set choices \
+                'dst://	DST over TCP: dst://HOST[:PORT]/EXPORT' \
+                'dst+unix:///	DST on a Unix socket: dst+unix:///EXPORT?socket=PATH' \
+                'dst+vsock://	DST between a machine and its guests' \
+                'dst+mptcp://	DST over several paths' \
+                'nbd://	NBD over TCP: nbd://HOST[:PORT]/EXPORT' \
+                'nbd+unix:///	NBD on a Unix socket' \
+                'nbds://	NBD inside TLS' \
+                'nbds+unix:///	NBD inside TLS on a Unix socket' \
+                'file:	a file or block device: file:PATH' \
+                'mem:	memory: mem:SIZE'
+            set live 'served'
+            set files 'file'
         case DEVICE
             set choices \
                 'file:	a file or block device: file:PATH' \
@@ -932,20 +969,6 @@ function __dsttool_kind --no-scope-shadowing
                 'id:	its number'
         case TRANSACTION
             set live 'transactions 1'
-        case PLACE
-            set choices \
-                'dst://	DST over TCP: dst://HOST[:PORT]/EXPORT' \
-                'dst+unix:///	DST on a Unix socket: dst+unix:///EXPORT?socket=PATH' \
-                'dst+vsock://	DST between a machine and its guests' \
-                'dst+mptcp://	DST over several paths' \
-                'nbd://	NBD over TCP: nbd://HOST[:PORT]/EXPORT' \
-                'nbd+unix:///	NBD on a Unix socket' \
-                'nbds://	NBD inside TLS' \
-                'nbds+unix:///	NBD inside TLS on a Unix socket' \
-                'file:	a file or block device: file:PATH' \
-                'mem:	memory: mem:SIZE'
-            set live 'served'
-            set files 'file'
         case EXPORT
             set live 'exports'
         case KEY

@@ -3,6 +3,7 @@
 import json
 import sys
 import traceback
+from itertools import pairwise
 
 import click
 
@@ -50,7 +51,7 @@ def _asks_for_json(arguments: list[str]) -> bool:
     """Whether the words ask for JSON somewhere: an error is then said in JSON, too."""
     words = arguments[: arguments.index("--")] if "--" in arguments else arguments
     formats = ("json", "jsonl")
-    after = [word for option, word in zip(words, words[1:]) if option in ("-o", "--output")]
+    after = [word for option, word in pairwise(words) if option in ("-o", "--output")]
     joined = {f"{option}{name}" for option in ("-o", "--output=") for name in formats}
     return "--json" in words or any(word in formats for word in after) or not joined.isdisjoint(words)
 

@@ -26,7 +26,7 @@ class OptionOutline:
 @dataclass(frozen=True, slots=True)
 class Outline:
     """A group or a command. commands: of a group, with help. arguments: kinds of the words that follow a
-    command; if `endless`, the last stands for all further words.
+    command; if `endless`, the last stands for all further words. required: how many words there have to be.
     """
 
     path: Path
@@ -34,6 +34,7 @@ class Outline:
     options: tuple[OptionOutline, ...]
     arguments: tuple[Kind, ...]
     endless: bool
+    required: int
 
     def option(self, form: str) -> OptionOutline | None:
         """The option that has this form."""
@@ -89,6 +90,7 @@ def _outline(path: Path, context: click.Context) -> Outline:
     options: list[OptionOutline] = []
     arguments: list[Kind] = []
     endless = False
+    required = 0
     for parameter in command.get_params(context):
         kinds = _kinds(" ".join(path), parameter)
         if isinstance(parameter, click.Option):
@@ -97,7 +99,8 @@ def _outline(path: Path, context: click.Context) -> Outline:
         else:
             arguments += kinds
             endless = parameter.nargs == -1
-    return Outline(path, tuple(commands), tuple(options), tuple(arguments), endless)
+            required += parameter.required
+    return Outline(path, tuple(commands), tuple(options), tuple(arguments), endless, required)
 
 
 def _option(option: click.Option, kinds: tuple[Kind, ...]) -> OptionOutline:

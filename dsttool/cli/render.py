@@ -87,6 +87,12 @@ def state(settings: Settings, word: str) -> str:
     return click.style(f"{glyph} {shown}", fg=rgb) if rgb else f"{glyph} {shown}"
 
 
+def glyph(word: str) -> str:
+    """The glyph of a state; '' for a word that has none, or where stdout cannot show it."""
+    sign = _STATES.get(word, ("", None))[0]
+    return sign if _takes(sign) else ""
+
+
 def paint(settings: Settings, word: str, text: str) -> str:
     """Text in the colour of a state, where colours are taken."""
     rgb = _STATES.get(word, ("", None))[1]

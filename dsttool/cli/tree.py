@@ -27,6 +27,10 @@ class Tree(click.Group):
         """Names in the order of the tree, which groups what belongs together."""
         return list(self._entries)
 
+    def add_command(self, cmd: click.Command, name: str | None = None) -> None:
+        """As Click's, after those of the tree."""
+        self._entries = {**self._entries, name or cmd.name or "": cmd}
+
     def paths(self) -> Iterator[tuple[str, ...]]:
         """Every command below this group by its words; none is imported."""
         for name, entry in self._entries.items():
@@ -141,6 +145,7 @@ def build() -> Tree:
             "cp": "dsttool.cli.copy:copy",
             "bench": "dsttool.cli.bench:bench",
             "tui": "dsttool.cli.tui:tui",
+            "console": "dsttool.cli.console:console",
             "demo": "dsttool.cli.demo:demo",
             "key": Tree(
                 "key",

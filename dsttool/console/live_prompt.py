@@ -1,0 +1,92 @@
+"""The console on a terminal that can be drawn on."""
+
+import shutil
+import threading
+from typing import Final
+
+from prompt_toolkit import PromptSession
+from prompt_toolkit.auto_suggest import AutoSuggestFromHistory
+from prompt_toolkit.completion import ThreadedCompleter
+from prompt_toolkit.filters import Condition
+from prompt_toolkit.formatted_text import ANSI
+from prompt_toolkit.history import History, InMemoryHistory
+from prompt_toolkit.output import ColorDepth
+from prompt_toolkit.shortcuts import CompleteStyle
+from prompt_toolkit.styles import Style
+
+from dsttool.cli.settings import Settings
+from dsttool.console import toolbar
+from dsttool.console.commands import Leave
+from dsttool.console.completer import WordCompleter
+from dsttool.console.history import FileHistory, history_file
+from dsttool.console.lines import split
+from dsttool.console.live import Live, live
+from dsttool.console.session import Session
+from dsttool.engine.vocabulary.errors import DsttoolError
+
+_REFRESH_SECONDS: Final = 1.0
+_STYLE: Final = Style.from_dict({"bottom-toolbar": "noreverse"})
+
+
+def run(session: Session, settings: Settings) -> None:
+    """Read lines and run them until somebody leaves."""
+    with live(settings) as known:
+        # Commands are imported while the first line is being typed.
+        threading.Thread(target=lambda: list(session.outlines.all()), name="outlines", daemon=True).start()
+        typing = _typing(session, known, settings)
+        while True:
+            try:
+                text = typing.prompt()
+            except KeyboardInterrupt:
+                continue
+            except EOFError:
+                return
+            try:
+                session.run_typed(text)
+            except Leave:
+                return
+
+
+def _typing(session: Session, known: Live, settings: Settings) -> "PromptSession[str]":
+    following = known.following
+
+    def message() -> ANSI:
+        with following.lock:
+            return ANSI(toolbar.prompt(following.picture, settings, session.used, session.code))
+
+    def bottom() -> ANSI:
+        with following.lock:
+            return ANSI(toolbar.toolbar(following.picture, settings, session.used, _columns()))
+
+    @Condition
+    def unfinished() -> bool:
+        text = typing.default_buffer.text
+        awaited = split(text).open
+        return bool(awaited) and not (awaited == "\\" and text.endswith("\n"))
+
+    typing: PromptSession[str] = PromptSession(
+        message,
+        multiline=unfinished,
+        completer=ThreadedCompleter(WordCompleter(session, known.names)),
+        complete_while_typing=True,
+        complete_style=CompleteStyle.COLUMN,
+        auto_suggest=AutoSuggestFromHistory(),
+        history=_history(),
+        bottom_toolbar=bottom,
+        refresh_interval=_REFRESH_SECONDS,
+        prompt_continuation="... ",
+        style=_STYLE,
+        color_depth=None if settings.coloured() else ColorDepth.DEPTH_1_BIT,
+    )
+    return typing
+
+
+def _history() -> History:
+    try:
+        return FileHistory(history_file())
+    except DsttoolError:
+        return InMemoryHistory()  # There is no folder for it; that is no reason to keep anybody from typing.
+
+
+def _columns() -> int:
+    return shutil.get_terminal_size().columns

@@ -303,6 +303,10 @@ class Tui(App[int]):
             self._draw_lines()
 
     def _draw_lines(self) -> None:
+        if not self.screen_stack:
+            return  # The screen is being left, and a timer has not heard of it yet.
+        if not self.screen_stack:
+            return  # The app is just closing.
         kind = self.focused.kind if isinstance(self.focused, Panel) else ""
         self.main.draw_lines(self.picture, self.source.wall_ns(), self._notes(), lines.footer(kind))
 

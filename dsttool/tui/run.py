@@ -2,6 +2,7 @@
 
 import gc
 import os
+import signal
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -37,6 +38,8 @@ def _draw(make: Callable[[], Tui]) -> int:
     for name in ("COLUMNS", "LINES"):
         os.environ.pop(name, None)
     app = make()
+    # Under nohup, too: once its terminal has gone, nobody can see the screen or leave it.
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
     # What was imported stays: collecting garbage four times a second need not look at it again.
     gc.collect()
     gc.freeze()

@@ -276,7 +276,7 @@ def _name(row: Branch) -> str:
     if subject.kind == "host":
         return subject.place
     if subject.kind == "node":
-        where = (row.entry["address"] or "").partition("://")[2].partition("?")[0]
+        where = (row.entry["address"] or "").partition("://")[2].partition("?")[0].lstrip("/")
         return f"{subject.node} {where}"
     return f"link {subject.number}" if subject.kind == "link" else subject.name
 

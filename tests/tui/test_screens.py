@@ -115,3 +115,16 @@ def test_what_daemons_say_cannot_steer_the_terminal() -> None:
             assert all(line.isprintable() for line in screens.text(app))
 
     screens.run(Tui(source), script)
+
+
+def test_what_comes_while_the_app_closes_does_no_harm() -> None:
+    source = frames.mirror_in_trouble()
+    app = Tui(source)
+
+    async def script(pilot: Pilot[int], app: Tui) -> None:
+        await pilot.press("q")
+
+    screens.run(app, script)
+    source.say(frames.Speaker().hello())
+    app._follow()
+    app._second()

@@ -1,5 +1,6 @@
 """On a real terminal: it is given back as it was, however the screen ends; and where there is none."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -10,7 +11,7 @@ from contextlib import contextmanager
 import pexpect
 import pytest
 
-from support.site import Site
+from support.site import Site, wait_until
 
 # Modes a screen sets, each of which has to be the other way round at the end: alternate screen, cursor,
 # mouse, pasting, focus.
@@ -89,6 +90,19 @@ def test_sigterm_gives_the_terminal_back(site: Site) -> None:
         assert restored(written)
 
 
+def test_it_ends_with_its_terminal_even_if_hangups_are_ignored(site: Site) -> None:
+    """As under nohup: what nobody can see or leave any more must not go on for ever."""
+    ignoring = "trap '' HUP; exec \"$0\" -m dsttool tui"
+    process = pexpect.spawn(
+        "bash", ["-c", ignoring, sys.executable], env=site.env | {"TERM": "xterm"}, timeout=60
+    )
+    process.expect(b"STORAGE")
+    os.close(process.child_fd)
+    process.child_fd, process.closed = -1, True
+    wait_until(lambda: not process.isalive(), "the screen's end")
+    assert process.signalstatus == signal.SIGHUP
+
+
 def test_a_defect_gives_the_terminal_back_and_is_said_in_two_sentences(site: Site) -> None:
     site.export(site.file("a.img", 1 << 20), "a")
     with screen(site, "-c", _BROKEN) as (process, written):
@@ -101,6 +115,7 @@ def test_a_defect_gives_the_terminal_back_and_is_said_in_two_sentences(site: Sit
 
 
 def test_without_colours_no_colour_reaches_the_terminal(site: Site) -> None:
+    del site.env["NO_COLOR"]
     with screen(site, "-m", "dsttool", "tui", "--color=never", "--ascii") as (process, written):
         process.expect(b"STORAGE")
         process.send(b"q")

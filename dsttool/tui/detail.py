@@ -3,6 +3,8 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
+from rich.cells import cell_len
+
 from dsttool.cli.array_status import MEANING as ARRAY_MEANING
 from dsttool.cli.array_status import advice
 from dsttool.cli.tx import MEANING as TX_MEANING
@@ -82,18 +84,22 @@ def _array(array: ArrayStatus) -> Lines:
     for address in array["addresses"]:
         yield _pair("address", address)
     yield from _heading("Members")
-    yield _row("MEMBER", "STATE", "LINK", "TO COPY", "IN FLIGHT", "RESENT", "ERRORS", role="dim")
-    for member in array["members"]:
-        dirty = member["dirty_bytes"]
-        yield _row(
-            member["name"],
-            look.state(member["state"]),
-            look.state(member["link"]["state"]) if member["link"] else "here",
-            cells.size(dirty),
-            str(member["in_flight"]),
-            str(member["resends"]),
-            str(member["errors"]),
-        )
+    heads = ("MEMBER", "STATE", "LINK", "TO COPY", "IN FLIGHT", "RESENT", "ERRORS")
+    yield from _grid(
+        heads,
+        [
+            (
+                member["name"],
+                look.state(member["state"]),
+                look.state(member["link"]["state"]) if member["link"] else "here",
+                cells.size(member["dirty_bytes"]),
+                str(member["in_flight"]),
+                str(member["resends"]),
+                str(member["errors"]),
+            )
+            for member in array["members"]
+        ],
+    )
     yield from _sessions(array["sessions"])
 
 
@@ -105,18 +111,28 @@ def _member(member: MemberStatus, rows: Sequence[TransactionStatus], label: str,
         "to copy", f"{cells.size(member['dirty_bytes'])}; copied {cells.size(member['resynced_bytes'])}"
     )
     yield _pair("in flight", f"{member['in_flight']}; resent {member['resends']}, errors {member['errors']}")
-    for number, link in enumerate(member.get("links") or ([member["link"]] if member["link"] else [])):
-        yield from _link(number, link)
     if member.get("losses") is not None:
         yield _pair("losses", f"{member.get('losses')} times an established link was lost")
+    for number, link in enumerate(member.get("links") or ([member["link"]] if member["link"] else [])):
+        yield from _link(number, link)
     mine = [row for row in rows if row["node"] == label][:_OLDEST]
     yield from _heading(f"Transactions, the oldest {len(mine)}" if mine else "No transaction under way")
     if mine:
-        yield _row("TX", "STATE", "OP", "OFFSET", "LENGTH", "AGE ms", "TRY", role="dim")
-    for row in mine:
-        state, length = look.state(row["state"]), format_size(row["length"])
-        age = cells.milliseconds(row["age_ns"])
-        yield _row(f"{row['id']}", state, row["op"], f"{row['offset']:#x}", length, age, str(row["attempts"]))
+        yield from _grid(
+            ("TX", "STATE", "OP", "OFFSET", "LENGTH", "AGE ms", "TRY"),
+            [
+                (
+                    str(row["id"]),
+                    look.state(row["state"]),
+                    row["op"],
+                    f"{row['offset']:#x}",
+                    format_size(row["length"]),
+                    cells.milliseconds(row["age_ns"]),
+                    str(row["attempts"]),
+                )
+                for row in mine
+            ],
+        )
     yield from _policy(asked)
 
 
@@ -159,9 +175,8 @@ def _export(export: Mapping[str, Any]) -> Lines:
 
 
 def _transaction(rows: Sequence[TransactionStatus], subject: Subject) -> Lines:
-    row = next(
-        (each for each in rows if each["id"] == subject.number and each["node"] == subject.label), None
-    )
+    node = f"{subject.name}/{subject.node}" if subject.node else subject.name
+    row = next((each for each in rows if (each["id"], each["node"]) == (subject.number, node)), None)
     if row is None:
         yield [(f" Transaction {subject.number} has ended, or is not among the oldest 200 any more.", "warn")]
         return
@@ -215,25 +230,39 @@ def _host(daemons: Mapping[str, DaemonPicture], now_ns: int) -> Lines:
         read, written = cells.rate(host["disk_read_bytes"]), cells.rate(host["disk_written_bytes"])
         yield _pair("disks", f"read {read}, written {written} MiB/s")
     yield from _heading("Daemons")
-    yield _row("DAEMON", "STATE", "KIND", "VERSION", "PROCESS", "AGE", "SERVES", role="dim")
-    for name, daemon in sorted(daemons.items()):
-        status = daemon.state["daemon"] if daemon.state is not None else None
-        word = "lost" if daemon.stale(now_ns) else status["state"] if status else "connecting"
-        if status is None:
-            yield _row(name, look.state(word), *[UNKNOWN] * 5)
-            continue
-        age, pid = cells.age(status["since_ns"]), str(status["pid"] or UNKNOWN)
-        serves = ", ".join(status["serves"])
-        yield _row(name, look.state(word), status["kind"] or "", status["version"] or "", pid, age, serves)
+    yield from _grid(
+        ("DAEMON", "STATE", "KIND", "VERSION", "PROCESS", "AGE", "SERVES"),
+        [_of_daemon(name, daemon, now_ns) for name, daemon in sorted(daemons.items())],
+    )
+
+
+def _of_daemon(name: str, daemon: DaemonPicture, now_ns: int) -> Sequence[look.Cell]:
+    status = daemon.state["daemon"] if daemon.state is not None else None
+    word = "lost" if daemon.stale(now_ns) else status["state"] if status else "connecting"
+    if status is None:
+        return (name, look.state(word), *[UNKNOWN] * 5)
+    age, pid = cells.age(status["since_ns"]), str(status["pid"] or UNKNOWN)
+    kind, version = status["kind"] or UNKNOWN, status["version"] or UNKNOWN
+    return (name, look.state(word), kind, version, pid, age, ", ".join(status["serves"]))
 
 
 def _sessions(sessions: Sequence[SessionStatus]) -> Lines:
     yield from _heading("Clients" if sessions else "No client is connected")
     if sessions:
-        yield _row("CLIENT", "OWNER", "PROTOCOL", "ACCESS", "LINKS", "IN FLIGHT", "", role="dim")
-    for each in sessions:
-        owner, flying = each["owner"] or UNKNOWN, str(each["in_flight"])
-        yield _row(each["peer"], owner, each["protocol"], each["access"], str(each["links"]), flying, "")
+        yield from _grid(
+            ("CLIENT", "OWNER", "PROTOCOL", "ACCESS", "LINKS", "IN FLIGHT"),
+            [
+                (
+                    each["peer"],
+                    each["owner"] or UNKNOWN,
+                    each["protocol"],
+                    each["access"],
+                    str(each["links"]),
+                    str(each["in_flight"]),
+                )
+                for each in sessions
+            ],
+        )
 
 
 def _counts(entry: Any) -> Lines:
@@ -265,15 +294,41 @@ def _heading(text: str) -> Lines:
     yield [(f" {text}", "head")]
 
 
-_WIDTHS: Final = (14, 16, 14, 14, 10, 10, 12)
+def _grid(heads: Sequence[str], rows: Sequence[Sequence[look.Cell]]) -> Lines:
+    """Rows under their heads, each column as wide as its widest cell."""
+    grid = [[look_piece(cell) for cell in row] for row in rows]
+    widths = [
+        max(cell_len(row[i][0]) for row in [[(head, "") for head in heads], *grid]) for i in range(len(heads))
+    ]
+    yield _row([(head, "dim") for head in heads], widths)
+    for row in grid:
+        yield _row(row, widths)
 
 
-def _row(*columns: look.Cell, role: Role = "") -> Pieces:
-    pieces: list[tuple[str, Role]] = [("  ", "")]
-    for cell, width in zip(columns, _WIDTHS):
-        text, own = look_piece(cell)
-        pieces.append((fit(text, width) + " ", own or role))
-    return pieces
+def _row(cells_: Sequence[tuple[str, Role]], widths: Sequence[int]) -> Pieces:
+    return [("  ", ""), *((fit(text, width) + "  ", role) for (text, role), width in zip(cells_, widths))]
+
+
+def wrapped(line: Pieces, width: int) -> Lines:
+    """A line of label and value in as many lines as it takes, the value staying beside its label. Words that
+    are longer than a line are cut by the screen.
+    """
+    if not line or sum(cell_len(text) for text, _ in line) <= width or len(line[0][0]) != _LABEL + 1:
+        yield line
+        return
+    label, *rest = line
+    room = width - _LABEL - 1
+    words = [(word, role) for text, role in rest for word in text.split()]
+    now: list[tuple[str, Role]] = [label]
+    used = 0
+    for word, role in words:
+        length = cell_len(word)
+        if used and used + 1 + length > room:
+            yield now
+            now, used = [(" " * (_LABEL + 1), "")], 0
+        now.append((f" {word}" if used else word, role))
+        used += length + (1 if used else 0)
+    yield now
 
 
 def _gone(label: str) -> Pieces:

@@ -7,7 +7,8 @@ from textual.binding import BindingType
 from textual.message import Message
 from textual.screen import Screen
 
-from dsttool.tui.detail import Asked, lines_of
+from dsttool.engine.vocabulary.errors import NotFound
+from dsttool.tui.detail import Asked, lines_of, wrapped
 from dsttool.tui.graphs import Graphs
 from dsttool.tui.lines import Lines, Pieces
 from dsttool.tui.page import Page
@@ -43,7 +44,8 @@ class DetailText(Page):
 
     def content(self, width: int) -> list[Pieces]:
         """As Page's."""
-        return lines_of(self._picture, self.subject, self._now_ns, self._asked)
+        lines = lines_of(self._picture, self.subject, self._now_ns, self._asked)
+        return [part for line in lines for part in wrapped(line, width)]
 
 
 class Detail(Screen[None]):
@@ -82,7 +84,9 @@ class Detail(Screen[None]):
         self.query_one("#title", Lines).put([[(f" {self._subject.kind}  ", "dim"), (name, "strong")]])
         self._graphs.follow(self._subject)
         question = _question(self._subject)
-        if question is not None and self._sender:
+        if question is not None and not self._sender:
+            self._text.answered(NotFound("That is not in a recording."))
+        elif question is not None:
             command, arguments = question
             self._sender.send(
                 self._subject.place,

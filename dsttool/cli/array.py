@@ -19,7 +19,12 @@ from dsttool.engine.vocabulary.errors import NotFound
 from dsttool.engine.vocabulary.status import ArrayStatus
 
 
-@click.command()
+@click.command(
+    epilog="""\b
+Examples:
+  dsttool array down pool
+  dsttool array down tree pool --yes"""
+)
 @click.argument("names", nargs=-1, required=True, metavar="NAME...")
 @shared(confirms=True, waits=True, changes=True, asks=True)
 def down(settings: Settings, names: tuple[str, ...]) -> None:
@@ -54,7 +59,11 @@ def down(settings: Settings, names: tuple[str, ...]) -> None:
 @click.command("list")
 @shared(waits=True, asks=True)
 def list_arrays(settings: Settings) -> None:
-    """List arrays: those that are configured, and those that are up."""
+    """List arrays: those that are configured, and those that are up.
+
+    One that is configured and not up has the state `down`. One that is not configured was brought up from a
+    command line, and is gone once it is down.
+    """
     entries = [_entry(settings, name, running) for name, running in sorted(_all(settings).items())]
     if settings.json:
         render.emit_json(settings, {"schema": "dsttool.arrays/1", "arrays": entries}, entries)
@@ -84,7 +93,11 @@ def list_arrays(settings: Settings) -> None:
 @click.argument("name")
 @shared(waits=True, asks=True)
 def show(settings: Settings, name: str) -> None:
-    """Show what the array NAME is made of."""
+    """Show what the array NAME is made of: its layout, its nodes, and where it is served.
+
+    It is what is configured; of an array that is not, what runs. `status NAME` says how it is, and `config
+    show array NAME` which of its values are set where.
+    """
     found = _all(settings)
     if name not in found:
         if not is_here(settings):

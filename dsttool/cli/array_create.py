@@ -43,7 +43,13 @@ def described(*, required: bool) -> Callable[[_Decorated], _Decorated]:
     return decorate
 
 
-@click.command()
+@click.command(
+    epilog="""\b
+Examples:
+  dsttool array create pool --layout mirror --raw \\
+      'dst://10.0.0.1/d0?security=none' 'dst://10.0.0.2/d1?security=none'
+  dsttool array create pool --layout mirror --raw --invite-file invitations"""
+)
 @click.argument("name")
 @click.argument("nodes", nargs=-1, metavar="[NODE...]")
 @described(required=True)
@@ -70,8 +76,21 @@ def create(
 ) -> None:
     """Write the configuration of a new array; what its nodes hold is not touched.
 
-    NODE is a path, an address such as dst://host/export, or the NAME of what runs here. An invitation
-    has this machine's key authorised by the node's machine, before the array is configured.
+    NODE is a path, an address such as dst://host/export, or the NAME of what runs here. Members are called
+    n0, n1, ... unless an address says ?name=NAME. The file is arrays/NAME.toml in the configuration folder;
+    it may be edited, and `config check` checks it. `array up NAME` brings the array up, `array delete`
+    removes it.
+
+    Layouts: `linear` puts one node after the other. `stripe` deals chunks of --chunk bytes round the nodes.
+    Neither survives the loss of a node beyond what the budget covers. `mirror` keeps everything on every
+    node, and serves on as long as one of them is left; --read-policy says which copy it reads: `nearest` by
+    the time that its answers take, `round_robin`, or `first`. Others come from installed packages.
+
+    A --raw array is the nodes' bytes and nothing else: usable on disks that already hold data, and readable
+    without dsttool. Which members missed writes is then kept in the state folder of this machine.
+
+    An invitation, printed by `export --invite` on a node's machine, has this machine's key authorised there,
+    before the array is configured.
     """
     from dsttool.engine.config.array_file import create_array, parse_chunk
     from dsttool.engine.host import array_plan

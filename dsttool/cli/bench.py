@@ -10,7 +10,13 @@ from dsttool.engine.config.units import format_size, parse_duration, parse_size
 from dsttool.engine.vocabulary.errors import Unsafe, UsageError
 
 
-@click.command()
+@click.command(
+    epilog="""\b
+Examples:
+  dsttool bench pool
+  dsttool bench pool --rw randwrite --bs 64K --depth 8 --time 30s --yes
+  dsttool bench dst://10.0.0.1/disk?security=none --json"""
+)
 @click.argument("address")
 @click.option(
     "--rw",
@@ -25,7 +31,15 @@ from dsttool.engine.vocabulary.errors import Unsafe, UsageError
 @click.option("--time", "duration", default="5s", show_default=True, help="For how long.")
 @shared(confirms=True)
 def bench(settings: Settings, address: str, pattern: str, block: str, depth: int, duration: str) -> None:
-    """Measure what is at ADDRESS: requests a second, throughput, latency."""
+    """Measure what is at ADDRESS: requests a second, throughput, latency.
+
+    ADDRESS is any address, a path, or the NAME of what runs here. --depth requests of --bs bytes are always
+    under way, at random places (randread, randwrite) or one after the other (read, write). Latencies are of
+    single requests; P99 US is the time in microseconds that 99 of 100 requests did not exceed.
+
+    Writing destroys what is there: it is confirmed at the terminal, or with --yes; where nobody is there to
+    be asked, and without --yes, it is refused (exit 6).
+    """
     from dsttool.engine.host.benching import Bench, Workload
     from dsttool.engine.host.ending import close_all
     from dsttool.engine.host.open_node import Opening, open_one, parse_device

@@ -9,7 +9,8 @@ import click
 
 from dsttool.cli import render
 from dsttool.cli.dry_run import would
-from dsttool.cli.moving import Progress, reactor
+from dsttool.cli.moving import reactor
+from dsttool.cli.progress import Progress
 from dsttool.cli.settings import Settings, shared
 from dsttool.engine.config.units import format_size
 from dsttool.engine.vocabulary.errors import NotFound
@@ -18,14 +19,28 @@ if TYPE_CHECKING:
     from dsttool.engine.config.address import Address
 
 
-@click.command("cp")
+@click.command(
+    "cp",
+    epilog="""\b
+Examples:
+  dsttool cp debian.img pool
+  dsttool cp pool backup.img
+  dsttool cp nbd://10.0.0.1/old dst://10.0.0.2/new?security=none""",
+)
 @click.argument("source", metavar="SRC")
 @click.argument("target", metavar="DST")
 @shared(changes=True)
 def copy(settings: Settings, source: str, target: str) -> None:
     """Copy all of SRC onto DST: addresses, files, or names of what runs here.
 
-    A file that does not exist is created, sparse. DST must be at least as large as SRC.
+    DST is overwritten without a question, as cp(1) does. A file that does not exist is created, sparse. DST
+    must be at least as large as SRC; what lies beyond the end of SRC stays. A device that takes whole blocks
+    only is refused if the size of SRC is no multiple of them.
+
+    Zeroes are left out where the target was just created, and elsewhere written as zeroes, without their
+    bytes, so that the target can stay sparse. It returns when everything is on stable storage. A lost
+    connection is waited for as long as the policy in its address allows. A bar shows how far it is, on a
+    terminal; elsewhere a line every 30 s.
     """
     from dsttool.engine.host.copying import Copy
     from dsttool.engine.host.ending import close_all

@@ -45,7 +45,13 @@ _Result = TypeVar("_Result")
 def demo(settings: Settings, keep: bool) -> None:
     """Show what this is about, in a quarter of a minute: a mirror that survives its exports.
 
-    Needs no root, no kernel module and no network; leaves nothing behind.
+    It makes two exports of sparse files in a temporary folder, forms a mirror over them, and writes and
+    reads real data through NBD, every read compared with what was written. Then it kills one export in the
+    middle of the load: transactions wait, the export is started again, and they are sent again, without an
+    error. The other export is killed for good: the mirror goes on without it once its budget has ended.
+
+    It needs no root, no kernel module and no network, and leaves nothing behind. With --keep everything
+    goes on running, so that there is something to look at; it says where, and how to end it.
     """
     stage = Stage(settings)
     try:

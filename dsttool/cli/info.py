@@ -12,11 +12,25 @@ from dsttool.engine.config.units import format_size
 _YES_NO = {True: "yes", False: "no", None: render.UNKNOWN}
 
 
-@click.command()
+@click.command(
+    epilog="""\b
+Examples:
+  dsttool info pool
+  dsttool info nbd://10.0.0.1/disk
+  dsttool info /dev/sdb --json"""
+)
 @click.argument("address")
 @shared()
 def info(settings: Settings, address: str) -> None:
-    """Show what is at ADDRESS: size, capabilities, and what may be relied on there."""
+    """Show what is at ADDRESS: size, capabilities, and what may be relied on there.
+
+    ADDRESS is any address, a path, or the NAME of what runs here. It is opened read-only, and closed again.
+    Of an NBD server without an export's name in the address, the exports that it lists are shown, too.
+
+    A line `holds` is a guarantee; `mind` is something that does not hold there, with what follows from it:
+    plain NBD promises less than DST. A server with several exports that is asked for none of them answers
+    with their names.
+    """
     from dsttool.engine.host.describe import describe
     from dsttool.engine.host.open_node import parse_device
 

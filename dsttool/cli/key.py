@@ -16,14 +16,27 @@ from dsttool.engine.control import client
 from dsttool.engine.vocabulary.errors import DsttoolError, NotFound, Unreachable, UsageError
 
 
-@click.command()
+@click.command(
+    epilog="""\b
+Examples:
+  dsttool key generate
+  dsttool key generate --shared /etc/dsttool/keys/lab.key"""
+)
 @click.argument("file", required=False)
 @click.option("--shared", "is_shared", is_flag=True, help="One key that both ends have, instead of a pair.")
 @shared(changes=True)
 def generate(settings: Settings, file: str | None, is_shared: bool) -> None:
     """Make a key FILE that only its owner can read; without FILE this machine's identity as a client.
 
-    An existing file is never replaced.
+    A pair of keys tells machines apart: its private half stays in the file, and its public half is
+    authorised on the machines with the exports, by `key authorize`. A machine has one as a client, in the
+    configuration folder, and one as a server, in the state folder; each is made when it is first needed.
+
+    A --shared key is one that both ends have: who has it may do everything that is offered under it. The same
+    file has to be on both machines; carry it there by a way that nobody else can read.
+
+    The file has mode 0600, and an existing one is never replaced (exit 8). A key file that others have access
+    to is refused wherever it is used. It can be given a name in dsttool.toml, and used as key=NAME.
     """
     if file is None and is_shared:
         raise UsageError("A shared key needs a file.", "Write: dsttool key generate --shared FILE")
@@ -46,11 +59,21 @@ def generate(settings: Settings, file: str | None, is_shared: bool) -> None:
         render.say(settings, f"On the machine with the disks: dsttool key authorize {public}")
 
 
-@click.command()
+@click.command(
+    epilog="""\b
+Examples:
+  dsttool key show
+  dsttool key show /etc/dsttool/keys/lab.key"""
+)
 @click.argument("file", required=False)
 @shared()
 def show(settings: Settings, file: str | None) -> None:
-    """Show public keys and fingerprints, never a secret: of FILE, or of this machine's identities."""
+    """Show public keys and fingerprints, never a secret: of FILE, or of this machine's identities.
+
+    A public key, dst1-..., is what is passed on to others: a client's to `key authorize`, a server's into
+    addresses, as server=. A fingerprint is short enough to be compared by eye, over the telephone; that of a
+    shared key tells nothing of the key.
+    """
     if file is not None:
         shown = [("file", Path(file))]
     else:
@@ -70,14 +93,27 @@ def show(settings: Settings, file: str | None) -> None:
     )
 
 
-@click.command()
+@click.command(
+    epilog="""\b
+Examples:
+  dsttool key authorize dst1-... --name laptop
+  dsttool key authorize dst1-... --export disk --read-only"""
+)
 @click.argument("public", metavar="PUBLICKEY")
 @click.option("--export", "exports", multiple=True, metavar="NAME", help="Only this export; may be repeated.")
 @click.option("--read-only", is_flag=True, help="The key may read, and not write.")
 @click.option("--name", default="", help="A name for the key, in lists and for `key revoke`.")
 @shared(waits=True, changes=True)
 def authorize(settings: Settings, public: str, exports: tuple[str, ...], read_only: bool, name: str) -> None:
-    """Let a client's key use this machine's exports: all of them, or those that are named."""
+    """Let a client's key use this machine's exports: all of them, or those that are named.
+
+    PUBLICKEY is what `key show` prints on the client. Without --export the key may use all exports, those
+    of later, too; what --export says of one export is stronger than what is said of all. A key that is
+    authorised already gets these rights in addition. Daemons that run know it at once, and an export that
+    waits for its first key begins to listen for it.
+
+    The keys are listed in keys/authorized.toml in the configuration folder, which may be edited, too.
+    """
     entry = authorized.authorize(
         keys.parse_public(public), exports=exports, read_only=read_only, name=name, store=not settings.dry_run
     )
@@ -94,13 +130,18 @@ def authorize(settings: Settings, public: str, exports: tuple[str, ...], read_on
     _raise_unreachable(failures, "does not know the key yet")
 
 
-@click.command()
+@click.command(
+    epilog="""\b
+Examples:
+  dsttool key revoke laptop"""
+)
 @click.argument("key", metavar="KEY")
 @shared(waits=True, changes=True)
 def revoke(settings: Settings, key: str) -> None:
     """Authorise a KEY no more, and cut its links; or withdraw an invitation.
 
-    KEY is a name, a fingerprint, a public key, or the id of an invitation that nobody has used.
+    KEY is a name, a fingerprint, a public key, or the id of an invitation that nobody has used. Its links are
+    cut at once, by every daemon of this machine; what it has written stays.
     """
     open_invitations = {invitation.name: invitation for invitation in _open_invitations()}
     if key in open_invitations:
@@ -128,7 +169,11 @@ def revoke(settings: Settings, key: str) -> None:
 @click.command("list")
 @shared()
 def list_keys(settings: Settings) -> None:
-    """List the keys that may use this machine's exports, and the invitations that nobody has used."""
+    """List the keys that may use this machine's exports, and the invitations that nobody has used.
+
+    An invitation is printed by `export --invite`: a line, a secret, by which another machine's key comes in
+    once. Here it is shown by its id, with which `key revoke` withdraws it.
+    """
     entries = sorted(authorized.load().entries.values(), key=lambda entry: (entry.name, entry.public))
     listed = [_listed(entry) for entry in entries]
     invited = _open_invitations()

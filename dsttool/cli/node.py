@@ -15,11 +15,24 @@ from dsttool.engine.vocabulary.errors import UsageError
 from dsttool.engine.vocabulary.status import MemberStatus
 
 
-@click.command("list")
+@click.command(
+    "list",
+    epilog="""\b
+Examples:
+  dsttool node list pool
+  dsttool node list pool -o plain | cut -f2,3""",
+)
 @click.argument("array")
 @shared(waits=True, asks=True)
 def list_nodes(settings: Settings, array: str) -> None:
-    """List the nodes of an array: their states, what they miss, and how they are reached."""
+    """List the nodes of an array that runs: their states, what they miss, and how they are reached.
+
+    STATE is `in sync`; `stale`, it missed something and waits for it; `resyncing`, what it missed is being
+    copied to it; `suspended`, it gets no requests until it is resumed; `missing`, it was not there when the
+    array came up; or `faulty`, it has ended for good. DIRTY is what it misses, RESYNCED what the current or
+    the last resync copied to it, CONNECTS how often its link came up. Where a node has several links, the
+    best of them is shown; --json has each.
+    """
     (status,) = ask_array(settings, array, "status")["arrays"]
     members: list[MemberStatus] = status["members"]
     if settings.json:
@@ -34,7 +47,12 @@ def list_nodes(settings: Settings, array: str) -> None:
     )
 
 
-@click.command()
+@click.command(
+    epilog="""\b
+Examples:
+  dsttool node suspend pool n1
+  dsttool node suspend pool n1 --for 10m"""
+)
 @click.argument("array")
 @click.argument("node")
 @click.option("--for", "duration", metavar="TIME", help="Resume it by itself after this time, e.g. 10m.")
@@ -42,8 +60,14 @@ def list_nodes(settings: Settings, array: str) -> None:
 def suspend(settings: Settings, array: str, node: str, duration: str | None) -> None:
     """Give NODE no requests until it is resumed; return when none is under way on it.
 
-    What is written meanwhile is copied to it once it is back. The last member that holds everything is
-    not suspended.
+    For work on a disk, a machine or a network that is to take no part for a while. What the node has is
+    flushed before the command returns, and what is written meanwhile is remembered, and copied to it once it
+    is resumed; with --for that happens by itself. What it does not answer within 2 s is given up. It is
+    remembered when the array goes down, unless --for was given.
+
+    The last member that holds everything and is connected is not suspended (exit 6), nor is one of a layout
+    that keeps no copies. Where only one good copy is left, that is said, and whoever is at the terminal is
+    asked; a script is told, and it is done.
     """
     for_ns = None if duration is None else parse_duration(duration)
     if for_ns == 0:
@@ -60,12 +84,20 @@ def suspend(settings: Settings, array: str, node: str, duration: str | None) -> 
     render.say(settings, f"{node} of {array} is suspended {back}.")
 
 
-@click.command()
+@click.command(
+    epilog="""\b
+Examples:
+  dsttool node resume pool n1 && dsttool wait pool --for clean"""
+)
 @click.argument("array")
 @click.argument("node")
 @shared(waits=True, changes=True, asks=True)
 def resume(settings: Settings, array: str, node: str) -> None:
-    """Give NODE requests again; what it missed is copied to it while the array serves."""
+    """Give NODE requests again; what it missed is copied to it while the array serves.
+
+    It returns when the node is not suspended any more: then it is stale, and its resync begins as soon as it
+    is connected. It is read again once it has everything.
+    """
     if settings.dry_run:
         member = ask_array(settings, array, "check.node.resume", node=node)["member"]
         missed = _missed(member) or "; it missed nothing"

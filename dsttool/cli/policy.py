@@ -13,11 +13,26 @@ from dsttool.engine.config.units import format_duration
 from dsttool.engine.vocabulary.errors import UsageError
 
 
-@click.command()
+@click.command(
+    epilog="""\b
+Examples:
+  dsttool policy show pool
+  dsttool policy show pool/n1 --json"""
+)
 @click.argument("what", metavar="ARRAY[/NODE]")
 @shared(waits=True, asks=True)
 def show(settings: Settings, what: str) -> None:
-    """Show which policy holds for the nodes of an array, or for one of them, and where it is set."""
+    """Show which policy holds for the nodes of an array that runs, or for one, and where each value is set.
+
+    FROM is `default`; `machine`, set in dsttool.toml for all arrays; `array`, set under [policy] in the
+    array's file; `address`, in the query of the node's address; or `live`, by `policy set`. Each is
+    stronger than those before it. Nodes on this machine, files and memory, have no links, and so no policy.
+
+    The budget of a transaction is resend_timeout x (resends + 1), counted from its first sending and running
+    while the link is down, too. An outage within it is not noticed but for the time it takes. What happens
+    after it is on_exhausted: with `fail` the request fails, and a mirror goes on without that member; with
+    `freeze` everything is held until the member is back, or until `policy set` says fail.
+    """
     array, node = split_node(what)
     answer = ask_array(settings, array, "policy.show", node=node)
     if settings.json:
@@ -38,14 +53,29 @@ def show(settings: Settings, what: str) -> None:
             render.say(settings, f"{each['node']}: {_budget(each)}")
 
 
-@click.command("set")
+@click.command(
+    "set",
+    epilog="""\b
+Examples:
+  dsttool policy set pool resend_timeout=500ms resends=2
+  dsttool policy set pool/n1 on_exhausted=freeze""",
+)
 @click.argument("what", metavar="ARRAY[/NODE]")
 @click.argument("pairs", nargs=-1, required=True, metavar="KEY=VALUE...")
 @shared(waits=True, changes=True, asks=True)
 def set_policy(settings: Settings, what: str, pairs: tuple[str, ...]) -> None:
     """Change the policy of all nodes of an array, or of one, while it runs.
 
-    Everything is checked before anything is changed. It holds until the array goes down.
+    The keys, with what they mean: resend_timeout and resends, which make the budget of a transaction (see
+    `policy show`); on_exhausted, fail or freeze; ping_interval and ping_misses, after how long an idle link
+    is tried, and after how many missed answers it is dead; connect_timeout, how long one attempt to connect
+    may take; backoff_min and backoff_max, the pause between attempts, growing from the one to the other;
+    window, how many requests may be unanswered. links, the number of connections, is set in the node's
+    address, for it cannot be changed while it is connected. Durations are numbers with ms, s, m or h.
+
+    All values are checked before any is changed, for every node that is meant: all of it holds, or nothing.
+    Transactions that are under way get the new budget, counted from their beginning. It holds until the array
+    goes down; the answer says where to write it so that it stays.
     """
     array, node = split_node(what)
     if settings.dry_run:

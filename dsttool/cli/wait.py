@@ -18,7 +18,12 @@ from dsttool.engine.control.place import Place
 from dsttool.engine.vocabulary.errors import NotFound, TimedOut, Unreachable
 
 
-@click.command()
+@click.command(
+    epilog="""\b
+Examples:
+  dsttool wait pool --for up --timeout 30s
+  dsttool node resume pool n1 && dsttool wait pool --for clean --timeout 1h"""
+)
 @click.argument("name")
 @click.option(
     "--for",
@@ -31,7 +36,13 @@ from dsttool.engine.vocabulary.errors import NotFound, TimedOut, Unreachable
 def wait(settings: Settings, name: str, condition: str) -> None:
     """Wait until the array or export NAME is in a state.
 
-    Only --for up waits for what does not run yet. Without --timeout it waits for ever.
+    Of arrays and exports: `up`, it serves. Of arrays: `connected`, no member is missing or suspended, and
+    every link is up; `clean`, every member is in sync; `degraded`, one is not. Only `up` waits for what
+    does not run yet, and whoever starts it.
+
+    It returns at once if it is so already. Without --timeout it waits for ever; with it, it gives up with
+    exit code 7. If the daemon ends meanwhile, exit code 4. Nothing is asked again and again: the daemon
+    answers when it is so.
     """
     check_name(name)
     deadline = None if settings.timeout is None else time.monotonic() + settings.timeout

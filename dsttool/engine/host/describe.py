@@ -5,6 +5,7 @@ from typing import Any, Final
 
 from dsttool.engine.config.address import Address
 from dsttool.engine.device.device import Capabilities, Device
+from dsttool.engine.host.ending import close_all
 from dsttool.engine.host.guarantees import Guarantee, described, guarantees
 from dsttool.engine.host.open_node import Opening, open_one, reachable, tls_of
 from dsttool.engine.node.nbd import NbdNode
@@ -24,7 +25,8 @@ _FLAGS: Final = (
 def describe(reactor: Reactor, asked: Address) -> dict[str, Any]:
     """The description of one device; of an NBD server with several exports also their names.
 
-    Sizes in bytes. Opens read-only. Raises why it cannot be reached.
+    Sizes in bytes. Opens read-only, and closes again: a server hears a goodbye. Raises why it cannot be
+    reached.
     """
     address = reachable(asked)
     exports: list[dict[str, str]] | None = None
@@ -37,6 +39,16 @@ def describe(reactor: Reactor, asked: Address) -> dict[str, Any]:
         # Without a name, a server that has several exports has said all there is to say.
         if address.export or not exports:
             raise
+    try:
+        return _described(asked, address, device, exports)
+    finally:
+        if device is not None:
+            close_all(reactor, [device])
+
+
+def _described(
+    asked: Address, address: Address, device: Device | None, exports: list[dict[str, str]] | None
+) -> dict[str, Any]:
     found: list[Guarantee] = []
     if device is not None:
         structured = device.structured if isinstance(device, NbdNode) else None

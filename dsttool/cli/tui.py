@@ -1,9 +1,12 @@
 """`tui`: the live screen."""
 
 import importlib
+import inspect
 import os
 import sys
+import textwrap
 from pathlib import Path
+from typing import Final
 
 import click
 
@@ -14,7 +17,13 @@ from dsttool.cli.tree import build
 from dsttool.engine.vocabulary.errors import UsageError
 
 
-@click.command()
+@click.command(
+    epilog="""\b
+Examples:
+  dsttool tui
+  dsttool tui --host local --host ssh://root@store2 --read-only
+  dsttool tui --replay night.jsonl"""
+)
 @click.option(
     "--replay",
     metavar="FILE",
@@ -58,6 +67,13 @@ def tui(settings: Settings, replay: Path | None, read_only: bool, ascii_: bool) 
             else screen.run(chosen, commands=commands(build()), read_only=read_only, ascii=ascii_)
         )
     click.get_current_context().exit(code)
+
+
+# By name, as the screen itself: nothing of it may be imported for help, and this is only its table.
+_KEYS: Final[str] = importlib.import_module("dsttool.tui.keys").listed()
+tui.help = f"{inspect.cleandoc(tui.help or '')}\n\n\b\nKeys (in brackets: of one pane):\n" + textwrap.indent(
+    _KEYS, "  "
+)
 
 
 def _dumb() -> bool:

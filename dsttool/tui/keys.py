@@ -24,15 +24,15 @@ class Key(NamedTuple):
 
 
 TABLE: Final = (
-    Key("up,k", "↑ k", "move(-1)", "One row up.", "Move", pane="table"),
-    Key("down,j", "↓ j", "move(1)", "One row down.", "Move", pane="table"),
+    Key("up,k", "Up k", "move(-1)", "One row up.", "Move", pane="table"),
+    Key("down,j", "Down j", "move(1)", "One row down.", "Move", pane="table"),
     Key("pageup,ctrl+b,ctrl+u", "PgUp ^B ^U", "page(-1)", "One page up.", "Move", pane="table"),
     Key("pagedown,ctrl+f,ctrl+d", "PgDn ^F ^D", "page(1)", "One page down.", "Move", pane="table"),
     Key("home,g", "Home g", "jump(0)", "To the first row.", "Move", pane="table"),
     Key("end,G", "End G", "jump(-1)", "To the last row.", "Move", pane="table"),
-    Key("left,h", "← h", "fold(True)", "Fold what is below the row, or go to what it is part of.", "Move",
+    Key("left,h", "Left h", "fold(True)", "Fold what is below the row, or go to what it is part of.", "Move",
         pane="tree"),
-    Key("right,l", "→ l", "fold(False)", "Unfold what is below the row.", "Move", pane="tree"),
+    Key("right,l", "Right l", "fold(False)", "Unfold what is below the row.", "Move", pane="tree"),
     Key("tab", "Tab", "next_pane(1)", "To the next pane.", "Move", "pane"),
     Key("shift+tab", "Shift-Tab", "next_pane(-1)", "To the pane before.", "Move"),
     Key("enter", "Enter", "drill", "Everything about the row.", "Look", "open"),
@@ -67,6 +67,17 @@ def of(*panes: str) -> list[Key]:
 def lines(*panes: str) -> list[tuple[str, str]]:
     """What keys do, for people: (keys, sentence)."""
     return [(key.shown, key.what) for key in of(*panes)]
+
+
+def listed() -> str:
+    """Every key and what it does, a line each, for a page of text."""
+    panes = {"replay": "recording", "tree": "storage"}
+    named = [(key.shown, key.what, panes.get(key.pane, key.pane)) for key in TABLE]
+    widest = max(len(shown) for shown, _, _ in named)
+    return "\n".join(
+        f"{shown:<{widest}}  {what}" + (f" ({pane})" if pane not in ("", "table") else "")
+        for shown, what, pane in named
+    )
 
 
 def bindings(*panes: str) -> list[tuple[str, str, str]]:

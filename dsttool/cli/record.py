@@ -10,6 +10,7 @@ import click
 
 from dsttool.cli import render
 from dsttool.cli.asking import places
+from dsttool.cli.progress import LineInPlace
 from dsttool.cli.settings import Settings, shared
 from dsttool.cli.signals import Terminated, terminable
 from dsttool.engine.config.units import format_duration, format_size, parse_duration, parse_size
@@ -104,7 +105,8 @@ class _Shown:
     """How much was recorded: a line in place on a terminal, else one every 30 s; on stderr."""
 
     def __init__(self, settings: Settings, writer: "Writer", began_ns: int) -> None:
-        self._live = settings.in_place(sys.stderr)
+        self._live = LineInPlace.possible()
+        self._line = LineInPlace()
         self._silent = settings.quiet or settings.json
         self._writer = writer
         self._began_ns = began_ns
@@ -118,16 +120,13 @@ class _Shown:
         self._due = time.monotonic() + self.interval
         text = f"recording: {_amount(self._writer, time.monotonic_ns() - self._began_ns)}"
         if self._live:
-            sys.stderr.write(f"\r{text}; Ctrl-C ends it\x1b[K")
-            sys.stderr.flush()
+            self._line.write(f"{text}; Ctrl-C ends it")
         else:
             print(text, file=sys.stderr, flush=True)
 
     def end(self) -> None:
         """Remove the line."""
-        if self._live and not self._silent:
-            sys.stderr.write("\r\x1b[K")
-            sys.stderr.flush()
+        self._line.clear()
 
 
 def _amount(writer: "Writer", elapsed_ns: int) -> str:

@@ -40,6 +40,9 @@ def wait(settings: Settings, name: str, condition: str) -> None:
     every link is up; `clean`, every member is in sync; `degraded`, one is not. Only `up` waits for what
     does not run yet, and whoever starts it.
 
+    While it waits for an array to be clean, it shows how far the copying is. Ctrl-C ends the wait only: the
+    resync goes on, until it is done or `dsttool resync stop` stops it.
+
     It returns at once if it is so already. Without --timeout it waits for ever; with it, it gives up with
     exit code 7. If the daemon ends meanwhile, exit code 4. Nothing is asked again and again: the daemon
     answers when it is so.
@@ -48,18 +51,37 @@ def wait(settings: Settings, name: str, condition: str) -> None:
     deadline = None if settings.timeout is None else time.monotonic() + settings.timeout
     with _appear(settings, name, deadline) if condition == "up" else connect(settings, name) as daemon:
         left = _left(deadline)
-        entry: dict[str, Any] = daemon.wait(
-            None if left is None else left + GRACE_SECONDS,
-            "wait",
-            name=name,
-            condition=condition,
-            timeout_ns=None if left is None else int(left * 1e9),
-        )
+        arguments: dict[str, Any] = {
+            "name": name,
+            "condition": condition,
+            "timeout_ns": None if left is None else int(left * 1e9),
+        }
+        patience = None if left is None else left + GRACE_SECONDS
+        if condition == "clean":
+            entry = _wait_clean(settings, daemon, patience, arguments)
+        else:
+            entry = daemon.wait(patience, "wait", **arguments)
     if settings.json:
         answer = {"schema": "dsttool.waited/1", "name": name, "for": condition, "state": entry["state"]}
         render.emit_json(settings, answer)
     else:
         render.say(settings, f"{name} is {condition}.")
+
+
+def _wait_clean(
+    settings: Settings, daemon: client.Client, patience: float | None, arguments: dict[str, Any]
+) -> dict[str, Any]:
+    """Wait while it is shown how far the resyncs are. Ctrl-C lets them go on, and says how to stop them."""
+    from dsttool.cli.jobs_shown import jobs_shown
+
+    name = arguments["name"]
+    try:
+        with jobs_shown(settings, name):
+            entry: dict[str, Any] = daemon.wait(patience, "wait", **arguments)
+    except KeyboardInterrupt:
+        render.note(settings, f"What is being copied goes on. To stop it: dsttool resync stop {name}")
+        raise
+    return entry
 
 
 @contextmanager

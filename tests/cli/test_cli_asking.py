@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from dsttool.cli import moving, render
+from dsttool.cli import progress, render
 from dsttool.cli.settings import Settings
 from support.site import Site
 from support.terminal import in_terminal
@@ -75,10 +75,10 @@ def test_states_have_glyphs_and_colours_on_a_terminal_only(site: Site) -> None:
 
 
 def test_progress_without_a_terminal_is_whole_lines(capsys: pytest.CaptureFixture[str]) -> None:
-    progress = moving.Progress(Settings(), "copying", 4 << 20)
-    assert progress.interval == 30
-    progress.show(1 << 20)
-    progress.end()
+    shown = progress.Progress(Settings(), "copying", 4 << 20)
+    assert shown.interval == 30
+    shown.show(1 << 20)
+    shown.end()
     said = capsys.readouterr().err
     assert said.startswith("copying  25%  1 MiB of 4 MiB")
     assert said.endswith("left\n")
@@ -87,7 +87,7 @@ def test_progress_without_a_terminal_is_whole_lines(capsys: pytest.CaptureFixtur
 
 def test_progress_is_silent_when_asked(capsys: pytest.CaptureFixture[str]) -> None:
     for settings in (Settings(quiet=True), Settings(format="json")):
-        moving.Progress(settings, "copying", 4).show(1)
+        progress.Progress(settings, "copying", 4).show(1)
     assert capsys.readouterr().err == ""
 
 

@@ -28,7 +28,11 @@ _FOLLOW_SECONDS: Final = 0.2
 @click.command("list")
 @shared(waits=True, asks=True)
 def list_daemons(settings: Settings) -> None:
-    """List the daemons of this machine."""
+    """List the daemons of this machine: what they serve, since when, and of which release they are.
+
+    One that has died without a goodbye is `unreachable`; starting it again replaces the sockets it left, and
+    `daemon stop` removes them.
+    """
     found = gather(settings)["daemons"]
     if settings.json:
         render.emit_json(settings, {"schema": "dsttool.daemons/1", "daemons": found}, found)
@@ -101,7 +105,12 @@ def stop(settings: Settings, names: tuple[str, ...]) -> None:
 )
 @shared(waits=True, changes=True, asks=True)
 def tune(settings: Settings, name: str, crypto_threads: int | None) -> None:
-    """Show how many threads a daemon seals with, or change it while it runs."""
+    """Show how many threads a daemon seals with, or change it while it runs.
+
+    These threads seal and open large records, beside the main thread, which does the small ones. More of them
+    help where links are sealed and processors idle. A daemon begins with $DSTTOOL_CRYPTO_THREADS, else with
+    crypto_threads under [daemon] in dsttool.toml, else with 1.
+    """
     if settings.dry_run and crypto_threads is not None:
         before = ask(settings, name, "crypto.threads")["threads"]
         act = f"have {name} seal with {crypto_threads} threads instead of {before}"

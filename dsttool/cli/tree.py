@@ -99,6 +99,32 @@ def _daemon() -> click.Command:
     )
 
 
+def _key() -> click.Command:
+    return Tree(
+        "key",
+        {
+            "generate": "dsttool.cli.key:generate",
+            "show": "dsttool.cli.key:show",
+            "authorize": "dsttool.cli.key:authorize",
+            "revoke": "dsttool.cli.key:revoke",
+            "list": "dsttool.cli.key:list_keys",
+        },
+        help="Make keys, and say which clients' keys may use this machine's exports.",
+    )
+
+
+def _config() -> click.Command:
+    return Tree(
+        "config",
+        {
+            "show": "dsttool.cli.config:show",
+            "check": "dsttool.cli.config:check",
+            "path": "dsttool.cli.config:path",
+        },
+        help="Look at what is configured, and check it.",
+    )
+
+
 def build() -> Tree:
     """The whole tree."""
     return Tree(
@@ -147,32 +173,14 @@ def build() -> Tree:
             "tui": "dsttool.cli.tui:tui",
             "console": "dsttool.cli.console:console",
             "demo": "dsttool.cli.demo:demo",
-            "key": Tree(
-                "key",
-                {
-                    "generate": "dsttool.cli.key:generate",
-                    "show": "dsttool.cli.key:show",
-                    "authorize": "dsttool.cli.key:authorize",
-                    "revoke": "dsttool.cli.key:revoke",
-                    "list": "dsttool.cli.key:list_keys",
-                },
-                help="Make keys, and say which clients' keys may use this machine's exports.",
-            ),
+            "key": _key(),
             "daemon": _daemon(),
             "logs": "dsttool.cli.daemon:logs",
             "record": "dsttool.cli.record:record",
             "schema": "dsttool.cli.schema:schema",
             "ctl": "dsttool.cli.ctl:ctl",
             "doctor": "dsttool.cli.doctor:doctor",
-            "config": Tree(
-                "config",
-                {
-                    "show": "dsttool.cli.config:show",
-                    "check": "dsttool.cli.config:check",
-                    "path": "dsttool.cli.config:path",
-                },
-                help="Look at what is configured, and check it.",
-            ),
+            "config": _config(),
             "completion": "dsttool.cli.completion:completion",
             "man": "dsttool.cli.man:man",
             "version": "dsttool.cli.version:version",

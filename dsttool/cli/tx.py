@@ -82,7 +82,11 @@ def list_transactions(settings: Settings, what: str | None, filter_: str) -> Non
 @click.argument("id_", metavar="ID")
 @shared(waits=True, asks=True)
 def show(settings: Settings, what: str, id_: str) -> None:
-    """Show one transaction. Each node numbers its own, so that several may have the same ID."""
+    """Show one transaction. Each node numbers its own, so that several may have the same ID.
+
+    Its state, and what that means; what was asked for; how long ago it began, how often it was sent, when
+    it is sent again, and how long until it fails. One that has its answer is not listed any more (exit 3).
+    """
     name, node = split_node(what)
     if not (id_.isascii() and id_.isdigit() and 0 < len(id_) < 20):
         raise UsageError(f"'{id_}' is no number of a transaction.", f"`dsttool tx list {name}` shows them.")

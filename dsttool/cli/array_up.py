@@ -10,6 +10,7 @@ from dsttool.cli.array_create import described
 from dsttool.cli.careful import go_ahead
 from dsttool.cli.dry_run import would
 from dsttool.cli.offering import Offering, offering
+from dsttool.cli.running import Running, running
 from dsttool.cli.serving import exit_with, exposure_remarks, report_ready, run_foreground
 from dsttool.cli.settings import Settings, shared
 from dsttool.engine.config import paths
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 @click.option("--foreground", is_flag=True, help="Stay in this process, for service managers.")
 @shared(confirms=True, changes=True)
 @offering(invites=True)
+@running
 def up(
     settings: Settings,
     words: tuple[str, ...],
@@ -49,6 +51,7 @@ def up(
     confirm: str | None,
     foreground: bool,
     offering: Offering,
+    running: Running,
 ) -> None:
     """Bring arrays up; return when they serve.
 
@@ -102,7 +105,7 @@ def up(
     if takeover:
         _confirm_takeover(settings, plans, confirm)
     _say_what_follows(settings, plans)
-    _bring_up(settings, plans, foreground=foreground, listening=bool(places), all_of_them=not words)
+    _bring_up(settings, plans, running, foreground=foreground, listening=bool(places), all_of_them=not words)
 
 
 def _rehearse(settings: Settings, plans: "list[ArrayPlan]", *, all_of_them: bool) -> None:
@@ -192,6 +195,7 @@ def _check_names(words: tuple[str, ...], *, raw: bool) -> None:
 def _bring_up(
     settings: Settings,
     plans: "list[ArrayPlan]",
+    running: Running,
     *,
     foreground: bool,
     listening: bool,
@@ -199,24 +203,29 @@ def _bring_up(
 ) -> None:
     from dsttool.engine.host import daemon, run_array
 
-    inviting = plans[0].invite_ns is not None
-    if len(plans) > 1 and (foreground or listening or inviting):
-        option = "--foreground" if foreground else "--listen" if listening else "--invite"
+    single = {
+        "--foreground": foreground,
+        "--listen": listening,
+        "--invite": plans[0].invite_ns is not None,
+        "--metrics": running.metrics is not None,
+    }
+    if len(plans) > 1 and any(single.values()):
+        option = next(option for option, given in single.items() if given)
         raise UsageError(f"{option} is for one array, and these are {len(plans)}.", "Name one of them.")
     if len(plans) > 1 and plans[0].resync_from:
         raise UsageError(f"--resync-from is for one array, and these are {len(plans)}.", "Name one of them.")
-    remarks = [remark for plan in plans for remark in exposure_remarks(plan.listens)]
+    remarks = [remark for plan in plans for remark in exposure_remarks(plan.listens)] + running.remarks
     if foreground:
-        serve = functools.partial(run_array.run, plans[0])
-        exit_with(run_foreground(settings, [plans[0].name], serve, remarks))
+        serve = functools.partial(run_array.run, plans[0], metrics=running.metrics)
+        exit_with(run_foreground(settings, [plans[0].name], serve, remarks, running.log_format))
     reports: list[daemon.Report] = []
     try:
         for plan in plans:
             if all_of_them and _answers(plan.name):
                 render.note(settings, f"{plan.name} is up already.")
                 continue
-            serve = functools.partial(run_array.run, plan)
-            reports.append(daemon.detach([plan.name], serve, settings.verbose))
+            serve = functools.partial(run_array.run, plan, metrics=running.metrics)
+            reports.append(daemon.detach([plan.name], serve, settings.verbose, running.log_format))
     except DsttoolError:
         if reports:
             report_ready(settings, reports, remarks)

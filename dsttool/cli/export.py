@@ -7,6 +7,7 @@ import click
 from dsttool.cli import render
 from dsttool.cli.dry_run import would
 from dsttool.cli.offering import Offering, offering
+from dsttool.cli.running import Running, running
 from dsttool.cli.serving import exit_with, exposure_remarks, report_ready, run_foreground
 from dsttool.cli.settings import Settings, shared
 
@@ -27,6 +28,7 @@ from dsttool.cli.settings import Settings, shared
 @click.option("-d", "--detach", is_flag=True, help="Return once it listens; see `dsttool logs NAME`.")
 @shared(changes=True)
 @offering(invites=True)
+@running
 def export(
     settings: Settings,
     devices: tuple[str, ...],
@@ -37,6 +39,7 @@ def export(
     several: bool,
     detach: bool,
     offering: Offering,
+    running: Running,
 ) -> None:
     """Offer files, block devices or anything with an address to clients.
 
@@ -59,7 +62,7 @@ def export(
         access=offering.access,
         invite_ns=offering.invite_ns,
     )
-    remarks = exposure_remarks(chosen.listens)
+    remarks = [*exposure_remarks(chosen.listens), *running.remarks]
     if settings.dry_run:
         from dsttool.engine.host import rehearsal
 
@@ -67,9 +70,9 @@ def export(
             render.note(settings, remark)
         would(settings, rehearsal.export(chosen))
         return
+    run = functools.partial(run_export.run, chosen, metrics=running.metrics)
     if detach:
-        report = daemon.detach(chosen.names, functools.partial(run_export.run, chosen), settings.verbose)
+        report = daemon.detach(chosen.names, run, settings.verbose, running.log_format)
         report_ready(settings, [report], remarks)
     else:
-        run = functools.partial(run_export.run, chosen)
-        exit_with(run_foreground(settings, chosen.names, run, remarks))
+        exit_with(run_foreground(settings, chosen.names, run, remarks, running.log_format))

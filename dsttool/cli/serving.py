@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from dsttool.engine.control.lock import NameLock
     from dsttool.engine.host.daemon import Ready, Report
     from dsttool.engine.host.engine import Engine
+    from dsttool.engine.host.log_lines import Format
 
 REFRESH_SECONDS: Final = 1.0
 # The reactor answers within milliseconds; a line that comes later is left out.
@@ -68,13 +69,19 @@ def _report(settings: Settings, report: "Report") -> None:
         render.say(settings, f"Try: dsttool info '{nbd}'")
 
 
-def run_foreground(settings: Settings, names: list[str], run: Run, remarks: Sequence[str] = ()) -> int:
-    """Run a daemon of these names in this process until it is stopped; its exit code."""
+def run_foreground(
+    settings: Settings,
+    names: list[str],
+    run: Run,
+    remarks: Sequence[str] = (),
+    form: "Format | None" = None,
+) -> int:
+    """Run a daemon of these names in this process until it is stopped; its exit code. form: of its log."""
     from dsttool.engine.control.lock import NameLock
     from dsttool.engine.host.logs import Logs
 
-    live = sys.stderr.isatty() and not settings.quiet and not settings.json
-    logs = Logs(settings.verbose, quiet=settings.quiet or live)
+    live = sys.stderr.isatty() and not settings.quiet and not settings.json and form is None
+    logs = Logs(settings.verbose, quiet=settings.quiet or live, form=form)
     line: LiveLine | None = None
 
     def running(engine: "Engine") -> None:

@@ -220,19 +220,6 @@ def test_an_export_can_offer_what_another_one_serves(site: Site, kind: str) -> N
     assert image.read_bytes()[5000:75000] == b"\x11" * 70000
 
 
-def test_a_service_manager_is_told_when_the_export_serves(site: Site) -> None:
-    import socket
-
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
-        manager.bind(str(site.path("notify")))
-        manager.settimeout(20)
-        site.env["NOTIFY_SOCKET"] = str(site.path("notify"))
-        daemon = site.export("mem:1M", "a")
-        assert manager.recv(100) == b"READY=1"
-        daemon.stop()
-        assert manager.recv(100) == b"STOPPING=1"
-
-
 def test_a_foreground_export_on_a_terminal_shows_one_live_line(site: Site) -> None:
     import pty
 

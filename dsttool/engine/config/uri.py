@@ -90,6 +90,11 @@ def parse_uri(text: str) -> Uri:
     return Uri(protocol, endpoint, _decode_export(export_text, text), query, scheme in _TLS_SCHEMES)
 
 
+def parse_host(text: str) -> tuple[str, int | None]:
+    """HOST:PORT, HOST, or [IPv6]:PORT taken apart. UsageError otherwise."""
+    return _split_authority(text, "tcp", text)
+
+
 def format_uri(uri: Uri) -> str:
     """The shortest address that `parse_uri` reads as `uri`."""
     endpoint = uri.endpoint

@@ -10,20 +10,23 @@ A daemon holds the lock of its names from before its first to after its last lin
 log of a name is only written, and put aside, by the one daemon that has the name.
 """
 
+import faulthandler
 import json
 import logging
 import os
 import resource
 import signal
-import socket
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final, NoReturn
 
 from dsttool.engine.config import paths
 from dsttool.engine.control import messages
 from dsttool.engine.control.lock import NameLock
+from dsttool.engine.host import service
+from dsttool.engine.host.log_lines import Format
 from dsttool.engine.host.logs import LOG_BYTES_KEPT, Logs
 from dsttool.engine.vocabulary.errors import DsttoolError, from_oserror
 
@@ -39,12 +42,17 @@ LOG = logging.getLogger(__name__)
 DESCRIPTORS: Final = 16_384
 
 
-def detach(names: list[str], serve: Serve, verbose: int = 0) -> Report:
+def detach(names: list[str], serve: Serve, verbose: int = 0, form: Format | None = None) -> Report:
     """Run `serve` in a daemon of these names; its report once it is ready, or the error it raised.
 
-    Its log goes to NAME.log in the runtime folder, NAME being the first. Conflict if a name is taken.
+    Its log goes to NAME.log in the runtime folder, NAME being the first; form: of its lines. Conflict if a
+    name is taken.
     """
     log_path = paths.log_file(names[0])
+
+    def put_aside() -> None:
+        _redirect(log_path)
+
     reader, writer = os.pipe()
     sys.stdout.flush()
     sys.stderr.flush()
@@ -54,7 +62,7 @@ def detach(names: list[str], serve: Serve, verbose: int = 0) -> Report:
         os.setsid()
         if os.fork():
             os._exit(0)
-        _live(names, serve, writer, log_path, verbose)
+        _live(names, serve, writer, log_path, lambda: Logs(verbose, put_aside=put_aside, form=form))
     os.close(writer)
     os.waitpid(middle, 0)
     with open(reader, "rb") as pipe:
@@ -68,7 +76,9 @@ def detach(names: list[str], serve: Serve, verbose: int = 0) -> Report:
     return report
 
 
-def _live(names: list[str], serve: Serve, writer: int, log_path: Path, verbose: int) -> NoReturn:
+def _live(
+    names: list[str], serve: Serve, writer: int, log_path: Path, open_logs: Callable[[], Logs]
+) -> NoReturn:
     """The daemon's process, from birth to its end; never returns."""
     told = False
 
@@ -87,7 +97,7 @@ def _live(names: list[str], serve: Serve, writer: int, log_path: Path, verbose: 
     try:
         paths.pin()
         with NameLock(names) as lock:
-            code = _serve_logged(lambda: serve(lock, ready), log_path, verbose)
+            code = _serve_logged(lambda: serve(lock, ready), log_path, open_logs)
     except DsttoolError as error:
         code = error.exit_code
         tell({"failure": messages.failure_to_json(error)})
@@ -98,10 +108,10 @@ def _live(names: list[str], serve: Serve, writer: int, log_path: Path, verbose: 
         os._exit(code)
 
 
-def _serve_logged(serve: Callable[[], int], log_path: Path, verbose: int) -> int:
+def _serve_logged(serve: Callable[[], int], log_path: Path, open_logs: Callable[[], Logs]) -> int:
     """`serve` with its output, and why it failed if it did, in the log. Its name must be locked."""
     _redirect(log_path)
-    logs = Logs(verbose, put_aside=lambda: _redirect(log_path))
+    logs = open_logs()
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
         return serve()
@@ -130,8 +140,13 @@ def _redirect(log_path: Path) -> None:
     os.close(log)
 
 
-def on_signals(stop: Callable[[int], None]) -> None:
-    """SIGTERM and SIGINT call `stop` with their number; a second one ends the process at once."""
+def on_signals(stop: Callable[[int], None], reload: Callable[[], None], dump: Callable[[], None]) -> None:
+    """What signals mean from now on; each is told in the main thread, between two steps of Python.
+
+    SIGTERM and SIGINT call `stop` with their number; a second one ends the process at once. SIGHUP calls
+    `reload`; but it stops what runs in the foreground of a terminal, which has been hung up. SIGUSR1 calls
+    `dump`, and writes the stacks of all threads to stderr before, even if the process is stuck.
+    """
 
     def first(number: int, _frame: object) -> None:
         for each in (signal.SIGTERM, signal.SIGINT):
@@ -143,8 +158,22 @@ def on_signals(stop: Callable[[int], None]) -> None:
 
     for each in (signal.SIGTERM, signal.SIGINT):
         signal.signal(each, first)
-    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+    if service.is_managed() or not _has_terminal():
+        signal.signal(signal.SIGHUP, lambda _number, _frame: reload())
+    elif signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # nohup(1)
         signal.signal(signal.SIGHUP, first)
+    signal.signal(signal.SIGUSR1, lambda _number, _frame: dump())
+    with suppress(OSError, ValueError):  # there is no stderr
+        faulthandler.register(signal.SIGUSR1, chain=True)
+
+
+def _has_terminal() -> bool:
+    """Whether a terminal controls this process, so that its end is told by SIGHUP."""
+    try:
+        os.close(os.open("/dev/tty", os.O_RDONLY | os.O_NOCTTY | os.O_CLOEXEC))
+    except OSError:
+        return False
+    return True
 
 
 def allow_descriptors() -> None:
@@ -156,15 +185,3 @@ def allow_descriptors() -> None:
     wanted = DESCRIPTORS if hard == resource.RLIM_INFINITY else min(DESCRIPTORS, hard)
     if soft != resource.RLIM_INFINITY and soft < wanted:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
-
-
-def notify_service_manager(message: str) -> None:
-    """Tell the service manager that started this process (sd_notify(3)); nothing without one."""
-    address = os.environ.get("NOTIFY_SOCKET", "")
-    if not address:
-        return
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as notify:
-        try:
-            notify.sendto(message.encode(), "\0" + address[1:] if address[0] == "@" else address)
-        except OSError:
-            pass  # A service manager that does not listen must not end the service.

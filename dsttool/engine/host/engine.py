@@ -12,18 +12,20 @@ import logging
 import os
 import signal
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import dsttool
 from dsttool.engine.config import paths
 from dsttool.engine.config.listen import Listen
+from dsttool.engine.config.units import format_size
 from dsttool.engine.control import messages
 from dsttool.engine.control.lock import NameLock
 from dsttool.engine.control.server import Answer, ControlServer, Handler
 from dsttool.engine.export.offer import Offer
-from dsttool.engine.host import daemon
-from dsttool.engine.host.access import OPEN, Access, AccessPlan
+from dsttool.engine.host import daemon, service
+from dsttool.engine.host.access import DEFAULT_ENDPOINTS, OPEN, Access, AccessPlan
 from dsttool.engine.host.array_commands import count_of
+from dsttool.engine.host.dump import Dump
 from dsttool.engine.host.ending import close_all, flush_all
 from dsttool.engine.host.events import Events
 from dsttool.engine.host.observing import Observing
@@ -35,6 +37,9 @@ from dsttool.engine.vocabulary import limits, status
 from dsttool.engine.vocabulary.endpoint import Endpoint
 from dsttool.engine.vocabulary.errors import Conflict
 
+if TYPE_CHECKING:
+    from dsttool.engine.host.metering import Metering
+
 LOG = logging.getLogger(__name__)
 
 # What clients wait for at most once the daemon is told to stop; afterwards they see a lost connection.
@@ -45,7 +50,8 @@ class Engine:
     """A daemon that serves `offers`; their devices are flushed and closed at the end.
 
     access: who may come in. commands: what its control socket takes besides what every daemon takes.
-    events: what has happened. waits: who waits for a state; whoever changes one says so there.
+    metrics: where Prometheus is answered. events: what has happened. waits: who waits for a state; whoever
+    changes one says so there.
     clean: once it has ended, whether everything acked is on stable storage.
     """
 
@@ -59,6 +65,8 @@ class Engine:
         statuses: Statuses,
         commands: Mapping[str, Handler] | None = None,
         access: AccessPlan = OPEN,
+        *,
+        metrics: Endpoint | None = None,
     ) -> None:
         self.reactor = reactor
         self.offers = offers
@@ -79,26 +87,52 @@ class Engine:
         self._listening = self._access.listening
         self._control: ControlServer | None = None
         self._observing = Observing(reactor, offers, self._about, events.event_log)
+        self._metrics_place = metrics
+        self._metering: Metering | None = None
+        self._dump = Dump(reactor, self._observing.source)
 
     def serve(self, listens: Sequence[Listen], ready: daemon.Ready) -> int:
         """Bind, tell `ready`, serve until stopped, end cleanly. Returns the exit code."""
-        daemon.on_signals(self._stop_by_signal)
+        post = self.reactor.post
+        daemon.on_signals(self._stop_by_signal, lambda: None, lambda: post(self._dump.write))
         daemon.allow_descriptors()
         try:
             self._lock.note_pid()
-            self._access.begin(listens)
-            control = self.reactor.network.listen(Endpoint("unix", path=str(paths.control_socket(self.name))))
+            lent = service.inherit(self.reactor, listens, self._places())
+            self._bind_metrics()  # before whoever waits for the others' sockets can come
+            self._access.begin([*listens, *lent])
+            control = self.reactor.network.listen(self._control_place)
             self._control = ControlServer(
                 control, self.reactor.post, self._handlers(), self._check, self._observing.broadcast
             )
             self._listening.start()
             self._control.start()
             self._observing.begin(self._control.put)
+            if self._metering is not None:
+                self._metering.start()
+            service.Watchdog(self.reactor)
             self._become_ready(ready)
             self.reactor.run()
         finally:
             self.clean = self._end()
         return 130 if self._signal == signal.SIGINT else 0 if self.clean else 1
+
+    @property
+    def _control_place(self) -> Endpoint:
+        return Endpoint("unix", path=str(paths.control_socket(self.name)))
+
+    def _places(self) -> list[Endpoint]:
+        """Where is listened whatever is asked for."""
+        files = [path(offer.name) for offer in self.offers for path in (paths.nbd_socket, paths.dst_socket)]
+        metrics = [] if self._metrics_place is None else [self._metrics_place]
+        always = [Endpoint("unix", path=str(file)) for file in files]
+        return [*always, *DEFAULT_ENDPOINTS, self._control_place, *metrics]
+
+    def _bind_metrics(self) -> None:
+        if self._metrics_place is not None:
+            from dsttool.engine.host.metering import Metering  # loads prometheus_client
+
+            self._metering = Metering(self.reactor, self._observing.source, self._metrics_place)
 
     def stop(self) -> None:
         """End soon. From any thread or signal handler."""
@@ -127,7 +161,8 @@ class Engine:
         gc.collect()
         gc.freeze()
         gc.set_threshold(100_000, 50, 100)
-        daemon.notify_service_manager("READY=1")
+        sizes = [f"{offer.name} ({format_size(offer.device.capabilities.size)})" for offer in self.offers]
+        service.notify("READY=1", f"STATUS=Serving {', '.join(sizes)}")
         os.utime(
             paths.control_socket(self.name)
         )  # who waits for it to appear looks again (control.appearing)
@@ -144,7 +179,7 @@ class Engine:
         self.state = "stopping"
         self.waits.end()
         tell(LOG, "daemon.stopping", self.name, "%s is stopping", self.name)
-        daemon.notify_service_manager("STOPPING=1")
+        service.notify("STOPPING=1", "STATUS=Finishing what has begun")
         self._listening.close()
         for server in self._listening.servers:
             server.drain()
@@ -154,10 +189,13 @@ class Engine:
             server.close()
         self._access.close()
         self._observing.end()
+        if self._metering is not None:
+            self._metering.close()
         clean, closed = self._finish_devices()
         if self._control is not None:
             self._control.close()
-            paths.control_socket(self.name).unlink(missing_ok=True)
+            if not self.reactor.network.is_lent(self._control_place):
+                paths.control_socket(self.name).unlink(missing_ok=True)
         if closed:
             self.reactor.close()  # after the control thread, which posts to it
         LOG.info("%s has ended", self.name)

@@ -80,7 +80,8 @@ class Observing:
             "pid": known["pid"],
         }
         self.broadcast = Broadcast(hello, lambda: machine.sample(time.monotonic_ns()), self._want)
-        self._sampler = Sampler(reactor, Observed(offers, about), self._news, time.time_ns)
+        self.source = Observed(offers, about)
+        self._sampler = Sampler(reactor, self.source, self._news, time.time_ns)
 
     def begin(self, put: Callable[[News], None]) -> None:
         """Sample from now on. put: ControlServer.put; it is told of what happened before, too."""

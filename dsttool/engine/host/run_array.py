@@ -24,22 +24,28 @@ from dsttool.engine.host.returning import Returning
 from dsttool.engine.mapping.algorithm import Algorithm
 from dsttool.engine.runtime.reactor import Reactor
 from dsttool.engine.runtime.telling import tell
+from dsttool.engine.vocabulary.endpoint import Endpoint
 from dsttool.engine.vocabulary.errors import DsttoolError, NotFound, TimedOut, Unreachable, Unsafe
 
 LOG = logging.getLogger(__name__)
 
 
 def run(
-    plan: ArrayPlan, lock: NameLock, ready: Ready, running: Callable[[Engine], None] | None = None
+    plan: ArrayPlan,
+    lock: NameLock,
+    ready: Ready,
+    running: Callable[[Engine], None] | None = None,
+    *,
+    metrics: Endpoint | None = None,
 ) -> int:
     """Bring the array up and serve it until stopped; the exit code.
 
     Raises Unsafe where members are missing or may not hold the same. `lock` is of the array's name;
-    `running` gets the engine before it serves.
+    `running` gets the engine before it serves. metrics: where Prometheus is answered.
     """
     reactor = Reactor()
     with Events(reactor, [plan.name]) as events:
-        return _run(plan, lock, ready, running, reactor, events)
+        return _run(plan, lock, ready, running, reactor, events, metrics)
 
 
 def _run(
@@ -49,6 +55,7 @@ def _run(
     running: Callable[[Engine], None] | None,
     reactor: Reactor,
     events: Events,
+    metrics: Endpoint | None,
 ) -> int:
     history = History(plan)
     states = history.states_to_begin_with()
@@ -86,6 +93,7 @@ def _run(
         lambda: ([array_status(array, offer)], []),
         commands,
         plan.access_plan,
+        metrics=metrics,
     )
     shown = ArrayStates(reactor, array)
 

@@ -22,6 +22,7 @@ from dsttool.engine.host.listening import check_listens
 from dsttool.engine.host.offers import offer_of
 from dsttool.engine.host.open_node import Opening, open_all, reachable
 from dsttool.engine.runtime.reactor import Reactor
+from dsttool.engine.vocabulary.endpoint import Endpoint
 from dsttool.engine.vocabulary.errors import DsttoolError, NotFound, UsageError
 
 
@@ -130,14 +131,19 @@ def plan(
 
 
 def run(
-    chosen: ExportPlan, lock: NameLock, ready: Ready, running: Callable[[Engine], None] | None = None
+    chosen: ExportPlan,
+    lock: NameLock,
+    ready: Ready,
+    running: Callable[[Engine], None] | None = None,
+    *,
+    metrics: Endpoint | None = None,
 ) -> int:
     """Serve until stopped; the exit code. `lock` is of the plan's names; `running` gets the engine before
-    it serves.
+    it serves. metrics: where Prometheus is answered.
     """
     reactor = Reactor()
     with Events(reactor, chosen.names) as events:
-        return _run(chosen, lock, ready, running, reactor, events)
+        return _run(chosen, lock, ready, running, reactor, events, metrics)
 
 
 def _run(
@@ -147,6 +153,7 @@ def _run(
     running: Callable[[Engine], None] | None,
     reactor: Reactor,
     events: Events,
+    metrics: Endpoint | None,
 ) -> int:
     offers = _offers(reactor, chosen)
 
@@ -154,7 +161,11 @@ def _run(
         return [], [offer.status() for offer in offers]
 
     engine = Engine(
-        *("export", reactor, lock, offers, events), statuses, for_exports(offers), access=chosen.access
+        *("export", reactor, lock, offers, events),
+        statuses,
+        for_exports(offers),
+        access=chosen.access,
+        metrics=metrics,
     )
     if running is not None:
         running(engine)

@@ -25,6 +25,11 @@ class IOPool:
         self._leaving: list[threading.Thread] = []
         self.pending = 0
 
+    @property
+    def threads(self) -> int:
+        """How many there are now."""
+        return len(self._threads)
+
     def submit(self, call: Callable[[], Any], done: Done) -> None:
         """Run `call` in a thread; `done(result, error)` will run on the reactor."""
         self.pending += 1

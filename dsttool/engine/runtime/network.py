@@ -32,6 +32,19 @@ _SO_SNDBUFFORCE = 32
 class Network:
     """Connects and listens. A simulator offers the same methods."""
 
+    def __init__(self) -> None:
+        self._lent: dict[Endpoint, socket.socket | None] = {}
+
+    def lend(self, endpoint: Endpoint, sock: socket.socket) -> None:
+        """A socket that listens there already, and that somebody else keeps: `listen` there gives it out."""
+        sock.setblocking(False)
+        sock.set_inheritable(False)
+        self._lent[endpoint] = sock
+
+    def is_lent(self, endpoint: Endpoint) -> bool:
+        """Whether what listens there, and its file if it has one, is somebody else's."""
+        return endpoint in self._lent
+
     def resolve(self, endpoint: Endpoint) -> list[Endpoint]:
         """The numeric endpoints of a host name. Blocks: call it in the I/O pool. Raises Unreachable."""
         if endpoint.family not in ("tcp", "mptcp"):
@@ -67,6 +80,10 @@ class Network:
 
     def listen(self, endpoint: Endpoint, *, mode: int = 0o600, group: int | None = None) -> socket.socket:
         """A listening socket. A dead Unix socket file is replaced; one that accepts is a Conflict."""
+        lent = self._lent.get(endpoint)
+        if lent is not None:
+            self._lent[endpoint] = None
+            return lent
         try:
             sock = _make_socket(endpoint)
         except OSError as error:

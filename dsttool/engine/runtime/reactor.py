@@ -129,6 +129,18 @@ class Reactor:
         self.crypto_threads = threads
         self._pools["crypto"].resize(threads)
 
+    def load(self) -> dict[str, Any]:
+        """How much there is of everything, for whoever looks for what is wrong. Sizes in bytes."""
+        return {
+            "descriptors": len(self._handlers),
+            "timers": sum(1 for timer in self._timers if timer.call is not None),
+            "posted": len(self._posted),
+            "pools": {
+                lane: {"threads": pool.threads, "pending": pool.pending} for lane, pool in self._pools.items()
+            },
+            "segments": {"in_use": self.pool.bytes_in_use, "free": self.pool.bytes_free},
+        }
+
     # -- what other threads use ----------------------------------------------------------------
 
     def post(self, call: Callable[[], None]) -> None:

@@ -56,7 +56,7 @@ class Listener:
             self._reactor.unregister(self._sock.fileno())
             self._started = False
         self._sock.close()
-        if self.endpoint.family == "unix":
+        if self.endpoint.family == "unix" and not self._reactor.network.is_lent(self.endpoint):
             try:
                 if os.stat(self.endpoint.path).st_ino == self._inode:
                     os.unlink(self.endpoint.path)

@@ -99,6 +99,8 @@ class Table(Panel, Generic[Row]):
         self._keys: list[Hashable] = []
         self._cursor = 0
         self._top = 0
+        # Until somebody moves it the cursor is on the first row, whatever comes before that.
+        self._untouched = True
         self._placed: list[Placed] = []
         # What is on the screen: the cells of each line, to know which differ.
         self._drawn: dict[int, _Line | None] = {}
@@ -129,12 +131,12 @@ class Table(Panel, Generic[Row]):
         """Show these rows. The cursor stays on its row if that is still there, else where it is."""
         before = self._keys[self._cursor] if self._cursor < len(self._keys) else None
         self._rows = rows
+        if self._untouched:
+            self._cursor = 0
         self._keys = [self.key(row) for row in rows]
         if self._cursor >= len(rows) or self._keys[self._cursor] != before:
-            try:
-                self._cursor = self._keys.index(before) if before is not None else 0
-            except ValueError:
-                self._cursor = max(0, min(self._cursor, len(rows) - 1))
+            if not self._untouched:
+                self._cursor = self._where(before)
             if before != (self._keys[self._cursor] if rows else None):
                 self.post_message(self.Moved(self))
         self._clamp(follow=False)
@@ -233,7 +235,15 @@ class Table(Panel, Generic[Row]):
         pieces.append((text + " " * blank if blank >= 0 else text[:blank], run))
         return pieces
 
+    def _where(self, key: Hashable | None) -> int:
+        """Where the row of that key is now; where the cursor was, if it is not there any more."""
+        try:
+            return self._keys.index(key)
+        except ValueError:
+            return max(0, min(self._cursor, len(self._keys) - 1))
+
     def _move(self, to: int) -> None:
+        self._untouched = False
         to = max(0, min(to, len(self._rows) - 1))
         if to != self._cursor:
             self._cursor = to

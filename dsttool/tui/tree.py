@@ -132,7 +132,7 @@ class Tree(Table[Branch]):
                 if folded:
                     continue
                 depth = 1
-            for name, daemon in sorted(known.daemons.items()):
+            for name, daemon in sorted(known.daemons.items(), key=_arrays_first):
                 yield from self._of_daemon(place, name, daemon, depth)
 
     def _of_daemon(self, place: str, name: str, daemon: "DaemonPicture", depth: int) -> Iterator[Branch]:
@@ -165,6 +165,11 @@ class Tree(Table[Branch]):
             for number, link in enumerate(links if closed is False else ()):
                 own = node._replace(kind="link", number=number)
                 yield Branch(own, depth + 2, None, link, array, None, lost_ns)
+
+
+def _arrays_first(named: "tuple[str, DaemonPicture]") -> tuple[bool, str]:
+    name, daemon = named
+    return (daemon.state is None or not daemon.state["arrays"], name)
 
 
 # Each of these: kind, state, size, link, RTT, in flight, resent, lost, errors.

@@ -274,3 +274,17 @@ def test_the_wheel_scrolls_and_leaves_the_cursor() -> None:
         assert table.row == first
 
     screens.run(Tui(frames.mirror_in_trouble(200)), script)
+
+
+def test_the_cursor_is_on_the_first_row_until_somebody_moves_it() -> None:
+    scratch, pool = frames.Speaker("scratch"), frames.Speaker()
+    alone = frames.state([], [frames.export()], frames.transactions(0))
+    source = frames.Still(scratch.hello(), scratch.snapshot(alone))
+
+    async def script(pilot: Pilot[int], app: Tui) -> None:
+        assert cursor(app) == "scratch"
+        source.say(pool.hello(), pool.snapshot())
+        await screens.settle(pilot)
+        assert cursor(app) == "pool"
+
+    screens.run(Tui(source), script)

@@ -1,7 +1,7 @@
 """`array up`."""
 
 import functools
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import click
 
@@ -20,7 +20,39 @@ if TYPE_CHECKING:
     from dsttool.engine.host.array_plan import ArrayPlan
 
 
-@click.command()
+_HELP: Final = """\
+Bring arrays up; return when they serve.
+
+Without --layout: configured arrays by NAME, or all of them, those that others are made of first. With
+--layout: one array called NAME over the NODEs that follow; nothing is saved, and it is refused if that
+name is configured (exit 8). Layouts are explained with `array create`.
+
+It serves NBD and DST through NAME.nbd and NAME.dst in the runtime folder; --listen adds places, as for
+`export`. A dst place makes it a node for other arrays, here and elsewhere. It returns when the array
+serves; --foreground stays, for service managers.
+
+When a raw mirror comes up, samples of its members are compared. If they differ, or the array was not
+stopped cleanly, or a member missed writes when it last ran, it is refused (exit 6): somebody has to say
+which member is right. --resync-from NODE copies that one onto all others while the array serves.
+--assume-clean takes all of them for right, and compares nothing. What is overwritten, or forgotten, is
+said first, and whoever is at the terminal is asked.
+
+Where members are missing it is refused, too (exit 6), for they may hold newer data: bring them back, or
+give --degraded to go on without them. They are taken in, and copied to, when they return.
+
+--takeover takes the nodes from another owner who writes to them, and who is cut off for good. It is a
+severe act: the array's name has to be typed, or given with --confirm.
+"""
+
+
+@click.command(
+    help=_HELP,
+    epilog="""\b
+Examples:
+  dsttool array up pool
+  dsttool array up pool --layout mirror --raw --assume-clean a.img b.img
+  dsttool array up pool --degraded --resync-from n0""",
+)
 @click.argument("words", nargs=-1, metavar="[NAME [NODE...]]...")
 @described(required=False)
 @click.option("--assume-clean", is_flag=True, help="Take all members for equal; nothing is compared.")
@@ -53,11 +85,7 @@ def up(
     offering: Offering,
     running: Running,
 ) -> None:
-    """Bring arrays up; return when they serve.
-
-    Without --layout: configured arrays by NAME, or all of them. With --layout: one array called NAME
-    over the NODEs that follow; nothing is saved.
-    """
+    """Bring arrays up; return when they serve."""
     from dataclasses import replace
 
     from dsttool.engine.config.array_file import ArrayConfig, parse_chunk

@@ -26,7 +26,8 @@ _OPTIONS: Final = (
         type=click.Choice(["text", "json", "journal"]),
         envvar="DSTTOOL_LOG_FORMAT",
         help="How lines of the log look: text for people, one JSON object each for programs, or with"
-        " priorities for the journal. Without it the journal's, if it reads the log, and text elsewhere.",
+        " priorities for the journal. Without it what dsttool.toml says; else the journal's, if it reads the"
+        " log, and text elsewhere.",
     ),
 )
 
@@ -58,6 +59,10 @@ def running(function: _Decorated) -> _Decorated:
             from dsttool.engine.config.metrics_place import parse_metrics_place
 
             place = parse_metrics_place(metrics)
+        if log_format is None:
+            from dsttool.engine.config.machine_file import load_machine
+
+            log_format = load_machine().log_format
         return function(*arguments, running=Running(place, log_format), **others)
 
     decorated: Any = collect

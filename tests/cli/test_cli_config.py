@@ -174,3 +174,12 @@ def test_the_folders_and_files_are_shown(site: Site, folder: Path) -> None:
     assert found[str(folder)] == {"kind": "config", "path": str(folder), "exists": True}
     assert found[str(folder / "arrays/pool.toml")]["kind"] == "array"
     assert not found[str(folder / "keys/authorized.toml")]["exists"]
+
+
+def test_the_machines_log_format_holds_unless_the_command_line_says_another(site: Site, folder: Path) -> None:
+    (folder / "dsttool.toml").write_text('[daemon]\nlog_format = "json"\n')
+    for name, words in (("a", ()), ("b", ("--log-format", "text"))):
+        site.dsttool("export", "mem:1M", "--name", name, "-d", *words)
+        site.dsttool("daemon", "stop", name)
+    assert json.loads(site.path("runtime/a.log").read_text().splitlines()[0])
+    assert not site.path("runtime/b.log").read_text().startswith("{")

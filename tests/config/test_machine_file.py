@@ -19,6 +19,7 @@ resend_timeout = "500ms"
 
 [daemon]
 crypto_threads = 0
+log_format = "json"
 
 [keys]
 lab = "keys/lab.key"
@@ -41,6 +42,7 @@ def test_a_whole_file_is_read(machine: Path) -> None:
     assert load_machine() == MachineConfig(
         {"resends": 2, "resend_timeout": 500_000_000},
         0,
+        "json",
         {"lab": machine.parent / "keys/lab.key", "far": Path("/far.key")},
     )
 
@@ -50,6 +52,10 @@ def test_a_whole_file_is_read(machine: Path) -> None:
     [
         ("[daemon]\ncrypto_thread = 1", ":2:1: unknown key 'crypto_thread'; did you mean 'crypto_threads'?"),
         ("[daemon]\ncrypto_threads = 65", ":2:18: 65 is not a number from 0 to 64."),
+        (
+            "[daemon]\nlog_format = 'xml'",
+            ":2:14: 'log_format' may not be 'xml'; there are: journal, json, text.",
+        ),
         ("[deamon]", ":1:1: unknown key 'deamon'; did you mean 'daemon'?"),
         ("[policy]\nresend = 1", ":2:1: A policy has no key 'resend'."),
         ("[keys]\n'a b' = 'x'", ":2:9: 'a b' cannot be a name."),

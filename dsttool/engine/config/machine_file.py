@@ -6,6 +6,7 @@ resends = 2
 
 [daemon]
 crypto_threads = 2              # threads that seal large records; $DSTTOOL_CRYPTO_THREADS is stronger
+log_format = "json"             # text, json or journal; --log-format and $DSTTOOL_LOG_FORMAT are stronger
 
 [keys]                          # names for key files: key=lab in an address means this file
 lab = "/etc/dsttool/keys/lab.key"
@@ -16,7 +17,7 @@ Without the file everything has its default. A relative path of a key file is ta
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 import msgspec
 
@@ -28,20 +29,23 @@ from dsttool.engine.config.toml_file import StandIns, TomlFile
 from dsttool.engine.vocabulary.errors import UsageError
 
 CRYPTO_THREADS_MAX: Final = 64
+LogFormat = Literal["text", "json", "journal"]
 
 
 @dataclass(frozen=True, slots=True)
 class MachineConfig:
     """What is configured for the machine. policy: settings by key, durations in ns. crypto_threads: None for
-    the default. keys: files by name."""
+    the default. log_format: None for what fits where a log goes. keys: files by name."""
 
     policy: Mapping[str, Value] = field(default_factory=dict)
     crypto_threads: int | None = None
+    log_format: LogFormat | None = None
     keys: Mapping[str, Path] = field(default_factory=dict)
 
 
 class _Daemon(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     crypto_threads: int | None = None
+    log_format: LogFormat | None = None
 
 
 class _MachineToml(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -68,6 +72,7 @@ def read_machine(file: TomlFile) -> MachineConfig:
         crypto_threads=None
         if threads is None
         else file.checked(("daemon", "crypto_threads"), check_threads, threads),
+        log_format=content.daemon.log_format,
         keys={name: _key_file(file, name, value) for name, value in content.keys.items()},
     )
 

@@ -24,6 +24,7 @@ from dsttool.engine.transaction.policy import REDUNDANT, SINGLE_COPY
 from dsttool.engine.vocabulary.checkup import ConfigSource, ConfigValue
 from dsttool.engine.vocabulary.limits import CRYPTO_THREADS
 
+_FORMAT_VARIABLE: Final = "DSTTOOL_LOG_FORMAT"
 _FOLDERS: Final = (
     ("config", "DSTTOOL_CONFIG_DIR", paths.config_dir),
     ("runtime", "DSTTOOL_RUNTIME_DIR", paths.runtime_dir),
@@ -43,6 +44,7 @@ def of_machine() -> list[ConfigValue]:
         for name, variable, find in _FOLDERS
     ]
     values.append(_crypto_threads(file, machine.crypto_threads))
+    values.append(_log_format(file, machine.log_format))
     values += _machine_policy(file, machine.policy)
     values += [_machine(file, ("keys", name), str(key)) for name, key in machine.keys.items()]
     values += [
@@ -119,6 +121,16 @@ def _crypto_threads(file: TomlFile | None, configured: int | None) -> ConfigValu
     if configured is None:
         return _default(key, str(CRYPTO_THREADS))
     return _machine(file, ("daemon", "crypto_threads"), str(configured))
+
+
+def _log_format(file: TomlFile | None, configured: str | None) -> ConfigValue:
+    key = "daemon.log_format"
+    asked = os.environ.get(_FORMAT_VARIABLE)
+    if asked:
+        return _value(key, asked, "environment", f"${_FORMAT_VARIABLE}")
+    if configured is None:
+        return _default(key, "journal where the journal reads it, else text")
+    return _machine(file, ("daemon", "log_format"), configured)
 
 
 def _machine_policy(file: TomlFile | None, policy: Mapping[str, Value]) -> Iterator[ConfigValue]:

@@ -213,6 +213,23 @@ def test_the_screen_is_written_to_a_file_of_its_own(tmp_path: Path, monkeypatch:
     assert all("DEGRADED" in file.read_text() for file in files)
 
 
+def test_a_picture_fetches_nothing_and_places_every_character() -> None:
+    attributes = 'class="r1" x="12.2" y="20" textLength="97.6" clip-path="url(#a)"'
+    text = f"<text {attributes}>&#160;a&#160;b&#160;&#160;c&lt;</text>"
+    assert svg.placed(text) == (
+        '<text class="r1" x="24.4 36.6 48.8" y="20">a&#160;b</text>'
+        '<text class="r1" x="85.4 97.6" y="20">c&lt;</text>'
+    )
+    rich = "@font-face { src: url('https://example.org/font'); } .m { font-family: Fira Code, monospace; }"
+    assert "example.org" not in svg.placed(rich)
+    assert "DejaVu Sans Mono" in svg.placed(rich)
+
+
+def test_the_dots_of_graphs_are_drawn() -> None:
+    text = '<text class="r2" x="0" y="20" textLength="24.4" clip-path="url(#a)">\u2801x</text>'
+    assert svg.placed(text) == '<path class="r2" d="m2 4h3v3h-3z"/><text class="r2" x="12.2" y="20">x</text>'
+
+
 def test_a_picture_never_overwrites_another(tmp_path: Path) -> None:
     now = datetime(2026, 5, 4, 3, 2, 1)
     written = [svg.write(f"<svg>{number}</svg>", tmp_path, now) for number in range(3)]

@@ -86,8 +86,8 @@ def test_acts_on_a_running_array_are_said_and_not_done(site: Site) -> None:
     assert would(site, "policy", "set", "pool/n1", "resends=4") == []
     assert would(site, "resync", "pause", "pool") == ["pause the resyncs of pool: none now"]
     assert would(site, "resync", "start", "pool") == []
-    (limit,) = would(site, "resync", "limit", "pool", "--ceiling", "5M")
-    assert limit.endswith("else 5 MiB/s at most")
+    (limit,) = would(site, "resync", "limit", "pool", "--ceiling", "500M")
+    assert limit.endswith("else 500 MiB/s at most")
     assert would(site, "daemon", "tune", "pool", "--crypto-threads", "3") == [
         "have pool seal with 3 threads instead of 1"
     ]

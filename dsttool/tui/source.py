@@ -5,16 +5,20 @@ applies it, at its own pace (`advance`), so that a picture never changes while i
 """
 
 import copy
+import threading
 import time
-from collections import deque
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from dsttool.engine.control.picture import Picture, Update
 
 if TYPE_CHECKING:
     from dsttool.engine.control.place import Place
     from dsttool.engine.control.watching import Watch
+
+
+# Updates that wait for the screen: ten seconds of a dozen busy daemons.
+ARRIVED_MAX: Final = 512
 
 
 class Source(Protocol):
@@ -54,7 +58,9 @@ class Live:
         self.picture = Picture()
         self._places = places
         self._watch: Watch | None = None
-        self._arrived: deque[Update] = deque()
+        self._arrived: list[Update] = []
+        self._room = threading.Condition()
+        self._closed = False
         self._changed: Callable[[], None] | None = None
 
     def start(self, changed: Callable[[], None]) -> None:
@@ -66,10 +72,12 @@ class Live:
 
     def advance(self) -> bool:
         """As Source's."""
-        some = bool(self._arrived)
-        while self._arrived:
-            self.picture.apply(self._arrived.popleft())
-        return some
+        with self._room:
+            arrived, self._arrived = self._arrived, []
+            self._room.notify()
+        for update in arrived:
+            self.picture.apply(update)
+        return bool(arrived)
 
     def now_ns(self) -> int:
         """As Source's."""
@@ -86,12 +94,19 @@ class Live:
 
     def close(self) -> None:
         """As Source's."""
+        with self._room:
+            self._closed = True
+            self._room.notify()
         if self._watch is not None:
             self._watch.close()
 
     def _take(self, update: Update) -> None:
-        """In the watching thread: keep it for the screen's."""
-        self._arrived.append(update)
+        """In the watching thread: keep it for the screen's. While that one is stuck, in a terminal that takes
+        nothing, this one waits, and the daemons send less.
+        """
+        with self._room:
+            self._room.wait_for(lambda: self._closed or len(self._arrived) < ARRIVED_MAX)
+            self._arrived.append(update)
         if self._changed is not None:
             self._changed()
 

@@ -1,0 +1,47 @@
+"""What happens between the thread that watches and the one that draws."""
+
+import threading
+
+from dsttool.tui.source import ARRIVED_MAX, Live, frozen
+from support.site import wait_until
+from tui import frames
+
+
+def test_a_screen_that_is_stuck_does_not_gather_frames_for_ever() -> None:
+    source = Live([])
+    hello = frames.Speaker().hello()
+    taking = threading.Thread(target=lambda: [source._take(hello) for _ in range(ARRIVED_MAX + 1)])
+    taking.start()
+    wait_until(lambda: len(source._arrived) == ARRIVED_MAX, "as many as there is room for")
+    assert taking.is_alive()
+    assert source.advance()
+    taking.join(20)
+    assert len(source._arrived) == 1
+
+
+def test_closing_lets_go_of_the_thread_that_waits() -> None:
+    source = Live([])
+    hello = frames.Speaker().hello()
+    taking = threading.Thread(target=lambda: [source._take(hello) for _ in range(ARRIVED_MAX + 1)])
+    taking.start()
+    wait_until(lambda: len(source._arrived) == ARRIVED_MAX, "as many as there is room for")
+    source.close()
+    taking.join(20)
+    assert not taking.is_alive()
+
+
+def test_a_frozen_picture_does_not_follow() -> None:
+    source = frames.mirror_in_trouble()
+    source.advance()
+    still = frozen(source.picture)
+    pool = frames.Speaker()
+    source.say(
+        pool.delta((["arrays", "pool", "state"], "failed"), sampled=True), pool.event(50), pool.lost("gone")
+    )
+    source.advance()
+    assert source.picture.worst() == "failed"
+    assert still.worst() == "degraded"
+    daemon = still.places["local"].daemons["pool"]
+    assert daemon.lost_since_ns is None
+    assert daemon.events[-1]["id"] == 6
+    assert daemon.history["pool"].seconds.end_ns == frames.BEGAN_NS

@@ -259,6 +259,25 @@ def test_a_second_that_nobody_was_shown_is_unknown_and_leaves_a_gap() -> None:
     assert picture.history["pool"].seconds.column("reads") == [5, None, 2]
 
 
+def test_another_filter_does_not_bring_the_past_once_more_and_leaves_no_gap_in_it() -> None:
+    stage = Stage()
+    stage.log.add("info", "daemon.ready", "pool", None, "It is ready.")
+    stage.news(second(1), second(2, reads=1), look())
+    watcher, picture = stage.join(), DaemonPicture()
+    stage.news(look())
+    stage.read(watcher, picture)
+    stage.log.add("info", "link.up", "pool", None, "It is up.")
+    stage.news(second(3, reads=3), look())
+    stage.broadcast.change(watcher, {"filter": "op:read"})
+    stage.news(look())
+    (frame,) = stage.read(watcher, picture)
+    assert (frame["history"], frame["sampled"], len(frame["events"])) == ({}, True, 1)
+    stage.news(second(4, reads=6), look())
+    stage.read(watcher, picture)
+    assert picture.history["pool"].seconds.column("reads") == [1, 2, 3]
+    assert len(picture.events) == 2
+
+
 def test_the_past_of_many_labels_is_cut_before_a_snapshot_grows_too_long() -> None:
     stage = Stage()
     labels = tuple(f"pool/n{n}" for n in range(100))
@@ -272,13 +291,16 @@ def test_the_past_of_many_labels_is_cut_before_a_snapshot_grows_too_long() -> No
     assert len(json.loads(line[1])["history"]) == 32
 
 
-def test_a_state_that_leaves_no_room_for_the_past_goes_without_it() -> None:
+def test_a_state_that_leaves_no_room_for_the_past_goes_without_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dsttool.engine.control.broadcast.FRAME_BYTES_MAX", 5000)
     stage = Stage()
-    stage.news(second(1), second(2))
+    stage.log.add("info", "daemon.ready", "pool", None, "It is ready.")
+    stage.news(*(second(n) for n in range(1, 200)))
     watcher = stage.join()
-    stage.news(look(pool={"sessions": ["x" * 1000] * (FRAME_BYTES_MAX // 1900)}))
+    stage.news(look(pool={"sessions": ["x" * 10_000]}))
     frame = stage.read(watcher)[-1]
-    assert frame["history"] == {}
+    assert (frame["history"], frame["events"]) == ({}, [])
+    assert frame["state"]["arrays"]["pool"]["sessions"]
 
 
 def test_goodbye_says_why() -> None:

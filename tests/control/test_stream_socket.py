@@ -145,6 +145,7 @@ def test_one_who_does_not_read_misses_deltas_disturbs_nobody_and_has_all_in_the_
     with Raw(daemon, 4096) as slow, Raw(daemon) as fast:
         for raw in (slow, fast):
             raw.watch()
+        fast.until("snapshot")
         picture = DaemonPicture()
         for n in range(14):  # about 50 KB each, and a socket takes four of them
             set_rows(daemon, 200, attempts=n + 2)

@@ -10,7 +10,7 @@ but that one State. What watchers with the same filter are shown is put together
 
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from itertools import islice
 from typing import Any, Final
 
@@ -30,7 +30,9 @@ NEWS_MAX: Final = 256
 _NEWS_TO_WAKE: Final = 30
 
 _UNLISTED: Final[stream.Transactions] = {"total": 0, "matched": 0, "states": {}, "rows": []}
-# Between two parts of long work, so that the reactor gets its turn: a plain yield gives it none.
+# After so much work without a pause there is one, so that the reactor gets its turn: a plain yield gives it
+# none. It may take 5 ms until this thread has its own again.
+_WORK_SECONDS: Final = 0.001
 _BREATH_SECONDS: Final = 0.000_05
 
 
@@ -39,7 +41,7 @@ News = Second | Look | stream.Event
 
 class _View:
     """What watchers with one filter are shown. `version` grows with every State; `sampled_ns`: the end of
-    the second that its rates are of.
+    the second that its rates are of; `look`: what it is made of.
     """
 
     def __init__(self, chosen: tx_filter.TxFilter, listed: bool) -> None:
@@ -49,6 +51,7 @@ class _View:
         self.version = 0
         self.state: stream.State | None = None
         self.sampled_ns = 0
+        self.look: Look | None = None
         self._deltas: dict[int, bytes] = {}
 
     @property
@@ -56,8 +59,9 @@ class _View:
         """What it needs of a look."""
         return Want(self.listed, self.listed and bool(self.chosen.tests))
 
-    def show(self, state: stream.State, sampled_ns: int) -> None:
+    def show(self, look: Look, state: stream.State, sampled_ns: int) -> None:
         """This is how things are now."""
+        self.look = look
         self.state = state
         self.sampled_ns = sampled_ns
         self.version += 1
@@ -73,7 +77,9 @@ class _View:
 
 
 class Watcher:
-    """One who watches. `shown`: the State it has; None while it waits for a snapshot."""
+    """One who watches. `shown`: the State it has; None while it waits for a snapshot. sampled_ns: the second
+    up to which it knows the past, None if it knows nothing of it.
+    """
 
     __slots__ = ("event_id", "sampled_ns", "sequence", "shown", "version", "view")
 
@@ -83,7 +89,7 @@ class Watcher:
         self.shown: stream.State | None = None
         self.version = 0
         self.event_id = 0
-        self.sampled_ns = 0
+        self.sampled_ns: int | None = None
 
 
 class Broadcast:
@@ -205,6 +211,7 @@ class Broadcast:
         if self._machine is None:
             self._machine = self._host()
         view.show(
+            look,
             {
                 "daemon": look.daemon,
                 "host": self._machine,
@@ -224,10 +231,12 @@ class Broadcast:
             return self._line(watcher, "hello", snapshots.fields(self._hello))
         view = watcher.view
         if watcher.shown is None:
-            if view.state is None:
+            if view.look is not self._look:
                 self._show(view)
-            return None if view.state is None else self._snapshot(watcher, view.state)
-        event = self._event_after(watcher.event_id)
+            if view.state is None or view.look is not self._look:
+                return None
+            return self._snapshot(watcher, view.state)
+        event = next(self._events_after(watcher.event_id), None)
         if event is not None:
             watcher.event_id = event["id"]
             return self._line(watcher, "event", snapshots.fields({"event": event}))
@@ -240,22 +249,28 @@ class Broadcast:
         return self._line(watcher, "bye", snapshots.fields({"reason": reason}))
 
     def _snapshot(self, watcher: Watcher, state: stream.State) -> bytes:
-        if self._history is None:
-            self._history = snapshots.history_json(self._recorder.histories, _breathe)
-        view = watcher.view
-        body = snapshots.snapshot_body(view.chosen.text, state, self._history, self._events)
-        if len(body) > FRAME_BYTES_MAX // 2:  # thousands of clients: what is now is worth more than the past
-            body = snapshots.snapshot_body(view.chosen.text, state, b"{}", ())
-        self._note(watcher, state, self._recorder.end_ns)
+        view, first = watcher.view, watcher.sampled_ns is None
+        own = {} if first else _sampled(watcher)
+        history = self._past() if first else b"{}"
+        events = self._events_after(watcher.event_id)
+        body = snapshots.snapshot_body(view.chosen.text, state, history, events, own)
+        if (
+            len(body) > FRAME_BYTES_MAX - 1000
+        ):  # thousands of clients: what is now is worth more than the past
+            body = snapshots.snapshot_body(view.chosen.text, state, b"{}", (), own)
+        self._note(watcher, state, self._recorder.end_ns if first else view.sampled_ns)
         watcher.event_id = self._events[-1]["id"] if self._events else 0
         return self._line(watcher, "snapshot", body)
+
+    def _past(self) -> bytes:
+        if self._history is None:
+            self._history = snapshots.history_json(self._recorder.histories, _Breath())
+        return self._history
 
     def _delta(self, watcher: Watcher, view: _View) -> bytes:
         assert watcher.shown is not None, "a delta is from a state"
         assert view.state is not None, "a delta is to a state"
-        own: dict[str, Any] = {"dropped": view.version - watcher.version - 1, "sampled": False}
-        if view.sampled_ns != watcher.sampled_ns:
-            own |= {"sampled": True, "sampled_ns": view.sampled_ns}
+        own = {"dropped": view.version - watcher.version - 1, **_sampled(watcher)}
         body = snapshots.fields(own) + view.delta(watcher.version, watcher.shown)
         self._note(watcher, view.state, view.sampled_ns)
         return self._line(watcher, "delta", body)
@@ -269,12 +284,17 @@ class Broadcast:
         watcher.sequence += 1
         return snapshots.line(kind, watcher.sequence, time.time_ns(), body)
 
-    def _event_after(self, id_: int) -> stream.Event | None:
-        """The oldest event that is newer; those that fell out of the ring are missed."""
-        if not self._events or self._events[-1]["id"] <= id_:
-            return None
-        newer = min(self._events[-1]["id"] - id_, len(self._events))
-        return next(islice(self._events, len(self._events) - newer, None))
+    def _events_after(self, id_: int) -> Iterator[stream.Event]:
+        """Newer events, the oldest first; those that fell out of the ring are missed."""
+        last = self._events[-1]["id"] if self._events else 0
+        newer = min(max(0, last - id_), len(self._events))
+        return islice(self._events, len(self._events) - newer, None)
+
+
+def _sampled(watcher: Watcher) -> dict[str, Any]:
+    """Whether the rates of a watcher's view are of a second that it does not know yet."""
+    end_ns = watcher.view.sampled_ns
+    return {"sampled": False} if end_ns == watcher.sampled_ns else {"sampled": True, "sampled_ns": end_ns}
 
 
 def _choose(look: Look, view: _View) -> stream.Transactions:
@@ -284,15 +304,23 @@ def _choose(look: Look, view: _View) -> stream.Transactions:
     total = look.states.total()
     matched, rows = total, look.rows
     if view.chosen.tests:
-        matches = view.chosen.matches
-        rows = []
-        for begin in range(0, len(look.rows), 500):
-            rows += [row for row in look.rows[begin : begin + 500] if matches(row)]
-            if begin:
-                _breathe()
+        matches, breathe, rows = view.chosen.matches, _Breath(), []
+        for begin in range(0, len(look.rows), 256):
+            rows += [row for row in look.rows[begin : begin + 256] if matches(row)]
+            breathe()
         matched = len(rows)
     return {"total": total, "matched": matched, "states": dict(look.states), "rows": rows[:ROWS_SHOWN]}
 
 
-def _breathe() -> None:
-    time.sleep(_BREATH_SECONDS)
+class _Breath:
+    """Called between the parts of long work: lets the reactor have its turn where it is due."""
+
+    __slots__ = ("_since",)
+
+    def __init__(self) -> None:
+        self._since = time.monotonic()
+
+    def __call__(self) -> None:
+        if time.monotonic() - self._since > _WORK_SECONDS:
+            time.sleep(_BREATH_SECONDS)
+            self._since = time.monotonic()

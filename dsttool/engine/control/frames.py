@@ -58,6 +58,7 @@ def _is_snapshot(frame: Mapping[str, Any]) -> bool:
     state = frame["state"]
     return (
         isinstance(frame["filter"], str)
+        and type(frame.get("sampled_ns", 0)) is int
         and all(isinstance(state[key], dict) for key in stream.State.__annotations__)
         and isinstance(state["transactions"]["rows"], list)
         and all(map(_are_rates, state["rates"].values()))

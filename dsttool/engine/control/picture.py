@@ -114,7 +114,9 @@ class DaemonPicture:
     def _begin(self, snapshot: Snapshot) -> None:
         self.state = snapshot["state"]
         self.filter = snapshot["filter"]
-        self.history = {label: History.of(sent) for label, sent in snapshot["history"].items()}
+        self.history |= {label: History.of(sent) for label, sent in snapshot["history"].items()}
+        if snapshot.get("sampled"):
+            self._sampled(self.state, snapshot.get("sampled_ns", snapshot["time_ns"]))
         for event in snapshot["events"]:
             self._note(event)
 

@@ -12,7 +12,7 @@ from typing import Final, Protocol
 from dsttool.engine.config import paths
 from dsttool.engine.control.appearing import News
 from dsttool.engine.control.client import ANSWER_TIMEOUT, Client, connected, sockets
-from dsttool.engine.vocabulary.errors import NotFound
+from dsttool.engine.vocabulary.errors import NotFound, from_oserror
 
 # How the machine itself is called among places.
 LOCAL: Final = "local"
@@ -100,7 +100,11 @@ class LocalNames:
         self._place = place
         self._runtime = runtime
         self._news = News(paths.make_folder(runtime))
-        self._folder = os.stat(runtime)
+        try:
+            self._folder = os.stat(runtime)
+        except OSError as error:
+            self._news.close()
+            raise from_oserror(error, f"watch {runtime}") from error
 
     def fileno(self) -> int:
         """See Names."""

@@ -14,11 +14,11 @@ from dsttool.engine.control.deltas import difference
 from dsttool.engine.control.rings import History
 from dsttool.engine.vocabulary import stream
 
-# The past in one snapshot. A label's is at most 0.6 MB, usually less than half of that, and 60 KB of it are
-# the seconds of the last 15 minutes: past the first bound only those of further labels are sent, past the
-# second nothing of them. A daemon of three members stays below both.
-HISTORY_WHOLE_BYTES: Final = 3 << 20
-HISTORY_BYTES_MAX: Final = 5 << 20
+# The past in one snapshot. That of a label which was busy for 24 hours is 0.5 MB, of an idle one 0.2 MB, and
+# 45 KB of it are the seconds of the last 15 minutes: past the first bound only those of further labels are
+# sent, past the second nothing of them. An array of four members that were always busy stays below both.
+HISTORY_WHOLE_BYTES: Final = 5 << 19
+HISTORY_BYTES_MAX: Final = 4 << 20
 
 encode: Final = msgspec.json.Encoder().encode
 
@@ -39,12 +39,12 @@ def fields(values: Mapping[str, Any]) -> bytes:
     return b"," + encode(values)[1:-1] if values else b""
 
 
-def snapshot_body(filter_: str, state: stream.State, history: bytes, events: Iterable[stream.Event]) -> bytes:
-    """Fields of a snapshot; history: as `history_json` made it."""
-    return b"%b,%b" % (
-        fields({"filter": filter_, "state": state, "events": list(events)}),
-        b'"history":' + history,
-    )
+def snapshot_body(
+    filter_: str, state: stream.State, history: bytes, events: Iterable[stream.Event], own: Mapping[str, Any]
+) -> bytes:
+    """Fields of a snapshot; history: as `history_json` made it. own: further ones."""
+    known = {"filter": filter_, "state": state, "events": list(events), **own}
+    return fields(known) + b',"history":' + history
 
 
 def delta_body(before: stream.State, after: stream.State) -> bytes:

@@ -3,7 +3,7 @@
 A watcher sends the control command `watch` and gets, on the same connection,
 
     hello      who speaks, once
-    snapshot   the whole State, the history rings, the latest events; again after a change of the filter
+    snapshot   the whole State, the history rings, the latest events; the State again after another filter
     delta      what changed in State since the last snapshot or delta
     event      one event, when it happens
     bye        the daemon ends
@@ -124,13 +124,19 @@ class Hello(TypedDict):
 
 
 class Snapshot(TypedDict):
-    """Everything. `history` by label, as in State.rates."""
+    """Everything. `history` by label, as in State.rates; what is known of other labels still holds.
+
+    After a change of the filter it has no history, and only the events since the frame before: the rest was
+    sent. sampled, sampled_ns: as in Delta, then.
+    """
 
     schema: str
     type: Literal["snapshot"]
     sequence: int
     time_ns: int
     filter: str
+    sampled: NotRequired[bool]
+    sampled_ns: NotRequired[int]
     state: State
     history: dict[str, History]
     events: list[Event]

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dsttool.engine.node import listing
 from dsttool.engine.vocabulary import tx_filter
 from dsttool.engine.vocabulary.errors import UsageError
 
@@ -167,6 +168,10 @@ def test_any_text_is_a_filter_or_a_sentence(text: str) -> None:
         return
     assert said.what
     assert said.advice
+
+
+def test_every_flag_that_is_shown_can_be_asked_for() -> None:
+    assert set(tx_filter.FLAGS) == set(listing._FLAGS.values())
 
 
 @given(st.sampled_from(["state:resend", "age>1s", "n3", "op:read", "node:n*", "budget<1s", "client:x"]))

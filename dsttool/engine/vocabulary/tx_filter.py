@@ -29,7 +29,7 @@ TEXT_MAX: Final = 500
 WORDS_MAX: Final = 16
 
 STATES: Final = ("queued", "held", "in_flight", "resend", "exhausted", "frozen")
-FLAGS: Final = ("FUA", "NO_HOLE", "FAST_ZERO", "FAIL_FAST")
+FLAGS: Final = ("FUA", "NO_HOLE", "DF", "REQ_ONE", "FAST_ZERO", "FAIL_FAST")
 
 Row = Mapping[str, Any]
 """A TransactionStatus; fields that an older daemon does not give are taken for None."""

@@ -47,6 +47,82 @@ CASES = [
     (("uri", "pool"), 3, "Nothing called pool is running", "dsttool status"),
     (("daemon", "stop", "pool"), 3, "Nothing called pool is running", "dsttool status"),
     (("logs", "pool"), 3, "Nothing called pool is running", "dsttool status"),
+    (("status", "--watch", "soon"), 2, "'soon' is not a duration", "500ms"),
+    (("status", "a", "b"), 2, "Got unexpected extra argument", "dsttool status --help"),
+    (("status", "--host", "box"), 2, "'box' is not the address of a machine", "ssh://"),
+    (("status", "--host", "ssh://-o"), 2, "cannot be a host", "~/.ssh/config"),
+    (("iostat", "pool"), 3, "Nothing called pool is running", "dsttool status"),
+    (("iostat", "0"), 2, "too short a time", "1 or more"),
+    (("iostat", "1", "many"), 2, "'many' is no number of reports", "1 or more"),
+    (("events", "--level", "loud"), 2, "'loud' is not one of", "dsttool events --help"),
+    (("events", "--since", "then"), 2, "no time and no number of an event", "10m"),
+    (("tx", "list", "pool"), 3, "Nothing called pool is running", "dsttool status"),
+    (("tx", "list", "--filter", "stat:resend"), 2, "begins with no field", "Did you mean state:resend?"),
+    (("tx", "list", "--filter", "age>old"), 2, "'old' is no duration", "age>1s"),
+    (("tx", "list", "pool/a/b"), 2, "'a/b' cannot be a name", "letters"),
+    (("tx", "show", "pool", "x1"), 2, "'x1' is no number of a transaction", "dsttool tx list pool"),
+    (("tx", "show", "pool"), 2, "Missing argument 'ID'", "dsttool tx show --help"),
+    (("wait", "pool"), 2, "Missing option '--for'", "dsttool wait --help"),
+    (("wait", "pool", "--for", "ever"), 2, "'ever' is not one of", "dsttool wait --help"),
+    (("wait", "pool", "--for", "clean"), 3, "Nothing called pool is running", "dsttool status"),
+    (
+        ("wait", "pool", "--for", "up", "-q", "--timeout", "10ms"),
+        7,
+        "did not come up within",
+        "array up pool",
+    ),
+    (("wait", "-x", "--for", "up"), 2, "no option -x", "dsttool wait --help"),
+    (("node", "list", "pool"), 3, "Nothing called pool is running", "dsttool status"),
+    (("node", "suspend", "pool"), 2, "Missing argument 'NODE'", "dsttool node suspend --help"),
+    (("node", "suspend", "pool", "n0", "--for", "0s"), 2, "longer than nothing", "--for 10m"),
+    (("node", "remuse", "pool", "n0"), 2, "no command", "Did you mean `dsttool node resume`?"),
+    (("resync", "limit", "pool"), 2, "There is nothing to set", "--floor"),
+    (("resync", "limit", "pool", "--floor", "x"), 2, "'x' is not a size", "64K"),
+    (("resync", "pause", "pool"), 3, "Nothing called pool is running", "dsttool status"),
+    (("policy", "show", "pool"), 3, "Nothing called pool is running", "dsttool status"),
+    (("policy", "set", "pool"), 2, "Missing argument 'KEY=VALUE...'", "dsttool policy set --help"),
+    (("policy", "set", "pool", "resends"), 2, "'resends' sets nothing", "KEY=VALUE"),
+    (("array", "show", "pool"), 3, "No array named 'pool' is configured", "None is configured"),
+    (("array", "down", "pool"), 3, "Nothing called pool is running", "dsttool status"),
+    (("array", "down", "a/b"), 2, "'a/b' cannot be a name", "letters"),
+    (("array", "up"), 3, "No array is configured", "dsttool array create"),
+    (("array", "up", "pool"), 3, "No array named 'pool' is configured", "None is configured"),
+    (("array", "up", "/dev/sda"), 2, "finding arrays by the superblocks", "--raw"),
+    (("array", "up", "p", "--layout", "mirror"), 2, "the first word is the array's name", "--raw NODE NODE"),
+    (("array", "up", "p", "--layout", "mirror", "mem:1M"), 2, "superblocks", "--raw"),
+    (("array", "up", "p", "--layout", "morror", "--raw", "mem:1M"), 2, "morror", "mirror"),
+    (("array", "up", "p", "--layout", "mirror", "--raw", "/no/a", "/no/b"), 3, "p cannot come up", "Bring"),
+    (("array", "up", "--confirm", "x"), 2, "--confirm is for --takeover", "Leave it out"),
+    (("array", "create", "p", "--layout", "mirror", "--raw"), 2, "at least one node", "--invite-file"),
+    (("array", "create", "p", "mem:1M"), 2, "Missing option '--layout'", "dsttool array create --help"),
+    (("array", "create", "-p", "--layout", "mirror"), 2, "no option -p", "dsttool array create --help"),
+    (("uri",), 2, "Missing argument 'NAME'", "dsttool uri --help"),
+    (("info", "dst://"), 2, "dst://", ""),
+    (("info", "gopher://x"), 2, "gopher", ""),
+    (("info", "nbd+unix:///?socket=/no/s"), 4, "/no/s", ""),
+    (("cp", "/no/such", "mem:1M"), 3, "Cannot open /no/such: No such file", "Check the path."),
+    (("cp", "mem:2M", "mem:1M"), 8, "it does not fit", "at least as large"),
+    (("cp", "mem:1M"), 2, "Missing argument 'DST'", "dsttool cp --help"),
+    (("bench", "mem:1M", "--rw", "write"), 6, "This overwrites what is at mem:1M", "--yes"),
+    (("bench", "mem:1M", "--time", "0s"), 2, "measures nothing", "--time 5s"),
+    (("bench", "mem:1M", "--depth", "0"), 2, "0", ""),
+    (("bench", "mem:1M", "--bs", "0"), 2, "0", ""),
+    (("key", "show", "/no/key"), 3, "There is no key file /no/key", "dsttool key generate"),
+    (("key", "generate", "--shared"), 2, "A shared key needs a file", "key generate --shared FILE"),
+    (("key", "authorize", "abc"), 2, "'abc' is not a public key", "dsttool key show"),
+    (("key", "revoke", "abc"), 3, "abc", ""),
+    (("daemon", "stop"), 2, "Missing argument 'NAME...'", "dsttool daemon stop --help"),
+    (("daemon", "tune", "pool", "--crypto-threads", "-1"), 2, "-1 is not in the range", "--help"),
+    (("record",), 2, "Missing argument 'FILE'", "dsttool record --help"),
+    (("record", "/no/dir/file", "--for", "1s"), 3, "Cannot write /no/dir/file", "Check the path."),
+    (("record", "x", "--max-size", "big"), 2, "'big' is not a size", "64K"),
+    (("schema", "statsu"), 3, "There is no schema statsu", "Did you mean `dsttool schema status`?"),
+    (("ctl",), 2, "needs --stdio", "--host"),
+    (("tui",), 2, "needs a terminal", "status --watch"),
+    (("--dry-run", "demo"), 2, "cannot say what it would do", "Leave out --dry-run"),
+    (("--host", "ssh://box", "cp", "mem:1M", "mem:1M"), 2, "on this machine only", "$DSTTOOL_HOST"),
+    (("config", "show", "array"), 2, "Which array?", "dsttool config show array NAME"),
+    (("array", "delete", "pool"), 3, "No array named 'pool' is configured", "None is configured"),
 ]
 
 
@@ -54,9 +130,12 @@ CASES = [
 def test_an_error_says_what_is_wrong_and_what_to_do(
     site: Site, arguments: tuple[str, ...], code: int, what: str, advice: str
 ) -> None:
-    said, todo = check_sentences(site.dsttool(*arguments, code=None), code)
+    done = site.dsttool(*arguments, code=None)
+    said, todo = check_sentences(done, code)
     assert what in said
     assert advice in todo
+    assert done.stdout == ""
+    assert not site.processes()
 
 
 def test_with_json_an_error_is_an_object_on_stderr(site: Site) -> None:

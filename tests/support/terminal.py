@@ -4,11 +4,14 @@ import os
 import pty
 import subprocess
 import sys
+from collections.abc import Mapping
 
 from support.site import Site
 
 
-def in_terminal(site: Site, *words: str, typed: str = "") -> tuple[int, str]:
+def in_terminal(
+    site: Site, *words: str, typed: str = "", env: Mapping[str, str] | None = None
+) -> tuple[int, str]:
     """Run dsttool on a terminal, type something, and give its exit code and what it showed."""
     ours, theirs = pty.openpty()
     process = subprocess.Popen(
@@ -16,7 +19,7 @@ def in_terminal(site: Site, *words: str, typed: str = "") -> tuple[int, str]:
         stdin=theirs,
         stdout=theirs,
         stderr=theirs,
-        env=site.env | {"TERM": "xterm"},
+        env=site.env | {"TERM": "xterm", **(env or {})},
         cwd=site.folder,
     )
     os.close(theirs)

@@ -26,10 +26,11 @@ _TITLE = "Actions"
 class Done(Message):
     """A daemon has answered an order, or will not."""
 
-    def __init__(self, target: Target, said: str, outcome: Outcome) -> None:
+    def __init__(self, target: Target, action: Action, order: Order, outcome: Outcome) -> None:
         super().__init__()
         self.target = target
-        self.said = said
+        self.action = action
+        self.order = order
         self.outcome = outcome
 
 
@@ -75,7 +76,12 @@ class Acting:
         """Say what came of it."""
         error = message.outcome.error
         if error is None:
-            self._say(message.said, "information")
+            try:
+                said = message.action.done(message.target, message.order, message.outcome.answer)
+            except (LookupError, TypeError):  # a daemon of another release, which did it all the same
+                said = f"{message.action.title} of {message.target.label} is done."
+            line = actions.command_line(message.target, message.order)
+            self._say(f"{said} [{line}]", "information")
         else:
             self._say(f"{error}", "error")
 
@@ -84,10 +90,8 @@ class Acting:
             self.ask(*chosen)
 
     def _send(self, target: Target, action: Action, order: Order) -> None:
-        said = f"{action.done(target, order)} [{actions.command_line(target, order)}]"
-
         def tell(outcome: Outcome) -> None:
-            self._app.post_message(Done(target, said, outcome))
+            self._app.post_message(Done(target, action, order, outcome))
 
         self._sender.send(
             target.place,

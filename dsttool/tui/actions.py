@@ -55,7 +55,7 @@ def _never(_live: Live) -> str:
 class Action:
     """title: a verb; what: a sentence. refuses: why it makes no sense now, "" if it does. severe: whether the
     name has to be typed. as_seen: whether it is refused once a member is in another state than its user saw.
-    done: a sentence afterwards. seconds: how long an answer may take.
+    done: a sentence afterwards, of what the daemon answered. seconds: how long an answer may take.
     """
 
     title: str
@@ -63,7 +63,7 @@ class Action:
     what: str
     order: Callable[[Target, Values], Order]
     consequences: Callable[[Live, Values], list[str]]
-    done: Callable[[Target, Order], str]
+    done: Callable[[Target, Order, Any], str]
     fields: tuple[Field, ...] = ()
     refuses: Callable[[Live], str] = _never
     severe: Callable[[Live], bool] = field(default=lambda _live: False)
@@ -182,11 +182,35 @@ def _crypto(target: Target, values: Values) -> Order:
     return Order("crypto.threads", {"threads": threads}, words)
 
 
-def _speeds(target: Target, order: Order) -> str:
+def _speeds(target: Target, order: Order, _answer: Any) -> str:
     floor, ceiling = order.arguments["floor"], order.arguments["ceiling"]
     said = [] if floor is None else [f"at least {format_size(floor)}/s"]
     said += [] if ceiling is None else [f"at most {format_size(ceiling)}/s" if ceiling else "without a limit"]
     return f"Resyncs of {target.name} copy {' and '.join(said)}."
+
+
+def _policy_changed(target: Target, _order: Order, answer: Any) -> str:
+    changes = [
+        f"{each['node']}: {each['key']} {each['before']} -> {each['after']}" for each in answer["changes"]
+    ]
+    return f"The policy of {target.label}: {', '.join(changes) or 'it was so already'}."
+
+
+def _reload(target: Target, _values: Values) -> Order:
+    return Order("reload", {}, ("daemon", "reload", target.daemon))
+
+
+def _reloaded(target: Target, _order: Order, answer: Any) -> str:
+    applied, restart = answer["applied"], answer["restart"]
+    if not applied and not restart:
+        return f"Nothing has changed for {target.daemon}."
+    said = f"Applied: {_listed(applied)}."
+    return f"{said} Once it is started again: {_listed(restart)}." if restart else said
+
+
+def _listed(changes: Sequence[Mapping[str, Any]]) -> str:
+    each = (f"{c['of'] + ': ' if c['of'] else ''}{c['key']} {c['before']} -> {c['after']}" for c in changes)
+    return ", ".join(each) or "nothing"
 
 
 _POLICY_FIELD: Final = Field("settings", "Settings", "resends=2 resend_timeout=500ms", _settings, needed=True)
@@ -198,7 +222,7 @@ TABLE: Final[Sequence[Action]] = (
         "Give it no requests until it is resumed.",
         _suspend,
         follows.of_suspend,
-        lambda target, _order: f"{target.node} of {target.name} is suspended.",
+        lambda target, _order, _answer: f"{target.node} of {target.name} is suspended.",
         fields=(Field("for", "Resume it after (empty: never by itself)", "10m", _duration),),
         refuses=follows.no_suspend,
         seconds=_DRAINED,
@@ -209,7 +233,7 @@ TABLE: Final[Sequence[Action]] = (
         "Give it requests, and copy to it what it missed.",
         _resume,
         follows.of_resume,
-        lambda target, _order: f"{target.node} of {target.name} is resumed.",
+        lambda target, _order, _answer: f"{target.node} of {target.name} is resumed.",
         refuses=follows.no_resume,
     ),
     Action(
@@ -218,7 +242,7 @@ TABLE: Final[Sequence[Action]] = (
         "Neither copies nor writes until they are started.",
         _resync_stop,
         follows.of_resync_stop,
-        lambda target, _order: f"The resync of {target.label} is stopped.",
+        lambda target, _order, _answer: f"The resync of {target.label} is stopped.",
         refuses=follows.not_resynced,
         seconds=_DRAINED,
     ),
@@ -228,7 +252,9 @@ TABLE: Final[Sequence[Action]] = (
         "Overwrite all of it with what the others hold.",
         _discard,
         follows.of_discard,
-        lambda target, _order: f"{target.node} of {target.name} is void, and is refilled from the others.",
+        lambda target, _order, _answer: (
+            f"{target.node} of {target.name} is void, and is refilled from the others."
+        ),
         refuses=follows.no_discard,
         severe=follows.always,
         seconds=_DRAINED,
@@ -239,7 +265,7 @@ TABLE: Final[Sequence[Action]] = (
         "Budgets of its transactions, and how links live.",
         _policy,
         follows.of_policy,
-        lambda target, _order: f"The policy of {target.label} is changed.",
+        _policy_changed,
         fields=(_POLICY_FIELD,),
         refuses=follows.no_link,
         as_seen=False,
@@ -250,7 +276,7 @@ TABLE: Final[Sequence[Action]] = (
         "Go on with what was paused, stopped or failed.",
         _resync("start"),
         follows.of_resync_start,
-        lambda target, _order: f"Resyncs of {target.name} go on.",
+        lambda target, _order, _answer: f"Resyncs of {target.name} go on.",
         refuses=follows.nothing_missed,
         as_seen=False,
     ),
@@ -260,7 +286,7 @@ TABLE: Final[Sequence[Action]] = (
         "Copy nothing until they are started again.",
         _resync("pause"),
         follows.of_resync_pause,
-        lambda target, _order: f"Resyncs of {target.name} are paused.",
+        lambda target, _order, _answer: f"Resyncs of {target.name} are paused.",
         as_seen=False,
     ),
     Action(
@@ -283,7 +309,7 @@ TABLE: Final[Sequence[Action]] = (
         "The same, for all members.",
         _policy,
         follows.of_policy,
-        lambda target, _order: f"The policy of {target.label} is changed.",
+        _policy_changed,
         fields=(_POLICY_FIELD,),
         as_seen=False,
     ),
@@ -293,7 +319,7 @@ TABLE: Final[Sequence[Action]] = (
         "End it cleanly.",
         _down,
         follows.of_down,
-        lambda target, _order: f"{target.name} is ending.",
+        lambda target, _order, _answer: f"{target.name} is ending.",
         severe=follows.has_clients,
     ),
     Action(
@@ -302,8 +328,16 @@ TABLE: Final[Sequence[Action]] = (
         "End its daemon cleanly.",
         _stop,
         follows.of_stop,
-        lambda target, _order: f"The daemon {target.daemon} is ending.",
+        lambda target, _order, _answer: f"The daemon {target.daemon} is ending.",
         severe=follows.has_clients,
+    ),
+    Action(
+        "Reload",
+        "daemon",
+        "Read its configuration again.",
+        _reload,
+        follows.of_reload,
+        _reloaded,
     ),
     Action(
         "Set crypto threads",
@@ -311,7 +345,7 @@ TABLE: Final[Sequence[Action]] = (
         "How many threads seal and open large records.",
         _crypto,
         follows.of_crypto,
-        lambda target, order: (
+        lambda target, order, _answer: (
             f"{target.name} has {order.arguments['threads']} threads for large sealed records."
         ),
         fields=(Field("threads", "Threads (0: all on the main thread)", "2", _threads, needed=True),),

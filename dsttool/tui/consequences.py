@@ -169,6 +169,15 @@ def of_stop(live: Live, _values: Values) -> list[str]:
     return [*said, *_clients(export["name"], export["sessions"], lose=True)]
 
 
+def of_reload(live: Live, _values: Values) -> list[str]:
+    """As said above."""
+    return [
+        f"What its configuration says of {', '.join(live.serves) or 'it'} is applied as far as that can be "
+        "while it serves; if one file is wrong, nothing is.",
+        "Clients that address rules or keys do not admit any more are cut off.",
+    ]
+
+
 def of_crypto(live: Live, _values: Values) -> list[str]:
     """As said above."""
     served = ", ".join(live.serves) or "nothing"

@@ -10,7 +10,7 @@ from typing import Final
 
 Value = float | None
 
-_STEPS: Final = (1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0)
+_STEPS: Final = (1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0)
 _MS: Final = 1_000_000
 # The units of an axis: its name, what it is in raw figures, and the least end of an axis that it suits.
 _BYTES: Final = (("GiB/s", 1 << 30, 4 << 30), ("MiB/s", 1 << 20, 1 << 20), ("KiB/s", 1 << 10, 0))

@@ -9,7 +9,7 @@ from dsttool.cli.failure import run as run_command_line
 from dsttool.engine.control.picture import Picture
 from dsttool.engine.vocabulary.errors import UsageError
 from dsttool.tui import actions, targets
-from dsttool.tui.actions import TABLE, Action
+from dsttool.tui.actions import TABLE, Action, Order
 from dsttool.tui.subject import Subject
 from dsttool.tui.targets import Live, Target
 
@@ -42,7 +42,10 @@ def live(shown: Picture, kind: str, name: str = "pool", node: str = "") -> Live:
     return targets.look(shown, pin(shown, kind, name, node))
 
 
+CHANGE = {"of": "pool", "node": "n1", "key": "resends", "before": "4", "after": "2"}
+ANSWERS = {"policy.set": {"changes": [CHANGE]}, "reload": {"applied": [CHANGE], "restart": []}}
 EXAMPLES = [
+    ("daemon", "Reload", {}, "reload", {}, "daemon reload pool"),
     ("node", "Suspend", {}, "node.suspend", {"node": "n1", "for_ns": None}, "node suspend pool n1"),
     (
         *("node", "Suspend", {"for": "10m"}, "node.suspend"),
@@ -84,7 +87,20 @@ def test_an_action_is_one_message_and_one_command_line(
     order = action.order(target, actions.parse(action, typed))
     assert (order.command, order.arguments) == (command, arguments)
     assert actions.command_line(target, order) == f"dsttool {line}"
-    assert action.done(target, order).endswith(".")
+    assert action.done(target, order, ANSWERS.get(command)).endswith(".")
+
+
+def test_what_a_daemon_answers_is_said() -> None:
+    target = pin(picture(healthy()), "array")
+    order = Order("", {}, ())
+    policy = named("array", "Set policy").done(target, order, {"changes": [CHANGE]})
+    assert policy == "The policy of pool: n1: resends 4 -> 2."
+    reload = named("daemon", "Reload")
+    answer: dict[str, Any] = {"applied": [], "restart": []}
+    assert reload.done(target, order, answer) == "Nothing has changed for pool."
+    answer["restart"].append(CHANGE | {"key": "chunk"})
+    said = reload.done(target, order, answer)
+    assert said == "Applied: nothing. Once it is started again: pool: chunk 4 -> 2."
 
 
 def test_an_export_is_stopped_with_its_daemon() -> None:

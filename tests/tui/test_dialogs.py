@@ -29,6 +29,7 @@ TYPED: dict[tuple[str, str], tuple[str, dict[str, str]]] = {
     ("array", "Set policy"): ("pool", {"field-settings": "resends=2"}),
     ("array", "Take down"): ("pool", {"typed": "pool"}),
     ("export", "Stop"): ("scratch", {"typed": "scratch"}),
+    ("daemon", "Reload"): ("pool", {}),
     ("daemon", "Set crypto threads"): ("pool", {"field-threads": "2"}),
 }
 
@@ -87,7 +88,7 @@ def notices(app: Tui) -> list[str]:
 
 @pytest.mark.parametrize(("kind", "title"), list(TYPED))
 def test_an_action_ends_in_exactly_one_message(kind: str, title: str) -> None:
-    place = Recorder()
+    place = Recorder({"changes": [], "applied": [], "restart": []})
     still, _ = source()
     row, typed = TYPED[kind, title]
 
@@ -251,6 +252,19 @@ def test_what_came_of_it_is_said() -> None:
         await pilot.click("#go")
         await sent(pilot, place)
         assert notices(app) == ["n1 of pool is suspended. [dsttool node suspend pool n1]"]
+
+    screens.run(app_with(place, still), script, SIZE)
+
+
+def test_an_answer_of_another_release_is_no_error() -> None:
+    place = Recorder(answer={"what": "is this"})
+    still, _ = source()
+
+    async def script(pilot: Pilot[int], app: Tui) -> None:
+        await choose(pilot, app, "daemon", "Reload")
+        await pilot.click("#go")
+        await sent(pilot, place)
+        assert notices(app) == ["Reload of daemon pool is done. [dsttool daemon reload pool]"]
 
     screens.run(app_with(place, still), script, SIZE)
 

@@ -2,7 +2,6 @@
 
 import json
 import sys
-import traceback
 from itertools import pairwise
 
 import click
@@ -74,6 +73,8 @@ def _from_click(error: click.ClickException) -> DsttoolError:
 def report(settings: Settings, failure: DsttoolError, error: BaseException | None = None) -> int:
     """Say on stderr what is wrong and what to do; the exit code. error: where it comes from, for -vv."""
     if settings.verbose >= 2 and error is not None:
+        import traceback
+
         traceback.print_exception(error)
     if settings.json:
         body = {"what": failure.what, "advice": failure.advice, "exit_code": failure.exit_code}

@@ -5,7 +5,6 @@ those who found nobody there, or somebody who did not listen yet. The standard l
 its three calls are in every Linux C library.
 """
 
-import ctypes
 import os
 import select
 from pathlib import Path
@@ -27,6 +26,8 @@ class News:
     """What happens in a folder from the moment this is made. Raises DsttoolError if that cannot be told."""
 
     def __init__(self, folder: Path) -> None:
+        import ctypes  # takes longer to load than a question to all daemons, and most commands need no news
+
         library = ctypes.CDLL(None, use_errno=True)
         self._descriptor: int = library.inotify_init1(os.O_CLOEXEC | os.O_NONBLOCK)
         if self._descriptor < 0:

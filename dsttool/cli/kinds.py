@@ -137,6 +137,7 @@ _PLACES: Final[Mapping[tuple[str, str], tuple[Kind, ...]]] = {
     ("config show", "name"): (CONFIGURED,),
     ("export", "names"): (TEXT,),
     ("daemon stop", "names"): (DAEMON,),
+    ("daemon reload", "names"): (DAEMON,),
     ("daemon tune", "name"): (DAEMON,),
     ("key authorize", "name"): (TEXT,),
     ("key authorize", "exports"): (EXPORT,),

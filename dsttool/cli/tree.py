@@ -93,6 +93,7 @@ def _daemon() -> click.Command:
         {
             "list": "dsttool.cli.daemon:list_daemons",
             "stop": "dsttool.cli.daemon:stop",
+            "reload": "dsttool.cli.daemon_reload:reload",
             "tune": "dsttool.cli.daemon:tune",
         },
         help="List, stop and tune what runs on this machine.",

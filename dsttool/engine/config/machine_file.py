@@ -5,6 +5,7 @@ resend_timeout = "500ms"
 resends = 2
 
 [daemon]
+log_level = "info"              # debug, info or warning; -v and -q are stronger
 crypto_threads = 2              # threads that seal large records; $DSTTOOL_CRYPTO_THREADS is stronger
 log_format = "json"             # text, json or journal; --log-format and $DSTTOOL_LOG_FORMAT are stronger
 
@@ -30,22 +31,26 @@ from dsttool.engine.vocabulary.errors import UsageError
 
 CRYPTO_THREADS_MAX: Final = 64
 LogFormat = Literal["text", "json", "journal"]
+LogLevel = Literal["debug", "info", "warning"]
 
 
 @dataclass(frozen=True, slots=True)
 class MachineConfig:
     """What is configured for the machine. policy: settings by key, durations in ns. crypto_threads: None for
-    the default. log_format: None for what fits where a log goes. keys: files by name."""
+    the default. log_format: None for what fits where a log goes. log_level: None for info. keys: files by
+    name."""
 
     policy: Mapping[str, Value] = field(default_factory=dict)
     crypto_threads: int | None = None
     log_format: LogFormat | None = None
     keys: Mapping[str, Path] = field(default_factory=dict)
+    log_level: LogLevel | None = None
 
 
 class _Daemon(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     crypto_threads: int | None = None
     log_format: LogFormat | None = None
+    log_level: LogLevel | None = None
 
 
 class _MachineToml(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -73,6 +78,7 @@ def read_machine(file: TomlFile) -> MachineConfig:
         if threads is None
         else file.checked(("daemon", "crypto_threads"), check_threads, threads),
         log_format=content.daemon.log_format,
+        log_level=content.daemon.log_level,
         keys={name: _key_file(file, name, value) for name, value in content.keys.items()},
     )
 

@@ -68,9 +68,9 @@ class Guest(Protocol):
 class Gate:
     """Access to the exports of a daemon.
 
-    `keys` and `invitations` may be replaced while it runs; what that means for those inside is the servers'
-    `cut_revoked`. `on_redeemed` is called when a key came in by an invitation. `knows` and `invitation_key`
-    are for dst_security.of_server.
+    `keys`, `invitations` and rules may be replaced while it runs; what that means for those inside is the
+    servers' `cut_revoked`. `on_redeemed` is called when a key came in by an invitation. `knows` and
+    `invitation_key` are for dst_security.of_server.
     """
 
     def __init__(
@@ -91,6 +91,10 @@ class Gate:
         self._sources: dict[str, int] = {}
         self._guests: dict[Guest, str] = {}
         self._quiet = Quiet(reactor, LOG)
+
+    def set_rules(self, export: str, rules: AddressRules) -> None:
+        """Other rules for the addresses of an export's clients; see `keys` for those inside."""
+        self._rules = {**self._rules, export: rules}
 
     # -- at accept -------------------------------------------------------------------------------------
 

@@ -76,6 +76,11 @@ class NbdConnection(Session):
         """Requests not answered yet."""
         return self._budget.requests
 
+    @property
+    def served(self) -> bool:
+        """Whether its handshake is done."""
+        return self._parser is not None
+
     # -- what the link tells -------------------------------------------------------------------------
 
     def received(self, view: memoryview, head: int, tail: int) -> tuple[int, int, bool]:

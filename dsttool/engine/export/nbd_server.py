@@ -39,6 +39,18 @@ class NbdServer:
         self.connections.add(connection)
         self.gate.enter(connection, "nbd")
 
+    def cut_revoked(self) -> int:
+        """Close every connection whose address is not admitted any more; how many there were."""
+        revoked = [
+            connection
+            for connection in self.connections
+            if connection.served and not self.gate.admits(connection.peer, connection.offer.name)
+        ]
+        for connection in revoked:
+            self.gate.refused("address", "nbd", connection.peer, "its address is not admitted any more")
+            connection.close()
+        return len(revoked)
+
     def drain(self) -> None:
         """Let every connection answer what it has begun, take nothing more, and close."""
         for connection in list(self.connections):

@@ -23,9 +23,9 @@ from dsttool.engine.config.listen import Listen
 from dsttool.engine.config.uri import DEFAULT_PORTS
 from dsttool.engine.control.server import Answer
 from dsttool.engine.export.access import Gate
-from dsttool.engine.export.dst_server import DstServer
 from dsttool.engine.export.offer import Offer
 from dsttool.engine.host.listening import Listening
+from dsttool.engine.host.reloading import Comparison
 from dsttool.engine.runtime.reactor import Reactor
 from dsttool.engine.runtime.telling import tell
 from dsttool.engine.vocabulary.endpoint import Endpoint
@@ -85,7 +85,7 @@ class Access:
     def begin(self, listens: Sequence[Listen]) -> None:
         """Read who is authorised, bind all places, invite. Raises what keeps that from being done."""
         if self._plan.default or any(listen.is_sealed for listen in listens):
-            self._take(*self._read())
+            self._take(*self.read())
         self.listening.bind(listens)
         try:
             self._bind_default()
@@ -107,25 +107,44 @@ class Access:
                     error if isinstance(error, DsttoolError) else DsttoolError(f"Reading failed: {error!r}.")
                 )
                 return
-            self._take(*result)
-            servers = [server for server in self.listening.servers if isinstance(server, DstServer)]
-            cut = sum(server.cut_revoked() for server in servers)
-            self._bind_default()
-            self.listening.start()
-            self._update()
-            found = len(self.gate.keys.entries)
-            tell(
-                LOG, "keys.reloaded", "", "keys were read again: %d are authorised, %d links cut", found, cut
-            )
-            answer({"cut": cut})
+            answer({"cut": self._renew(result)})
 
-        self._reactor.run_blocking(self._read, read, "state")
+        self._reactor.run_blocking(self.read, read, "state")
+
+    def compare(
+        self, found: tuple[AuthorizedKeys, Mapping[bytes, Invitation]], comparison: Comparison
+    ) -> None:
+        """See reloading.Part: keys that are new come in, clients that may not be here any more are cut."""
+        before, after = self.gate.keys.entries, found[0].entries
+        if before == after:
+            comparison.live("", "authorized_keys", len(before), len(after), _nothing)
+        else:
+            new = sum(1 for key, entry in after.items() if before.get(key) != entry)
+            texts = (f"{len(before)} keys", f"{len(after)} keys, {new} of them new or changed")
+            comparison.live("", "authorized_keys", *texts, _nothing)
+        comparison.acts.append(lambda: self._take_all(found))
+
+    def _take_all(self, found: tuple[AuthorizedKeys, Mapping[bytes, Invitation]]) -> None:
+        self._renew(found)
+
+    def _renew(self, found: tuple[AuthorizedKeys, Mapping[bytes, Invitation]]) -> int:
+        """Take up who is authorised now; how many links were cut."""
+        self._take(*found)
+        cut = sum(server.cut_revoked() for server in self.listening.servers)
+        self._bind_default()
+        self.listening.start()
+        self._update()
+        authorised = len(self.gate.keys.entries)
+        message = "keys were read again: %d are authorised, %d links cut"
+        tell(LOG, "keys.reloaded", "", message, authorised, cut)
+        return cut
 
     def close(self) -> None:
         """Say what was not said yet about refusals."""
         self.gate.close()
 
-    def _read(self) -> tuple[AuthorizedKeys, Mapping[bytes, Invitation]]:
+    def read(self) -> tuple[AuthorizedKeys, Mapping[bytes, Invitation]]:
+        """Who is authorised and invited, as the files say; blocks. Raises DsttoolError."""
         return authorized.load(), invitations.to_exports(self._names)
 
     def _take(self, keys: AuthorizedKeys, invited: Mapping[bytes, Invitation]) -> None:
@@ -171,6 +190,10 @@ class Access:
         for offer in self._offers:
             for_keys = self._plan.default is not None or offer.name in self.listening.identified
             offer.waiting = for_keys and not self.gate.keys.any_for([offer.name])
+
+
+def _nothing() -> None:
+    """One act takes up keys, invitations and rules together."""
 
 
 def _named(endpoint: Endpoint) -> Endpoint:

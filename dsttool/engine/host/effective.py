@@ -45,6 +45,11 @@ def of_machine() -> list[ConfigValue]:
     ]
     values.append(_crypto_threads(file, machine.crypto_threads))
     values.append(_log_format(file, machine.log_format))
+    values.append(
+        _default("daemon.log_level", "info")
+        if machine.log_level is None
+        else _machine(file, ("daemon", "log_level"), machine.log_level)
+    )
     values += _machine_policy(file, machine.policy)
     values += [_machine(file, ("keys", name), str(key)) for name, key in machine.keys.items()]
     values += [

@@ -11,7 +11,7 @@ import gc
 import logging
 import os
 import signal
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 import dsttool
@@ -29,6 +29,8 @@ from dsttool.engine.host.dump import Dump
 from dsttool.engine.host.ending import close_all, flush_all
 from dsttool.engine.host.events import Events
 from dsttool.engine.host.observing import Observing
+from dsttool.engine.host.reload_parts import MachinePart, SetRules
+from dsttool.engine.host.reloading import Part, Reloading
 from dsttool.engine.host.tuning import Tuning
 from dsttool.engine.host.waiting import Statuses, Waits
 from dsttool.engine.runtime.reactor import Reactor
@@ -50,8 +52,8 @@ class Engine:
     """A daemon that serves `offers`; their devices are flushed and closed at the end.
 
     access: who may come in. commands: what its control socket takes besides what every daemon takes.
-    metrics: where Prometheus is answered. events: what has happened. waits: who waits for a state; whoever
-    changes one says so there.
+    metrics: where Prometheus is answered. part: what of its configuration can be read again. events: what has
+    happened. waits: who waits for a state; whoever changes one says so there.
     clean: once it has ended, whether everything acked is on stable storage.
     """
 
@@ -67,6 +69,7 @@ class Engine:
         access: AccessPlan = OPEN,
         *,
         metrics: Endpoint | None = None,
+        part: Callable[[SetRules], Part] | None = None,
     ) -> None:
         self.reactor = reactor
         self.offers = offers
@@ -89,12 +92,17 @@ class Engine:
         self._observing = Observing(reactor, offers, self._about, events.event_log)
         self._metrics_place = metrics
         self._metering: Metering | None = None
+        own = [] if part is None else [part(self._access.gate.set_rules)]
+        # The access comes last: it cuts those who may not be here any more, by new rules too.
+        self._reloading = Reloading(reactor, self.name, [*own, MachinePart(reactor), self._access])
         self._dump = Dump(reactor, self._observing.source)
 
     def serve(self, listens: Sequence[Listen], ready: daemon.Ready) -> int:
         """Bind, tell `ready`, serve until stopped, end cleanly. Returns the exit code."""
         post = self.reactor.post
-        daemon.on_signals(self._stop_by_signal, lambda: None, lambda: post(self._dump.write))
+        daemon.on_signals(
+            self._stop_by_signal, lambda: post(self._reloading.by_signal), lambda: post(self._dump.write)
+        )
         daemon.allow_descriptors()
         try:
             self._lock.note_pid()
@@ -224,6 +232,7 @@ class Engine:
             "stop": self._stop,
             "events": self._events,
             "wait": self.waits.ask,
+            "reload": self._reloading.command,
             "keys.reload": self._access.reload,
             "crypto.threads": self._tuning.crypto_threads,
         }

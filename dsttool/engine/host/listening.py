@@ -40,6 +40,9 @@ class Server(Protocol):
     def accept(self, sock: socket, peer: str) -> None:
         """Take a connected, non-blocking socket."""
 
+    def cut_revoked(self) -> int:
+        """Close every connection that may not be here any more; how many there were."""
+
     def drain(self) -> None:
         """Let every connection answer what it has begun, take nothing more, and close."""
 

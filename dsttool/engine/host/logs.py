@@ -103,6 +103,12 @@ def configure(level: str | None) -> None:
             _set_level(handler, _NAMED[level or "info"])
 
 
+def is_spelled() -> bool:
+    """Whether the command line says what is said."""
+    handlers = logging.getLogger("dsttool").handlers
+    return any(isinstance(handler, _Queue) and handler.spelled for handler in handlers)
+
+
 def _set_level(handler: logging.Handler, level: int) -> None:
     """What goes to a handler. Events are made of lines that are not written, too (host.events)."""
     handler.setLevel(level)

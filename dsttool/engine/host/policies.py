@@ -78,6 +78,29 @@ class MemberPolicy:
         values = [(key, _spoken(key, self.policy), _spoken(key, after)) for key in settings]
         return [each for each in values if each[1] != each[2]]
 
+    def reconfigured(
+        self, machine: Mapping[str, Value], array: Mapping[str, Value], address: Mapping[str, Value]
+    ) -> tuple[list[tuple[str, str, str]], list[tuple[str, str, str]]]:
+        """What `reconfigure` would change, as `change` gives it, and what only a start would; nothing is
+        changed. Raises UsageError.
+        """
+        options = {**machine, **array, **address, **self._live}
+        after = self._checked(replace(self._default, **policy_overrides(options)))
+        values = [(key, _spoken(key, self.policy), _spoken(key, after)) for key in POLICY_KEYS]
+        changes = [each for each in values if each[1] != each[2]]
+        live = [each for each in changes if each[0] not in _NOT_LIVE]
+        return live, [each for each in changes if each[0] in _NOT_LIVE]
+
+    def reconfigure(
+        self, machine: Mapping[str, Value], array: Mapping[str, Value], address: Mapping[str, Value]
+    ) -> None:
+        """Take up what is configured now. What was set live is stronger; what cannot be live stays."""
+        found: dict[Source, Mapping[str, Value]] = {"machine": machine, "array": array, "address": address}
+        for source, settings in found.items():
+            kept = {key: value for key, value in self._configured[source].items() if key in _NOT_LIVE}
+            self._configured[source] = {k: v for k, v in settings.items() if k not in _NOT_LIVE} | kept
+        self.policy = self._merged(self._live)
+
     def source(self, key: str) -> Source:
         """Where the value that holds for a key comes from."""
         if key in self._live:
@@ -94,7 +117,9 @@ class MemberPolicy:
     def _merged(self, live: Mapping[str, Value]) -> Policy:
         configured = self._configured
         options = {**configured["machine"], **configured["array"], **configured["address"], **live}
-        policy = replace(self._default, **policy_overrides(options))
+        return self._checked(replace(self._default, **policy_overrides(options)))
+
+    def _checked(self, policy: Policy) -> Policy:
         if policy.backoff_min_ns > policy.backoff_max_ns:
             raise UsageError(
                 f"backoff_min of {self.label} ({_spoken('backoff_min', policy)}) would be longer than its "

@@ -20,6 +20,7 @@ from dsttool.engine.host.events import ArrayStates, Events
 from dsttool.engine.host.offers import offer_of
 from dsttool.engine.host.open_node import Opening, open_all
 from dsttool.engine.host.policies import MemberPolicy
+from dsttool.engine.host.reload_parts import ArrayPart
 from dsttool.engine.host.returning import Returning
 from dsttool.engine.mapping.algorithm import Algorithm
 from dsttool.engine.runtime.reactor import Reactor
@@ -94,6 +95,7 @@ def _run(
         commands,
         plan.access_plan,
         metrics=metrics,
+        part=lambda set_rules: ArrayPart(plan, array, policies, set_rules),
     )
     shown = ArrayStates(reactor, array)
 

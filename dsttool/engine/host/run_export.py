@@ -8,7 +8,7 @@ from typing import Any
 from dsttool.engine.config import paths
 from dsttool.engine.config.address import Address, parse_address
 from dsttool.engine.config.address_rules import EVERYBODY, AddressRules
-from dsttool.engine.config.export_file import load_export
+from dsttool.engine.config.export_file import ExportConfig, load_export
 from dsttool.engine.config.listen import Listen
 from dsttool.engine.config.names import check_name, is_name
 from dsttool.engine.control.lock import NameLock
@@ -21,6 +21,7 @@ from dsttool.engine.host.events import Events
 from dsttool.engine.host.listening import check_listens
 from dsttool.engine.host.offers import offer_of
 from dsttool.engine.host.open_node import Opening, open_all, reachable
+from dsttool.engine.host.reload_parts import ExportPart
 from dsttool.engine.runtime.reactor import Reactor
 from dsttool.engine.vocabulary.endpoint import Endpoint
 from dsttool.engine.vocabulary.errors import DsttoolError, NotFound, UsageError
@@ -29,7 +30,7 @@ from dsttool.engine.vocabulary.errors import DsttoolError, NotFound, UsageError
 @dataclass(frozen=True, slots=True)
 class Offered:
     """One device to offer. size: of a file to create, in bytes. access: rules for addresses. shared: for
-    several writers at a time.
+    several writers at a time. configured: what the configuration says of it, None for one without.
     """
 
     name: str
@@ -38,6 +39,7 @@ class Offered:
     read_only: bool = False
     access: AddressRules = EVERYBODY
     shared: bool = False
+    configured: ExportConfig | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,13 +47,15 @@ class ExportPlan:
     """What an export daemon is to do; the first name is the daemon's.
 
     listens: places beside the sockets in the runtime folder; with none, the default one. invite_ns: how
-    long an invitation to each export is to hold, None for no invitation.
+    long an invitation to each export is to hold, None for no invitation. spelled: keys of the configuration
+    that the command line says, too, and with more weight.
     """
 
     offered: tuple[Offered, ...]
     listens: tuple[Listen, ...]
     default: Listen = DEFAULT_LISTEN
     invite_ns: int | None = None
+    spelled: frozenset[str] = frozenset()
 
     @property
     def names(self) -> list[str]:
@@ -90,6 +94,8 @@ def plan(
             f"There are {len(names)} names for {len(devices)} devices.",
             "Give each device at most one --name.",
         )
+    words: dict[str, object] = {"size": size, "read_only": read_only, "shared": shared}
+    words |= {"listen": tuple(listens), "security": security, "key": key, "access": access}
     offered: list[Offered] = []
     places = [place.with_security(security, key) for place in listens]
     default = DEFAULT_LISTEN.with_security(security, key)
@@ -107,6 +113,7 @@ def plan(
                     read_only or config.read_only,
                     rules,
                     shared or config.shared,
+                    config,
                 )
             )
             protected = (security or config.security, key or config.key)
@@ -123,6 +130,7 @@ def plan(
         tuple(place.absolute(Path.cwd()) for place in places),
         default.absolute(Path.cwd()),
         invite_ns,
+        frozenset(word for word, value in words.items() if value not in (None, "", False, ())),
     )
     if len(set(chosen.names)) < len(chosen.names):
         raise UsageError("Two of the exports have the same name.", "Give each its own --name.")
@@ -166,6 +174,7 @@ def _run(
         for_exports(offers),
         access=chosen.access,
         metrics=metrics,
+        part=lambda set_rules: ExportPart(chosen, set_rules),
     )
     if running is not None:
         running(engine)

@@ -87,3 +87,30 @@ class Deleted(TypedDict):
     name: str
     configuration: str | None
     state: str | None
+
+
+class ConfigChange(TypedDict):
+    """A value of a configuration that is another. of: NAME, NAME/MEMBER, or '' for the daemon itself."""
+
+    of: str
+    key: str
+    before: str
+    after: str
+
+
+class ReloadedDaemon(TypedDict):
+    """What a daemon found when it read its configuration again. applied: holds from now on; restart: holds
+    once it was started anew; unchanged: what is as it was.
+    """
+
+    name: str
+    applied: list[ConfigChange]
+    restart: list[ConfigChange]
+    unchanged: list[str]
+
+
+class Reloaded(TypedDict):
+    """`daemon reload`."""
+
+    schema: str
+    daemons: list[ReloadedDaemon]

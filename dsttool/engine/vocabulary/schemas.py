@@ -49,6 +49,7 @@ ANSWERS: Final[dict[str, Answer]] = {
     "ready": Answer((answers.Ready,), (answers.ReadyDaemon,)),
     "recorded": Answer((answers.Recorded,)),
     "recording": Answer((answers.RecordingHeader,), (answers.RecordingLine,)),
+    "reload": Answer((checkup.Reloaded,), (checkup.ReloadedDaemon,)),
     "schemas": Answer((answers.Schemas,)),
     "status": Answer((status.Status,), (answers.ArrayLine, answers.ExportLine, answers.DaemonLine)),
     "stopped": Answer((answers.Stopped,), (answers.StoppedDaemon,)),

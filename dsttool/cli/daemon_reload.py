@@ -1,0 +1,71 @@
+"""`daemon reload`."""
+
+from collections.abc import Sequence
+
+import click
+
+from dsttool.cli import render
+from dsttool.cli.asking import ask, gather
+from dsttool.cli.dry_run import would
+from dsttool.cli.settings import Settings, shared
+from dsttool.engine.vocabulary.checkup import ConfigChange, ReloadedDaemon
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  dsttool daemon reload pool
+  dsttool daemon reload --dry-run
+  dsttool daemon reload pool --json | jq '.daemons[].restart'"""
+)
+@click.argument("names", nargs=-1, metavar="[NAME...]")
+@shared(waits=True, changes=True, asks=True)
+def reload(settings: Settings, names: tuple[str, ...]) -> None:
+    """Have daemons read their configuration again, and apply what can be applied while they serve.
+
+    Without a NAME all daemons do. What is wrong in a file is said with its line, and then that daemon changes
+    nothing. Otherwise it applies at once: rules for addresses (clients that are not admitted any more are
+    cut off), the policies of an array and of its nodes, the keys that are authorised, and from dsttool.toml
+    policy, crypto_threads and log_level. It names what holds only once it is started again: layout, chunk,
+    nodes, listen, device, size, links and the like. What its command line or `policy set` said is stronger
+    than the configuration, and stays.
+
+    The exit code is 0 whether or not something needs a restart; `--json` lists it. SIGHUP has a daemon do the
+    same, and say it in its log.
+    """
+    if not names:
+        names = tuple(each["name"] for each in gather(settings)["daemons"] if each["state"] != "unreachable")
+    reloaded: list[ReloadedDaemon] = []
+    for name in names:
+        answer: ReloadedDaemon = ask(settings, name, "reload", dry=settings.dry_run)
+        reloaded.append(answer)
+        if not settings.dry_run:
+            _show(settings, answer)
+    if settings.dry_run:
+        would(settings, [f"apply {_text(change)}" for each in reloaded for change in each["applied"]])
+    elif settings.json:
+        render.emit_json(settings, {"schema": "dsttool.reload/1", "daemons": reloaded}, reloaded)
+    elif not reloaded:
+        render.say(settings, "Nothing is running.")
+
+
+def _show(settings: Settings, answer: ReloadedDaemon) -> None:
+    applied, restart = answer["applied"], answer["restart"]
+    if not applied and not restart:
+        render.say(settings, f"{answer['name']}: nothing has changed.")
+        return
+    render.say(settings, f"{answer['name']} has read its configuration again.")
+    _list(settings, "Applied:", applied)
+    _list(settings, "Once it is started again:", restart)
+
+
+def _list(settings: Settings, title: str, changes: Sequence[ConfigChange]) -> None:
+    if changes:
+        render.say(settings, f"  {title}")
+        for change in changes:
+            render.say(settings, f"    {_text(change)}")
+
+
+def _text(change: ConfigChange) -> str:
+    of = f"{change['of']}: " if change["of"] else ""
+    return f"{of}{change['key']} {change['before']} -> {change['after']}"

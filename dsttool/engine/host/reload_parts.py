@@ -1,0 +1,195 @@
+"""What of an array's or an export's configuration can be taken up while it serves. See host.reloading.
+
+array    access, [policy] and the policies in nodes' addresses     applied
+         layout, raw, chunk, read_policy, nodes, listen, links     need a restart
+export   access                                                    applied
+         device, size, read_only, shared, listen, security, key    need a restart
+machine  crypto_threads, log_level, [policy]                       applied
+"""
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
+
+from dsttool.engine.array.array import Array
+from dsttool.engine.config import paths
+from dsttool.engine.config.address import Address
+from dsttool.engine.config.address_rules import AddressRules
+from dsttool.engine.config.array_file import ArrayConfig, load_array
+from dsttool.engine.config.export_file import ExportConfig, load_export
+from dsttool.engine.config.machine_file import MachineConfig, load_machine
+from dsttool.engine.config.options import POLICY_KEYS, Value
+from dsttool.engine.host import logs
+from dsttool.engine.host.array_plan import ArrayPlan
+from dsttool.engine.host.policies import MemberPolicy
+from dsttool.engine.host.reloading import Comparison
+from dsttool.engine.host.tuning import THREADS_VARIABLE
+from dsttool.engine.node.dst import DstNode
+from dsttool.engine.node.nbd import NbdNode
+from dsttool.engine.runtime.reactor import Reactor
+from dsttool.engine.vocabulary import limits
+
+if TYPE_CHECKING:
+    from dsttool.engine.host.run_export import ExportPlan
+
+SetRules = Callable[[str, AddressRules], None]
+_FIXED_OF_ARRAY: Final = ("layout", "raw", "chunk", "read_policy")
+_FIXED_OF_EXPORT: Final = ("device", "size", "read_only", "shared", "listen", "security", "key")
+
+
+class ArrayPart:
+    """One array: what it was brought up with, and what its file says now."""
+
+    def __init__(
+        self, plan: ArrayPlan, array: Array, policies: Sequence[MemberPolicy], set_rules: SetRules
+    ) -> None:
+        self._plan = plan
+        self._array = array
+        self._policies = policies
+        self._set_rules = set_rules
+        self._config = plan.config
+        # An array that was described on a command line has no file, even if there is one of its name by now.
+        self._configured = plan.name in paths.array_names()
+
+    def read(self) -> tuple[ArrayConfig, MachineConfig]:
+        """See Part."""
+        return load_array(self._plan.name) if self._configured else self._config, load_machine()
+
+    def compare(self, found: tuple[ArrayConfig, MachineConfig], comparison: Comparison) -> None:
+        """See Part."""
+        (config, machine), before, name = found, self._config, self._plan.name
+        for key in _FIXED_OF_ARRAY:
+            comparison.fixed(name, key, getattr(before, key), getattr(config, key))
+        nodes = [[str(_without_policy(node)) for node in each.nodes] for each in (before, config)]
+        comparison.fixed(name, "nodes", *nodes)
+        comparison.fixed(name, "listen", _texts(before.listen), _texts(config.listen))
+        if self._plan.access is None:
+            rules = _texts(before.access.rules), _texts(config.access.rules)
+            comparison.live(name, "access", *rules, lambda: self._take_access(config.access))
+        if nodes[0] == nodes[1]:
+            for slot, node in enumerate(config.nodes):
+                self._compare_policy(slot, machine.policy, config.policy, node.options, comparison)
+
+    def _compare_policy(
+        self,
+        slot: int,
+        machine: Mapping[str, Value],
+        array: Mapping[str, Value],
+        address: Mapping[str, Value],
+        comparison: Comparison,
+    ) -> None:
+        policy = self._policies[slot]
+        if not policy.has_link:
+            return
+        live, fixed = policy.reconfigured(machine, array, address)
+        for key, before, after in live:
+            comparison.live(policy.label, f"policy.{key}", before, after, _nothing)
+        for key, before, after in fixed:
+            comparison.fixed(policy.label, f"policy.{key}", before, after)
+        if len(live) + len(fixed) < len(POLICY_KEYS):
+            comparison.unchanged.append(f"{policy.label}: policy")
+        if live:
+            comparison.acts.append(lambda: self._take_policy(slot, machine, array, address))
+
+    def _take_access(self, rules: AddressRules) -> None:
+        self._config = replace(self._config, access=rules)
+        self._set_rules(self._plan.name, rules)
+
+    def _take_policy(
+        self,
+        slot: int,
+        machine: Mapping[str, Value],
+        array: Mapping[str, Value],
+        address: Mapping[str, Value],
+    ) -> None:
+        policy = self._policies[slot]
+        policy.reconfigure(machine, array, address)
+        node = self._array.members[slot].node
+        if isinstance(node, DstNode | NbdNode):
+            node.set_policy(policy.policy)
+        self._array.changed()
+
+
+class ExportPart:
+    """The configured ones among the exports of a daemon."""
+
+    def __init__(self, plan: "ExportPlan", set_rules: SetRules) -> None:
+        self._plan = plan
+        self._set_rules = set_rules
+        self._configs: dict[str, ExportConfig] = {
+            each.name: each.configured for each in plan.offered if each.configured is not None
+        }
+
+    def read(self) -> dict[str, ExportConfig]:
+        """See Part."""
+        return {name: load_export(config.name) for name, config in self._configs.items()}
+
+    def compare(self, found: dict[str, ExportConfig], comparison: Comparison) -> None:
+        """See Part."""
+        spelled = self._plan.spelled
+        for name, config in found.items():
+            before = self._configs[name]
+            for key in _FIXED_OF_EXPORT:
+                if key not in spelled:
+                    comparison.fixed(name, key, _plain(getattr(before, key)), _plain(getattr(config, key)))
+            if "access" not in spelled:
+                rules = _texts(before.access.rules), _texts(config.access.rules)
+                comparison.live(name, "access", *rules, self._taking(name, config.access))
+
+    def _taking(self, name: str, rules: AddressRules) -> Callable[[], None]:
+        def take() -> None:
+            self._configs[name] = replace(self._configs[name], access=rules)
+            self._set_rules(name, rules)
+
+        return take
+
+
+class MachinePart:
+    """What dsttool.toml says of the daemon itself."""
+
+    def __init__(self, reactor: Reactor) -> None:
+        self._reactor = reactor
+        self._config = load_machine()
+        logs.configure(self._config.log_level)
+
+    def read(self) -> MachineConfig:
+        """See Part."""
+        return load_machine()
+
+    def compare(self, found: MachineConfig, comparison: Comparison) -> None:
+        """See Part."""
+        before = self._config
+        if THREADS_VARIABLE not in os.environ:
+            threads = (before.crypto_threads, found.crypto_threads)
+            comparison.live("", "crypto_threads", *threads, lambda: self._take_threads(found.crypto_threads))
+        if not logs.is_spelled():
+            levels = (before.log_level, found.log_level)
+            comparison.live("", "log_level", *levels, lambda: logs.configure(found.log_level))
+        comparison.acts.append(lambda: self._take(found))
+
+    def _take(self, config: MachineConfig) -> None:
+        self._config = config
+
+    def _take_threads(self, threads: int | None) -> None:
+        self._reactor.resize_crypto(limits.CRYPTO_THREADS if threads is None else threads)
+
+
+def _without_policy(node: Address) -> Address:
+    return replace(
+        node, options={key: value for key, value in node.options.items() if key not in POLICY_KEYS}
+    )
+
+
+def _texts(values: Sequence[object]) -> list[str]:
+    return [str(value) for value in values]
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, tuple):
+        return _texts(value)
+    return str(value) if isinstance(value, Address) else value
+
+
+def _nothing() -> None:
+    """One act takes up all changes of a member's policy."""

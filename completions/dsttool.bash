@@ -177,7 +177,7 @@ _dsttool_at() {
         switches='-q,--quiet:- -v,--verbose:-* --color:=auto|always|never --json:- -o,--output:=table|plain|json|jsonl -h,--help:-'
         ;;
     'daemon')
-        subcommands='list stop tune'
+        subcommands='list stop reload tune'
         switches='-q,--quiet:- -v,--verbose:-* --color:=auto|always|never --json:- -o,--output:=table|plain|json|jsonl -y,--yes:- --no-input:- --timeout:TEXT --dry-run:- --host:HOST* -h,--help:-'
         ;;
     'daemon list')
@@ -185,6 +185,10 @@ _dsttool_at() {
         ;;
     'daemon stop')
         switches='-q,--quiet:- -v,--verbose:-* --color:=auto|always|never --json:- -o,--output:=table|plain|json|jsonl -y,--yes:- --no-input:- --timeout:TEXT --dry-run:- --host:HOST* -h,--help:-'
+        operands='DAEMON...'
+        ;;
+    'daemon reload')
+        switches='-q,--quiet:- -v,--verbose:-* --color:=auto|always|never --json:- -o,--output:=table|plain|json|jsonl --timeout:TEXT --dry-run:- --host:HOST* -h,--help:-'
         operands='DAEMON...'
         ;;
     'daemon tune')

@@ -81,7 +81,7 @@ function __dsttool_at --no-scope-shadowing
                 'up	Bring arrays up; return when they serve' \
                 'down	Stop arrays cleanly and wait until nothing of them runs any more' \
                 'list	List arrays: those that are configured, and those that are up' \
-                'show	Show what the array NAME is made of' \
+                'show	Show what the array NAME is made of: its layout, its nodes, and where it is served' \
                 'discard	Declare all that the member NODE of the array NAME holds void, and copy it from the others again' \
                 'delete	Remove the configuration of the array NAME, which must be down; its nodes are not touched'
             set switches \
@@ -222,7 +222,7 @@ function __dsttool_at --no-scope-shadowing
                 'ANY_ARRAY'
         case 'node'
             set subcommands \
-                'list	List the nodes of an array: their states, what they miss, and how they are reached' \
+                'list	List the nodes of an array that runs: their states, what they miss, and how they are reached' \
                 'suspend	Give NODE no requests until it is resumed; return when none is under way on it' \
                 'resume	Give NODE requests again; what it missed is copied to it while the array serves'
             set switches \
@@ -368,7 +368,7 @@ function __dsttool_at --no-scope-shadowing
                 'ARRAY'
         case 'policy'
             set subcommands \
-                'show	Show which policy holds for the nodes of an array, or for one of them, and where it is set' \
+                'show	Show which policy holds for the nodes of an array that runs, or for one, and where each value is set' \
                 'set	Change the policy of all nodes of an array, or of one, while it runs'
             set switches \
                 '-q,--quiet:-	Say only what was asked for, and what went wrong' \
@@ -661,8 +661,9 @@ function __dsttool_at --no-scope-shadowing
                 '-h,--help:-	Show this message and exit'
         case 'daemon'
             set subcommands \
-                'list	List the daemons of this machine' \
+                'list	List the daemons of this machine: what they serve, since when, and of which release they are' \
                 'stop	End daemons cleanly and wait until they have ended' \
+                'reload	Have daemons read their configuration again, and apply what can be applied while they serve' \
                 'tune	Show how many threads a daemon seals with, or change it while it runs'
             set switches \
                 '-q,--quiet:-	Say only what was asked for, and what went wrong' \
@@ -695,6 +696,19 @@ function __dsttool_at --no-scope-shadowing
                 '-o,--output:=table|plain|json|jsonl	How answers look' \
                 '-y,--yes:-	Go ahead without asking' \
                 '--no-input:-	Never ask; what would ask is declined' \
+                '--timeout:TEXT	Give up (exit 7) after this time, for example 500ms, 30s' \
+                '--dry-run:-	Check everything, say what would be done, and change nothing' \
+                '--host:HOST*	Ask the daemons of another machine, over ssh: ssh://[USER@]HOST[:PORT]. dsttool has to be installed there; no port is opened. `local` is this machine' \
+                '-h,--help:-	Show this message and exit'
+            set operands \
+                'DAEMON...'
+        case 'daemon reload'
+            set switches \
+                '-q,--quiet:-	Say only what was asked for, and what went wrong' \
+                '-v,--verbose:-*	Say more; -vv shows tracebacks' \
+                '--color:=auto|always|never	Colours: auto means on a terminal (NO_COLOR and FORCE_COLOR are honoured)' \
+                '--json:-	Answer in JSON' \
+                '-o,--output:=table|plain|json|jsonl	How answers look' \
                 '--timeout:TEXT	Give up (exit 7) after this time, for example 500ms, 30s' \
                 '--dry-run:-	Check everything, say what would be done, and change nothing' \
                 '--host:HOST*	Ask the daemons of another machine, over ssh: ssh://[USER@]HOST[:PORT]. dsttool has to be installed there; no port is opened. `local` is this machine' \

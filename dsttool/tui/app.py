@@ -210,7 +210,8 @@ class Tui(App[int]):
 
     def drill(self, subject: Subject) -> None:
         """Show everything about something."""
-        self.push_screen(Detail(subject, self.picture, self.now_ns, self.sender))
+        level = self.main.graphs.level
+        self.push_screen(Detail(subject, self.picture, self.now_ns, self.sender, level=level))
         self.call_after_refresh(self.redraw)
 
     def on_table_opened(self, _message: Table.Opened) -> None:

@@ -64,11 +64,14 @@ class Detail(Screen[None]):
             super().__init__()
             self.outcome = outcome
 
-    def __init__(self, subject: Subject, picture: "Picture", now_ns: int, sender: Sender) -> None:
+    def __init__(
+        self, subject: Subject, picture: "Picture", now_ns: int, sender: Sender, *, level: int
+    ) -> None:
+        """level: of its graphs."""
         super().__init__()
         self._subject = subject
         self._text = DetailText(subject, picture, now_ns)
-        self._graphs = Graphs()
+        self._graphs = Graphs(level=level)
         self._sender = sender
 
     def compose(self) -> ComposeResult:

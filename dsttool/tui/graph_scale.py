@@ -91,9 +91,10 @@ def ticks(axis: Axis, rows: int) -> list[tuple[int, str]]:
     decades = round(math.log10(axis.high / axis.low))
     marks = []
     for decade in range(decades, -1, -1):
-        row = round((decades - decade) * rows / decades)
+        # The ground is the lower edge of the last row; its figure stands there if no other one does.
+        row = min(rows - 1, round((decades - decade) * rows / decades))
         if not marks or row > marks[-1][0]:
-            marks.append((min(row, rows - 1) if decade == 0 else row, axis.low * 10.0**decade))
+            marks.append((row, axis.low * 10.0**decade))
     return [(row, axis.text(value)) for row, value in marks]
 
 

@@ -51,16 +51,16 @@ def sources(picture: "Picture", subject: Subject | None, now_ns: int) -> tuple[s
 
 
 class Graphs(Panel):
-    """Two graphs over one time. `follow` says of what."""
+    """Two graphs over one time. `follow` says of what. level: which of ZOOMS."""
 
     LABEL = "GRAPHS"
     kind = "graphs"
     BINDINGS: ClassVar[list[BindingType]] = [*keys.bindings("graphs")]
 
-    def __init__(self, *, zoom: int = 2, **more: Any) -> None:
+    def __init__(self, *, level: int = 2, **more: Any) -> None:
         super().__init__(**more)
         self._subject: Subject | None = None
-        self._zoom = zoom
+        self.level = level
         self._requests = False
         self._picture: Picture | None = None
         self._now_ns = 0
@@ -75,7 +75,7 @@ class Graphs(Panel):
 
     def zoom(self, by: int) -> None:
         """A shorter time (1) or a longer one (-1)."""
-        self._zoom = max(0, min(self._zoom - by, len(ZOOMS) - 1))
+        self.level = max(0, min(self.level - by, len(ZOOMS) - 1))
         self._again()
 
     def action_unit(self) -> None:
@@ -88,11 +88,11 @@ class Graphs(Panel):
         self._picture, self._now_ns = picture, now_ns
         title, found = sources(picture, self._subject, now_ns)
         silent = tuple((id(s.history), s.history.seconds.end_ns, s.silent_ns // 10**9) for s in found)
-        drawn_of = (silent, self._zoom, self._requests, self.size, title)
+        drawn_of = (silent, self.level, self._requests, self.size, title)
         if drawn_of == self._drawn_of:
             return
         self._drawn_of = drawn_of
-        self.annotate(f"{title}, {ZOOMS[self._zoom][1]}")
+        self.annotate(f"{title}, {ZOOMS[self.level][1]}")
         lines = self._plotted(found)
         changed = [i for i, (old, new) in enumerate(zip_longest(self._lines, lines)) if old != new]
         self._lines = lines
@@ -136,7 +136,7 @@ class Graphs(Panel):
         legend = self._legend(found, figures, axis, width)
         if not graph_plot.fits(width, height - 1):
             return [legend]
-        rows = graph_plot.throughput(reads, writes, axis, height - 1, ZOOMS[self._zoom][1], ascii=self._ascii)
+        rows = graph_plot.throughput(reads, writes, axis, height - 1, ZOOMS[self.level][1], ascii=self._ascii)
         return [legend, *map(_line, rows)]
 
     def _latency(self, found: Sequence[Source], width: int, height: int) -> list[Line]:
@@ -147,7 +147,7 @@ class Graphs(Panel):
         legend = self._legend(found, [("p50", "⣿", "#", "p50_ns"), ("p99", "⢕", ".", "p99_ns")], axis, width)
         if not graph_plot.fits(width, height - 1):
             return [legend]
-        rows = graph_plot.latency(p50, p99, axis, height - 1, ZOOMS[self._zoom][1], ascii=self._ascii)
+        rows = graph_plot.latency(p50, p99, axis, height - 1, ZOOMS[self.level][1], ascii=self._ascii)
         return [legend, *map(_line, rows)]
 
     def _values(
@@ -158,7 +158,7 @@ class Graphs(Panel):
         pick: graph_time.Pick = sum,
         inside: graph_time.Pick = graph_time.mean,
     ) -> Values:
-        span_ns = ZOOMS[self._zoom][0]
+        span_ns = ZOOMS[self.level][0]
         return graph_time.together(
             [
                 graph_time.resample(

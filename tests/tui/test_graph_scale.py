@@ -37,6 +37,11 @@ def test_latencies_have_whole_decades() -> None:
     assert ticks(axis, 10) == [(0, "10000"), (2, "1000"), (4, "100"), (6, "10"), (8, "1.0"), (9, "0.1")]
 
 
+def test_a_decade_is_written_where_it_is_or_not_at_all() -> None:
+    axis = Axis(0.1, 10_000, "ms", 1, logarithmic=True)
+    assert ticks(axis, 6) == [(0, "10000"), (1, "1000"), (2, "100"), (4, "10"), (5, "1.0")]
+
+
 def test_an_axis_without_any_value_can_be_drawn() -> None:
     for axis in (byte_axis([]), request_axis([None]), latency_axis([0])):
         assert axis.high > axis.low

@@ -2,9 +2,8 @@
 
 import os
 import sys
-import time
+from contextlib import nullcontext
 from pathlib import Path
-from typing import Final
 
 import click
 
@@ -19,10 +18,9 @@ from dsttool.engine.config import paths
 from dsttool.engine.config.names import check_name
 from dsttool.engine.config.units import format_duration
 from dsttool.engine.control import gathering
+from dsttool.engine.control.appearing import News
 from dsttool.engine.control.place import Local
 from dsttool.engine.vocabulary.errors import Conflict, NotFound
-
-_FOLLOW_SECONDS: Final = 0.2
 
 
 @click.command("list")
@@ -133,16 +131,19 @@ def logs(settings: Settings, name: str, follow: bool) -> None:
     if not path.exists():
         path = paths.log_file(gathering.find(Local(paths.runtime_dir()), name))
     try:
-        while _print_log(path, follow):
-            pass
+        with News(path.parent, written=True) if follow and path.exists() else nullcontext() as news:
+            while _print_log(path, news):
+                pass
     except FileNotFoundError:
         raise NotFound(
             f"{name} has no log file.", "It runs in the foreground, and logs to where it was started."
         ) from None
 
 
-def _print_log(path: Path, follow: bool) -> bool:
-    """Print a log; with `follow` until the daemon has put it aside, and then True: there is a new one."""
+def _print_log(path: Path, news: News | None) -> bool:
+    """Print a log; with news of its folder until the daemon has put it aside, and then True: there is a new
+    one.
+    """
     with path.open(errors="replace") as log:
         while True:
             # Asked first: what was written before it was put aside is still printed.
@@ -150,11 +151,11 @@ def _print_log(path: Path, follow: bool) -> bool:
             for line in log:
                 sys.stdout.write(line)
             sys.stdout.flush()
-            if not follow:
+            if news is None:
                 return False
             if aside and path.exists():
                 return True
-            time.sleep(_FOLLOW_SECONDS)
+            news.wait(None)
 
 
 def _age(age_ns: int) -> str:

@@ -1,7 +1,5 @@
 """What people see of a daemon: the lines when it is ready, its log, and a live line on a terminal."""
 
-import shutil
-import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -10,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from dsttool.cli import render
+from dsttool.cli.progress import LineInPlace
 from dsttool.cli.settings import Settings
 from dsttool.engine.config.units import format_size
 
@@ -80,7 +79,7 @@ def run_foreground(
     from dsttool.engine.control.lock import NameLock
     from dsttool.engine.host.logs import Logs
 
-    live = sys.stderr.isatty() and not settings.quiet and not settings.json and form is None
+    live = LineInPlace.possible() and not settings.quiet and not settings.json and form is None
     logs = Logs(settings.verbose, quiet=settings.quiet or live, form=form)
     line: LiveLine | None = None
 
@@ -112,6 +111,7 @@ class LiveLine:
 
     def __init__(self, engine: "Engine") -> None:
         self._engine = engine
+        self._line = LineInPlace()
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, name="live-line", daemon=True)
 
@@ -132,9 +132,9 @@ class LiveLine:
             sample, now = self._sample(), time.monotonic()
             if sample is None:
                 continue
-            self._write(_live_text(before or sample, sample, now - then))
+            self._line.write(_live_text(before or sample, sample, now - then))
             before, then = sample, now
-        self._write("")
+        self._line.clear()
 
     def _sample(self) -> dict[str, int] | None:
         taken: list[dict[str, int]] = []
@@ -147,12 +147,6 @@ class LiveLine:
         self._engine.reactor.post(take)
         done.wait(SAMPLE_SECONDS)
         return taken[0] if taken else None
-
-    @staticmethod
-    def _write(text: str) -> None:
-        width = shutil.get_terminal_size().columns - 1
-        sys.stderr.write(f"\r{text[:width]}\x1b[K")
-        sys.stderr.flush()
 
 
 def _totals(engine: "Engine") -> dict[str, int]:

@@ -14,6 +14,7 @@ from typing import Final
 from dsttool.engine.vocabulary.errors import from_oserror
 
 # inotify.h
+_IN_MODIFY: Final = 0x2
 _IN_ATTRIB: Final = 0x4
 _IN_MOVED_TO: Final = 0x80
 _IN_CREATE: Final = 0x100
@@ -23,16 +24,19 @@ _READ_BYTES: Final = 1 << 16
 
 
 class News:
-    """What happens in a folder from the moment this is made. Raises DsttoolError if that cannot be told."""
+    """What happens in a folder from the moment this is made: files come, go and are touched.
 
-    def __init__(self, folder: Path) -> None:
+    written: whether it is also news that a file is written to. Raises DsttoolError if that cannot be told.
+    """
+
+    def __init__(self, folder: Path, *, written: bool = False) -> None:
         import ctypes  # takes longer to load than a question to all daemons, and most commands need no news
 
         library = ctypes.CDLL(None, use_errno=True)
         self._descriptor: int = library.inotify_init1(os.O_CLOEXEC | os.O_NONBLOCK)
         if self._descriptor < 0:
             raise from_oserror(OSError(ctypes.get_errno(), ""), "watch folders")
-        events = _IN_ATTRIB | _IN_MOVED_TO | _IN_CREATE | _IN_DELETE
+        events = _IN_ATTRIB | _IN_MOVED_TO | _IN_CREATE | _IN_DELETE | (_IN_MODIFY if written else 0)
         if library.inotify_add_watch(self._descriptor, os.fsencode(folder), events) < 0:
             code = ctypes.get_errno()
             os.close(self._descriptor)

@@ -30,14 +30,13 @@ class Live:
             names.ask(known, names.runtime_dir(), of)
             return known.names(wanted, of)
         with self.following.lock:
-            picture = self.following.picture
-            known.arrays = [cast(dict[str, object], found.entry) for found in picture.arrays()]
-            known.exports = [cast(dict[str, object], found.entry) for found in picture.exports()]
-            known.daemons = {
-                found.daemon: found.entry.hello["kind"] if found.entry.hello else "daemon"
-                for found in picture.daemons()
-                if not found.entry.ended
-            }
+            for found in self.following.picture.daemons():
+                daemon = found.entry
+                if not daemon.ended:
+                    known.daemons[found.daemon] = daemon.hello["kind"] if daemon.hello else "daemon"
+                if daemon.state is not None and daemon.lost_since_ns is None:
+                    known.arrays += cast(list[dict[str, object]], daemon.state["arrays"].values())
+                    known.exports += cast(list[dict[str, object]], daemon.state["exports"].values())
         return known.names(wanted, of)
 
 

@@ -1,6 +1,6 @@
 """The prompt, and the line at the bottom: made of a picture, with nothing asked or waited for."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Final
 
 import click
@@ -8,7 +8,7 @@ import click
 from dsttool.cli import render
 from dsttool.cli.settings import Settings
 from dsttool.engine.config.units import format_duration, format_size
-from dsttool.engine.control.picture import Found, Picture
+from dsttool.engine.control.picture import WORST_FIRST, DaemonPicture, Found, Picture
 from dsttool.engine.vocabulary.limits import SECOND
 from dsttool.engine.vocabulary.status import ArrayStatus, ExportStatus, JobStatus
 
@@ -27,12 +27,12 @@ def prompt(picture: Picture, settings: Settings, used: str, code: int) -> str:
 
 
 def toolbar(picture: Picture, settings: Settings, used: str, width: int) -> str:
-    """Machines, the worst state and whose it is, jobs with the time they still need, and rates; what does not
-    fit into `width` is left out.
+    """Machines, what is not well and whose it is, jobs with the time they still need, and rates; of which
+    what does not fit into `width` is left out.
     """
     parts = [
         ", ".join(sorted(picture.places)),
-        _worst(picture, settings),
+        *_states(picture, settings),
         *_jobs(picture),
         _rates(picture, used),
     ]
@@ -45,32 +45,42 @@ def toolbar(picture: Picture, settings: Settings, used: str, width: int) -> str:
 
 
 def _state_of(picture: Picture, name: str) -> str:
-    for found in _served(picture):
+    for found in serving(picture):
         if found.entry["name"] == name:
-            daemon = picture.places[found.place].daemons[found.daemon]
-            if daemon.lost_since_ns is None:
-                return found.entry["state"]
-            return "down" if daemon.ended else "unreachable"
+            return found.entry["state"]
+    for known in picture.daemons():
+        state = known.entry.state
+        if state and name in (*state["arrays"], *state["exports"]) and not known.entry.ended:
+            return "unreachable"
     return "down"
 
 
-def _worst(picture: Picture, settings: Settings) -> str:
-    word = picture.worst()
-    if not word:
-        return "nothing runs"
-    named = (
-        []
-        if word in _WELL
-        else [each.entry["name"] for each in _served(picture) if each.entry["state"] == word]
-    )
-    lost = sorted(
-        each.daemon
-        for each in picture.daemons()
-        if each.entry.lost_since_ns is not None and not each.entry.ended
-    )
-    whose = ", ".join(lost if word == "unreachable" else named)
-    shown = render.paint(settings, word, f"{render.glyph(word)} {_spelled(word)}".strip())
-    return f"{shown}: {whose}" if whose else shown
+def _states(picture: Picture, settings: Settings) -> Iterator[str]:
+    """What is not well and whose it is, the worst first; else one word for all."""
+    whose: dict[str, list[str]] = {}
+    for found in serving(picture):
+        whose.setdefault(found.entry["state"], []).append(found.entry["name"])
+    lost = [place for place, known in picture.places.items() if known.lost_since_ns is not None]
+    lost += [found.daemon for found in picture.daemons() if _is_lost(found.entry) and not found.entry.ended]
+    if lost:
+        whose["unreachable"] = lost
+    unwell = [word for word in whose if word not in _WELL]
+    for word in sorted(unwell, key=_badness):
+        yield f"{_shown(settings, word)}: {', '.join(whose[word])}"
+    if not unwell:
+        yield _shown(settings, min(whose, key=_badness)) if whose else "nothing runs"
+
+
+def _badness(word: str) -> int:
+    return WORST_FIRST.index(word) if word in WORST_FIRST else len(WORST_FIRST)
+
+
+def _is_lost(daemon: DaemonPicture) -> bool:
+    return daemon.lost_since_ns is not None
+
+
+def _shown(settings: Settings, word: str) -> str:
+    return render.paint(settings, word, f"{render.glyph(word)} {_spelled(word)}".strip())
 
 
 def _jobs(picture: Picture) -> Iterator[str]:
@@ -94,20 +104,23 @@ def _progress(job: JobStatus) -> str:
 
 def _rates(picture: Picture, used: str) -> str:
     """Bytes a second of the used name, else of all arrays, else of all exports."""
-    served: Sequence[Found[ArrayStatus] | Found[ExportStatus]] = picture.arrays() or picture.exports()
-    names = {used} if used else {found.entry["name"] for found in served}
+    found = serving(picture)
+    arrays = [each for each in found if "layout" in each.entry]
+    names = {used} if used else {each.entry["name"] for each in arrays or found}
     read = written = 0
-    for found in picture.daemons():
-        state = found.entry.state
-        if state is not None and found.entry.lost_since_ns is None:
+    for daemon in picture.daemons():
+        state = daemon.entry.state
+        if state is not None and not _is_lost(daemon.entry):
             for label in names & state["rates"].keys():
                 read += state["rates"][label]["read_bytes"]
                 written += state["rates"][label]["written_bytes"]
-    return f"R {format_size(read)}/s W {format_size(written)}/s" if served else ""
+    return f"R {format_size(read)}/s W {format_size(written)}/s" if found else ""
 
 
-def _served(picture: Picture) -> "list[Found[ArrayStatus] | Found[ExportStatus]]":
-    return [*picture.arrays(), *picture.exports()]
+def serving(picture: Picture) -> "list[Found[ArrayStatus] | Found[ExportStatus]]":
+    """Arrays and exports of daemons that can be reached."""
+    served: list[Found[ArrayStatus] | Found[ExportStatus]] = [*picture.arrays(), *picture.exports()]
+    return [each for each in served if not _is_lost(picture.places[each.place].daemons[each.daemon])]
 
 
 def _spelled(word: str) -> str:

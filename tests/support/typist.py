@@ -1,0 +1,87 @@
+"""Somebody who types at a console on a terminal, and reads what it shows."""
+
+import re
+import sys
+import time
+from types import TracebackType
+
+import pexpect
+
+from support.site import Site
+
+_ESCAPE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\x1b[=>]|\x1b\][^\x07]*\x07")
+_TO_THE_RIGHT = re.compile(r"\x1b\[(\d+)C")
+_WHERE_IS_THE_CURSOR = "\x1b[6n"
+WAIT_SECONDS = 30.0
+TAB, CTRL_C, CTRL_D = "\t", "\x03", "\x04"
+
+
+class Typist:
+    """A `dsttool console` on a terminal of 100 columns and 24 lines. `raw` is all that it sent."""
+
+    def __init__(self, site: Site, *options: str, **environment: str) -> None:
+        env = {key: value for key, value in site.env.items() if key != "NO_COLOR"}
+        env |= {"TERM": "xterm-256color", "LC_ALL": "C.UTF-8", "PYTHONIOENCODING": "utf-8", **environment}
+        self.raw = ""
+        self._seen = 0
+        self._process = pexpect.spawn(
+            *(sys.executable, ["-m", "dsttool", "console", *options]),
+            env=env, cwd=str(site.folder), dimensions=(24, 100), encoding="utf-8", timeout=30,
+        )  # fmt: skip
+        self._answered = 0
+
+    def __enter__(self) -> "Typist":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._process.close(force=True)
+
+    def type(self, text: str) -> None:
+        """Press keys."""
+        self._process.send(text)
+
+    def line(self, text: str) -> None:
+        """Type a line and Enter."""
+        self.type(text + "\r")
+
+    def reads(self, pattern: str) -> str:
+        """Wait until something is shown that was not there at the last `reads`; all that is new up to it."""
+        deadline = time.monotonic() + WAIT_SECONDS
+        while not (found := re.search(pattern, new := self._text()[self._seen :])):
+            listens = time.monotonic() < deadline and self._hears()
+            assert listens, f"{pattern!r} is not shown in {new!r}"
+        self._seen += found.end()
+        return new[: found.end()]
+
+    def ends(self) -> int:
+        """Wait for the console's end; its exit code."""
+        deadline = time.monotonic() + WAIT_SECONDS
+        while self._hears():
+            assert time.monotonic() < deadline, f"it does not end: {self._text()[-1000:]!r}"
+        self._process.wait()
+        status = self._process.exitstatus
+        return 128 + int(self._process.signalstatus or 0) if status is None else int(status)
+
+    def signal(self, number: int) -> None:
+        """Send a signal to the console's process."""
+        self._process.kill(number)
+
+    def _text(self) -> str:
+        spaced = _TO_THE_RIGHT.sub(lambda found: " " * int(found[1]), self.raw)
+        return _ESCAPE.sub("", spaced).replace("\r", "")
+
+    def _hears(self) -> bool:
+        """Take what there is to read, waiting for it a moment; False at the end."""
+        try:
+            self.raw += self._process.read_nonblocking(1 << 16, timeout=0.2)
+        except pexpect.TIMEOUT:
+            return True
+        except pexpect.EOF:
+            return False
+        # What terminals answer to the question where the cursor is: without it, prompt_toolkit draws less.
+        asked = self.raw.count(_WHERE_IS_THE_CURSOR)
+        self._process.send("\x1b[1;1R" * (asked - self._answered))
+        self._answered = asked
+        return True

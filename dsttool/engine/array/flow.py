@@ -28,7 +28,6 @@ from dsttool.engine.device.figures import Figures
 from dsttool.engine.device.request import Request, deliver
 from dsttool.engine.extents.overlap import OverlapGate
 from dsttool.engine.mapping.algorithm import Algorithm
-from dsttool.engine.mapping.algorithm import Piece as Part
 from dsttool.engine.runtime.reactor import Reactor
 from dsttool.engine.vocabulary.operations import CACHE, FAIL_FAST, FLUSH, FUA, READ, WRITE
 
@@ -93,10 +92,11 @@ class Flow:
         count = len(self._members)
         fast = FAIL_FAST if self._algorithm.spare else 0
         turn, now = self._turn, self._reactor.now
+        reading = 0
         at_once: list[Request] = []
         for request in batch:
             if request.op == READ:
-                self.reading += 1
+                reading += 1
                 place = locate(request.offset, request.length)
                 if place is None or self._unsettled:
                     self._start_read(request, readable, out, at_once)
@@ -122,6 +122,7 @@ class Flow:
                 if request.op not in CHANGES or self._gate.admit(request):
                     self._start_change(request, out, at_once)
         self._turn = turn
+        self.reading += reading
         self._dispatch(out, at_once)
 
     def lock(self, lock: Lock) -> bool:
@@ -214,8 +215,9 @@ class Flow:
             return
         members, whole, now = self._members, self._trust.whole, self._reactor.now
         place = self._algorithm.locate(request.offset, request.length)
+        parts: Sequence[tuple[tuple[int, ...], int, int, int]]  # a Part each; the usual one is made cheaply
         if place is not None:
-            parts = [Part(place[0], place[1], request.length, 0)]
+            parts = ((*place, request.length, 0),)
         else:
             parts = parts_of(self._algorithm, request)
         pending = 0
@@ -320,8 +322,7 @@ class Flow:
             if not parent.pending:
                 finished.append(parent)
         if figures is not None:
-            figures.took(now - began, reads + writes + others, told)
-            figures.add(reads, writes, read_bytes, written_bytes, errors)
+            figures.add(now - began, told, reads, writes, others, read_bytes, written_bytes, errors)
         if finished:
             self._complete(finished)
 
@@ -362,11 +363,13 @@ class Flow:
                     self._judge(request, pieces)
         if self._unsettled:
             self._trust.settle(requests)
+        reads = 0
         for request in requests:
             if request.op == READ:
-                self.reading -= 1
+                reads += 1
                 if type(request.data) is list:
                     request.data = flattened(request)
+        self.reading -= reads
         if self._marks.pending:
             held = [request for request in requests if request.op != READ]
             requests = [request for request in requests if request.op == READ]

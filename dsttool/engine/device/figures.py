@@ -26,8 +26,19 @@ class Figures:
         self.latencies.counts[bucket_of(ns)] += done - told
         return done
 
-    def add(self, reads: int, writes: int, read_bytes: int, written_bytes: int, errors: int) -> None:
-        """Add what a batch was."""
+    def add(
+        self,
+        ns: int,
+        told: int,
+        reads: int,
+        writes: int,
+        others: int,
+        read_bytes: int,
+        written_bytes: int,
+        errors: int,
+    ) -> None:
+        """Add what a batch was. All that succeeded but the first `told` took this time."""
+        self.latencies.counts[bucket_of(ns)] += reads + writes + others - told
         if reads:
             self.reads += reads
             self.read_bytes += read_bytes

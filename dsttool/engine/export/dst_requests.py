@@ -261,8 +261,7 @@ class DstRequests:
                 others += 1
                 if op in _CHANGES:
                     window.finish(request.cookie, 0)
-        figures.took(now - began, reads + writes + others, told)
-        figures.add(reads, writes, read_bytes, written_bytes, errors)
+        figures.add(now - began, told, reads, writes, others, read_bytes, written_bytes, errors)
         if session.waiters:  # while these still count as running, so that nothing closes the link meanwhile
             self._tell_waiters(requests)
         self.running -= len(requests)

@@ -246,8 +246,7 @@ class NbdConnection(Session):
                 written_bytes += request.length
             else:
                 others += 1
-        figures.took(now - began, reads + writes + others, told)
-        figures.add(reads, writes, read_bytes, written_bytes, errors)
+        figures.add(now - began, told, reads, writes, others, read_bytes, written_bytes, errors)
         size = REPLY * len(requests) + read_bytes
         self._budget.requests -= len(requests)
         self._budget.bytes -= read_bytes + written_bytes + failed_bytes

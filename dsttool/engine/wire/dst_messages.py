@@ -36,90 +36,88 @@ FLOOR: Final = Struct(">Q")
 VERIFIER_BYTES: Final = 16
 
 
-class BatchWriter:
-    """Writes heads and payloads as records, within the bounds of dst_records. Payloads are not copied.
+class _Batches:
+    """Heads and payloads as records of one kind, within the bounds of dst_records. Payloads are not copied.
 
-    prefix: what each batch body begins with, before its heads.
+    prefix: what each batch body begins with, before its heads. A loop fills the lists of the batch that is
+    open: heads, payloads that follow them (inline) and those with a record of their own (large). It closes
+    the batch before what does not fit any more, and at the end.
     """
 
-    __slots__ = ("_heads", "_inline", "_kind", "_large", "_prefix", "_room", "records")
+    __slots__ = ("_kind", "_prefix", "heads", "inline", "large", "records", "room")
 
     def __init__(self, kind: int, prefix: bytes = b"") -> None:
         self._kind = kind
         self._prefix = prefix
+        self.room = BATCH_BYTES_MAX - len(prefix)
         self.records: list[OutRecord] = []
-        self._clear()
+        self._open()
 
-    def _clear(self) -> None:
-        self._heads: list[bytes] = [self._prefix]
-        self._inline: Buffers = []
-        self._large: list[OutRecord] = []
-        self._room = BATCH_BYTES_MAX - len(self._prefix)
+    def _open(self) -> None:
+        self.heads: list[bytes] = [self._prefix]
+        self.inline: Buffers = []
+        self.large: list[OutRecord] = []
 
-    def add(self, head: bytes, payload: Any, length: int) -> None:
-        """Add one head and its payload: one buffer or a list of them, `length` bytes together."""
-        needed = len(head) + length if length < CROSSOVER else len(head)
-        if needed > self._room or len(self._heads) > BATCH_COUNT_MAX:
-            self._emit()
-        self._room -= needed
-        self._heads.append(head)
-        if length:
-            if length >= CROSSOVER:
-                buffers = payload if type(payload) is list else [payload]
-                self._large.append((PAYLOAD, 0, length, buffers))
-            elif type(payload) is list:
-                self._inline += payload
-            else:
-                self._inline.append(payload)
-
-    def _emit(self) -> None:
-        count = len(self._heads) - 1
-        self.records.append(
-            (self._kind, count, BATCH_BYTES_MAX - self._room, [b"".join(self._heads), *self._inline])
-        )
-        self.records += self._large
-        self._clear()
-
-    def finish(self) -> list[OutRecord]:
-        """All records, in the order in which they must be sent."""
-        if len(self._heads) > 1:
-            self._emit()
-        return self.records
+    def close(self, room: int) -> None:
+        """The batch that is open becomes a record, and a new one is open. room: bytes left in it."""
+        if len(self.heads) > 1:
+            body = [b"".join(self.heads), *self.inline]
+            self.records.append((self._kind, len(self.heads) - 1, BATCH_BYTES_MAX - room, body))
+            self.records += self.large
+            self._open()
 
 
 def pack_requests(transactions: Iterable[Any], floor: int) -> list[OutRecord]:
     """Records for transactions (`.id`, `.request`)."""
-    batch = BatchWriter(REQUESTS, FLOOR.pack(floor))
-    pack, add = REQUEST.pack, batch.add
+    batch = _Batches(REQUESTS, FLOOR.pack(floor))
+    heads, inline, room = batch.heads, batch.inline, batch.room
+    pack, size = REQUEST.pack, REQUEST.size
     for transaction in transactions:
         request = transaction.request
         op, length = request.op, request.length
-        head = pack(transaction.id, request.offset, length, op, request.flags & WIRE_FLAGS, 0)
+        needed = size + length if op == WRITE and length < CROSSOVER else size
+        if needed > room or len(heads) > BATCH_COUNT_MAX:
+            batch.close(room)
+            heads, inline, room = batch.heads, batch.inline, batch.room
+        room -= needed
+        heads.append(pack(transaction.id, request.offset, length, op, request.flags & WIRE_FLAGS, 0))
         if op == WRITE:
-            add(head, request.data, length)
-        else:
-            add(head, None, 0)
-    return batch.finish()
+            if length < CROSSOVER:
+                inline.append(request.data)
+            else:
+                batch.large.append((PAYLOAD, 0, length, [request.data]))
+    batch.close(room)
+    return batch.records
 
 
 def pack_replies(requests: Iterable[Any]) -> list[OutRecord]:
     """Records for finished requests (`.cookie` is the id)."""
-    batch = BatchWriter(REPLIES)
-    pack, add = REPLY.pack, batch.add
+    batch = _Batches(REPLIES)
+    heads, inline, room = batch.heads, batch.inline, batch.room
+    pack, size = REPLY.pack, REPLY.size
     for request in requests:
-        if request.error:
-            add(pack(request.cookie, request.error, 0, 0), None, 0)
-        elif request.op == READ:
-            add(pack(request.cookie, 0, 0, request.length), request.data, request.length)
-        elif request.op == FLUSH:
-            add(
-                pack(request.cookie, 0, 0, VERIFIER_BYTES),
-                request.data or bytes(VERIFIER_BYTES),
-                VERIFIER_BYTES,
-            )
+        op, data, error = request.op, request.data, request.error
+        if error or (op != READ and op != FLUSH):
+            length = 0
+        elif op == READ:
+            length = request.length
         else:
-            add(pack(request.cookie, 0, 0, 0), None, 0)
-    return batch.finish()
+            data, length = data or bytes(VERIFIER_BYTES), VERIFIER_BYTES
+        needed = size + length if length < CROSSOVER else size
+        if needed > room or len(heads) > BATCH_COUNT_MAX:
+            batch.close(room)
+            heads, inline, room = batch.heads, batch.inline, batch.room
+        room -= needed
+        heads.append(pack(request.cookie, error, 0, length))
+        if length >= CROSSOVER:
+            batch.large.append((PAYLOAD, 0, length, data if type(data) is list else [data]))
+        elif length:
+            if type(data) is list:
+                inline += data
+            else:
+                inline.append(data)
+    batch.close(room)
+    return batch.records
 
 
 def take_floor(view: memoryview, start: int, end: int) -> int:

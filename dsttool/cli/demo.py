@@ -144,7 +144,8 @@ class Story:
 
     def tell(self) -> None:
         """Play all of it."""
-        self._build()
+        # Beside the loop, whose clock must not stand still: what is connected next has a deadline.
+        self._aside(self._build)
         load = self._load()
         self._healthy(load)
         self._short_outage(load)

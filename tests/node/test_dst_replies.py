@@ -194,9 +194,9 @@ def test_a_late_answer_to_a_read_that_failed_fast_is_ignored(stage: Stage) -> No
 def test_a_budget_that_ends_is_an_error_in_time_and_a_late_answer_is_ignored(stage: Stage) -> None:
     node, talker = stage.up(BRIEF)
     asked = [read(0, 100), write(0, b"x"), ask(FLUSH)]
+    since = stage.hall.reactor.now
     node.submit(asked)
     before = requests_of(talker, 3)
-    since = stage.hall.reactor.now
     stage.hall.wait(*asked)
     assert {request.error for request in asked} == {errno.EIO}
     assert stage.hall.reactor.now - since >= BRIEF.budget_ns

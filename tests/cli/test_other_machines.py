@@ -1,6 +1,8 @@
 """--host: the daemons of another machine, through a program that stands for ssh."""
 
 import json
+import os
+import signal
 from collections.abc import Iterator
 
 import pytest
@@ -154,3 +156,29 @@ def test_several_machines_are_watched_at_once(site: Site, far: Site, machine: Fa
     assert [(row["place"], row["label"]) for row in report["rows"]] == [("box", "far"), ("local", "near")]
     site.dsttool("daemon", "stop", "near")
     far.dsttool("daemon", "stop", "far")
+
+
+def test_a_connection_that_is_lost_is_made_again_for_whoever_follows(
+    site: Site, far: Site, machine: FarMachine
+) -> None:
+    far.dsttool("export", "mem:1M", "--name", "x", "-d")
+    with site.begun("events", "--follow", "--host", "ssh://box") as follower:
+        assert follower.stdout is not None
+        assert follower.stderr is not None
+        assert "x is ready" in follower.stdout.readline()
+        (relay,) = [pid for pid, line in far.processes().items() if line.endswith("ctl --stdio")]
+        os.kill(relay, signal.SIGKILL)
+        assert "The connection to box ended" in follower.stderr.readline()
+        far.dsttool("export", "mem:1M", "--name", "y", "-d")
+        while "y is ready" not in (line := follower.stdout.readline()):
+            assert "x is ready" not in line, "told twice"
+    for name in ("x", "y"):
+        far.dsttool("daemon", "stop", name)
+
+
+def test_status_is_the_same_over_the_network_as_there(site: Site, far: Site, machine: FarMachine) -> None:
+    far.dsttool("array", "up", "pool", *MIRROR)
+    here, there = site.json("status", "--host", "ssh://box"), far.json("status")
+    assert here["arrays"] == there["arrays"]
+    assert here["daemons"][0]["socket"] == "pool.sock on box"
+    far.dsttool("array", "down", "pool")

@@ -8,7 +8,10 @@ lost. A recording that ends in the middle of a line was cut off there; the rest 
 """
 
 import json
+import os
+import stat
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final
@@ -19,6 +22,15 @@ from dsttool.engine.vocabulary.errors import Conflict, DsttoolError, ProtocolErr
 
 SCHEMA: Final = "dsttool.recording/1"
 _LINE_BYTES_MAX: Final = FRAME_BYTES_MAX + 4096
+
+
+def _opened(path: Path, *, replace: bool) -> int:
+    """A file that nobody else can read, also if it was there before. FileExistsError, OSError."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | (os.O_TRUNC if replace else os.O_EXCL)
+    descriptor = os.open(path, flags, 0o600)
+    if stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.fchmod(descriptor, 0o600)
+    return descriptor
 
 
 class Writer:
@@ -34,13 +46,16 @@ class Writer:
         self.frames = 0
         self.bytes = 0
         try:
-            self._file = path.open("wb" if replace else "xb")
-            path.chmod(0o600)
+            self._file = os.fdopen(_opened(path, replace=replace), "wb")
         except FileExistsError:
             raise Conflict(f"{path} exists already.", "Choose another file, or replace it with -y.") from None
         except OSError as error:
             raise from_oserror(error, f"write {path}") from error
-        self._write({"schema": SCHEMA, "began_ns": began_ns})
+        try:
+            self._write({"schema": SCHEMA, "began_ns": began_ns})
+        except BaseException:
+            self.close()
+            raise
 
     def add(self, update: Update) -> None:
         """One line more, written through to the system. Raises DsttoolError if there is no room for it."""
@@ -56,8 +71,9 @@ class Writer:
         self.frames += update.frame is not None
 
     def close(self) -> None:
-        """End it."""
-        self._file.close()
+        """End it. Every line is written through before, so that nothing is left that could fail."""
+        with suppress(OSError):
+            self._file.close()
 
     def __enter__(self) -> "Writer":
         return self

@@ -116,7 +116,19 @@ def _said(text: str, array: ArrayStatus, member: MemberStatus) -> str:
 
 
 def _show_members(settings: Settings, members: Sequence[MemberStatus]) -> None:
-    columns = ("SLOT", "MEMBER", "STATE", "DIRTY", "LINK", "RTT", "IN FLIGHT", "RESENT", "ERRORS", "ADDRESS")
+    columns = (
+        "SLOT",
+        "MEMBER",
+        "STATE",
+        "SIZE",
+        "DIRTY",
+        "LINK",
+        "RTT",
+        "IN FLIGHT",
+        "RESENT",
+        "ERRORS",
+        "ADDRESS",
+    )
     render.table(
         settings,
         columns,
@@ -125,7 +137,8 @@ def _show_members(settings: Settings, members: Sequence[MemberStatus]) -> None:
                 str(member["slot"]),
                 member["name"],
                 render.state(settings, member["state"]),
-                render.UNKNOWN if member["dirty_bytes"] is None else format_size(member["dirty_bytes"]),
+                _size(member.get("size_bytes")),
+                _size(member["dirty_bytes"]),
                 link_text(settings, member["link"]),
                 _rtt(member["link"]),
                 str(member["in_flight"]),
@@ -135,7 +148,7 @@ def _show_members(settings: Settings, members: Sequence[MemberStatus]) -> None:
             )
             for member in members
         ],
-        right=("SLOT", "DIRTY", "RTT", "RESENT", "ERRORS"),
+        right=("SLOT", "SIZE", "DIRTY", "RTT", "RESENT", "ERRORS"),
     )
 
 
@@ -167,6 +180,10 @@ def _work(array: ArrayStatus) -> str:
 def _number(sessions: Sequence[SessionStatus] | None) -> str:
     count = len(sessions or ())
     return f"{count} client{'' if count == 1 else 's'}"
+
+
+def _size(count: int | None) -> str:
+    return render.UNKNOWN if count is None else format_size(count)
 
 
 def _rtt(link: LinkStatus | None) -> str:

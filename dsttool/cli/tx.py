@@ -125,7 +125,7 @@ def _of_all(settings: Settings, **arguments: Any) -> list[dict[str, Any]]:
 def _table(settings: Settings, transactions: Sequence[TransactionStatus]) -> None:
     render.table(
         settings,
-        ("TX", "OP", "FLAGS", "OFFSET", "LENGTH", "NODE", "STATE", "AGE", "SENT", "NEXT", "BUDGET"),
+        ("TX", "OP", "FLAGS", "OFFSET", "LENGTH", "NODE", "STATE", "AGE", "TRY", "NEXT", "BUDGET"),
         [
             (
                 str(each["id"]),
@@ -136,14 +136,27 @@ def _table(settings: Settings, transactions: Sequence[TransactionStatus]) -> Non
                 each["node"],
                 render.state(settings, each["state"]),
                 _seconds(each["age_ns"]),
-                str(each["attempts"]),
+                tries(each),
                 _seconds(each["next_resend_ns"]),
                 _seconds(each["budget_left_ns"]),
             )
             for each in transactions
         ],
-        right=("TX", "OFFSET", "LENGTH", "AGE", "SENT", "NEXT", "BUDGET"),
+        right=("TX", "OFFSET", "LENGTH", "AGE", "TRY", "NEXT", "BUDGET"),
     )
+
+
+def tries(each: TransactionStatus) -> str:
+    """How often it was sent, and how often its budget counts on: "3/5"."""
+    most = each.get("attempts_max")
+    return f"{each['attempts']}/{most}" if most else str(each["attempts"])
+
+
+def sent(each: TransactionStatus) -> str:
+    """The same in words."""
+    most = each.get("attempts_max")
+    times = "once" if each["attempts"] == 1 else f"{each['attempts']} times"
+    return f"{times}; its budget allows for {most}" if most else times
 
 
 def _described(settings: Settings, each: TransactionStatus) -> list[tuple[str, str]]:
@@ -155,7 +168,7 @@ def _described(settings: Settings, each: TransactionStatus) -> list[tuple[str, s
         ("request", " ".join((each["op"], *each["flags"]))),
         ("extent", f"{format_size(each['length'])} at {each['offset']:#x}"),
         ("age", _seconds(each["age_ns"])),
-        ("sent", "once" if each["attempts"] == 1 else f"{each['attempts']} times"),
+        ("sent", sent(each)),
         ("next resend", _seconds(each["next_resend_ns"])),
         ("budget left", _seconds(each["budget_left_ns"])),
     ]

@@ -8,6 +8,7 @@ from rich.cells import cell_len
 from dsttool.cli.array_status import MEANING as ARRAY_MEANING
 from dsttool.cli.array_status import advice
 from dsttool.cli.tx import MEANING as TX_MEANING
+from dsttool.cli.tx import sent, tries
 from dsttool.engine.config.options import POLICY_KEYS, format_option, policy_field
 from dsttool.engine.config.units import format_duration, format_size
 from dsttool.engine.control.picture import DaemonPicture, Picture
@@ -106,7 +107,7 @@ def _array(array: ArrayStatus) -> Lines:
 def _member(member: MemberStatus, rows: Sequence[TransactionStatus], label: str, asked: Asked) -> Lines:
     yield _state(member["state"], member.get("reason") or "")
     yield _pair("address", member["address"] or UNKNOWN)
-    yield _pair("slot", str(member["slot"]))
+    yield _pair("slot", f"{member['slot']}; holds {cells.size(member.get('size_bytes'))}")
     yield _pair(
         "to copy", f"{cells.size(member['dirty_bytes'])}; copied {cells.size(member['resynced_bytes'])}"
     )
@@ -128,7 +129,7 @@ def _member(member: MemberStatus, rows: Sequence[TransactionStatus], label: str,
                     f"{row['offset']:#x}",
                     format_size(row["length"]),
                     cells.milliseconds(row["age_ns"]),
-                    str(row["attempts"]),
+                    tries(row),
                 )
                 for row in mine
             ],
@@ -187,7 +188,7 @@ def _transaction(rows: Sequence[TransactionStatus], subject: Subject) -> Lines:
     yield _pair("node", row["node"])
     yield _pair("client", row.get("client") or "not known")
     yield _pair("age", f"{cells.milliseconds(row['age_ns'])} ms")
-    yield _pair("sent", f"{row['attempts']} times")
+    yield _pair("sent", sent(row))
     waits = row["next_resend_ns"]
     yield _pair(
         "next resend", "none is due" if waits is None else f"in {cells.seconds(waits)} s, if a link is up"

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Hashable
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from dsttool.cli.tx import tries
 from dsttool.engine.vocabulary.status import TransactionStatus
 from dsttool.tui import cells, look
 from dsttool.tui.look import UNKNOWN, Cell
@@ -56,7 +57,9 @@ class TransactionTable(Table["Found[TransactionStatus]"]):
             "exhausted: its budget has ended without an answer.",
         ),
         Column("AGE ms", 8, right=True, what="Since it began."),
-        Column("TRY", 3, keep=4, right=True, what="How often it was sent."),
+        Column(
+            "TRY", 5, keep=4, right=True, what="How often it was sent, of how often its budget allows for."
+        ),
         Column("NEXT s", 6, keep=3, right=True, what="Until it is sent again, if there is a link by then."),
         Column("BUDGET", _BAR, keep=2, what="What is left of the time it has."),
         Column("CLIENT", 12, keep=8, what="Who asked for it."),
@@ -113,7 +116,7 @@ class TransactionTable(Table["Found[TransactionStatus]"]):
             tx["node"],
             look.state(tx["state"]),
             cells.milliseconds(tx["age_ns"]),
-            str(tx["attempts"]),
+            tries(tx),
             cells.seconds(tx["next_resend_ns"]),
             _budget(tx),
             tx.get("client") or UNKNOWN,

@@ -1,7 +1,7 @@
 """The storage tree: machines, arrays, their members, the members' links, and exports."""
 
 from collections.abc import Hashable, Iterator
-from typing import TYPE_CHECKING, Any, ClassVar, Final, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Final, NamedTuple
 
 from textual.binding import BindingType
 
@@ -42,15 +42,14 @@ _COLUMNS: Final = (
 
 
 class Branch(NamedTuple):
-    """A row. entry: what the status says of it; whole: the array's status, for a member; folded: None where
-    nothing is below; lost_ns: for how long its daemon could not be heard, None while it can.
+    """A row. entry: what the status says of it; folded: None where nothing is below; lost_ns: for how long
+    its daemon could not be heard, None while it can.
     """
 
     subject: Subject
     depth: int
     folded: bool | None
     entry: Any
-    whole: ArrayStatus | None
     rates: Rates | None
     lost_ns: int | None
 
@@ -107,7 +106,7 @@ class Tree(Table[Branch]):
         if kind == "array":
             shown = _array(row.entry)
         elif kind == "node":
-            shown = _node(row.entry, cast(ArrayStatus, row.whole))
+            shown = _node(row.entry)
         elif kind == "export":
             shown = _export(row.entry)
         elif kind == "link":
@@ -128,7 +127,7 @@ class Tree(Table[Branch]):
                 host = Subject("host", place)
                 folded = self._folds.get(host, False)
                 lost_ns = None if known.lost_since_ns is None else max(0, self._now_ns - known.lost_since_ns)
-                yield Branch(host, 0, folded, _host_state(known.daemons.values()), None, None, lost_ns)
+                yield Branch(host, 0, folded, _host_state(known.daemons.values()), None, lost_ns)
                 if folded:
                     continue
                 depth = 1
@@ -143,28 +142,28 @@ class Tree(Table[Branch]):
         if state is None or not (state["arrays"] or state["exports"]):
             word = "connecting" if lost_ns is None else "unreachable"
             subject = Subject("daemon", place, name, name)
-            yield Branch(subject, depth, None, look.state(word), None, None, lost_ns if state else None)
+            yield Branch(subject, depth, None, look.state(word), None, lost_ns if state else None)
             return
         rates = state["rates"]
         for label, array in sorted(state["arrays"].items()):
             yield from self._of_array(Subject("array", place, name, label), array, rates, depth, lost_ns)
         for label, export in sorted(state["exports"].items()):
             subject = Subject("export", place, name, label)
-            yield Branch(subject, depth, None, export, None, rates.get(label), lost_ns)
+            yield Branch(subject, depth, None, export, rates.get(label), lost_ns)
 
     def _of_array(
         self, subject: Subject, array: ArrayStatus, rates: dict[str, Rates], depth: int, lost_ns: int | None
     ) -> Iterator[Branch]:
         folded = self._folds.get(subject, False)
-        yield Branch(subject, depth, folded, array, None, rates.get(subject.name), lost_ns)
+        yield Branch(subject, depth, folded, array, rates.get(subject.name), lost_ns)
         for member in () if folded else array["members"]:
             node = subject._replace(kind="node", node=member["name"])
             links = member.get("links") or []
             closed = self._folds.get(node, True) if len(links) > 1 else None
-            yield Branch(node, depth + 1, closed, member, array, rates.get(node.label), lost_ns)
+            yield Branch(node, depth + 1, closed, member, rates.get(node.label), lost_ns)
             for number, link in enumerate(links if closed is False else ()):
                 own = node._replace(kind="link", number=number)
-                yield Branch(own, depth + 2, None, link, array, None, lost_ns)
+                yield Branch(own, depth + 2, None, link, None, lost_ns)
 
 
 def _arrays_first(named: "tuple[str, DaemonPicture]") -> tuple[bool, str]:
@@ -196,12 +195,12 @@ def _array(array: ArrayStatus) -> _Shown:
     )
 
 
-def _node(member: MemberStatus, array: ArrayStatus) -> _Shown:
+def _node(member: MemberStatus) -> _Shown:
     address, link = member["address"] or "", member["link"]
     return (
         address.partition(":")[0].partition("+")[0] or UNKNOWN,
         look.state(member["state"], _progress(member)),
-        cells.size(array["size_bytes"] if array["layout"] == "mirror" else None),
+        cells.size(member.get("size_bytes")),
         link_cell(link),
         cells.milliseconds(link["rtt_ns"] if link else None, 2),
         cells.count(member["in_flight"]),

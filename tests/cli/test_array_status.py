@@ -19,6 +19,7 @@ def member(slot: int, state: str = "in_sync", **other: Any) -> MemberStatus:
         "name": f"n{slot}",
         "address": f"dst://h{slot}/d",
         "state": state,
+        "size_bytes": 8 << 20,
         "reason": None,
         "in_flight": 0,
         "resends": 0,
@@ -66,8 +67,8 @@ def test_a_healthy_array_needs_no_advice(capsys: pytest.CaptureFixture[str]) -> 
     lines = shown(capsys, array("online", member(0), member(1)))
     assert lines[0] == "pool  online: every member is in sync."
     assert lines[1] == "mirror, 8 MiB; 3 in flight, 1 KiB read, 2 KiB written, 0 errors; 0 clients"
-    assert words(lines[2]) == "SLOT MEMBER STATE DIRTY LINK RTT IN FLIGHT RESENT ERRORS ADDRESS"
-    assert words(lines[3]) == "0 n0 in sync 0 B up 0.12 ms 0 0 0 dst://h0/d"
+    assert words(lines[2]) == "SLOT MEMBER STATE SIZE DIRTY LINK RTT IN FLIGHT RESENT ERRORS ADDRESS"
+    assert words(lines[3]) == "0 n0 in sync 8 MiB 0 B up 0.12 ms 0 0 0 dst://h0/d"
     assert lines[5:] == ["at nbd+unix:///?socket=/s"]
 
 
@@ -129,13 +130,13 @@ def test_what_is_dirty_and_what_protects_a_link_is_shown(capsys: pytest.CaptureF
             "degraded",
             member(0, link=link(security="aes256gcm")),
             member(1, "resyncing", dirty_bytes=1 << 20),
-            member(2, "missing", dirty_bytes=None, link=None),
+            member(2, "missing", size_bytes=None, dirty_bytes=None, link=None),
         ),
     )
     rows = [line for line in lines if "dst://h" in line and "bring" not in line]
     assert "up (aes256gcm)" in rows[0]
     assert "1 MiB" in rows[1]
-    assert rows[2].split()[:5] == ["2", "n2", "missing", "-", "-"]
+    assert rows[2].split()[:6] == ["2", "n2", "missing", "-", "-", "-"]
 
 
 def test_clients_are_shown_to_who_asks_for_one_array(capsys: pytest.CaptureFixture[str]) -> None:

@@ -40,6 +40,7 @@ def test_a_transaction_that_waits_is_listed_with_what_is_left_of_its_budget(pool
             "state",
             "age_ns",
             "attempts",
+            "attempts_max",
             "next_resend_ns",
             "budget_ns",
             "budget_left_ns",
@@ -47,6 +48,7 @@ def test_a_transaction_that_waits_is_listed_with_what_is_left_of_its_budget(pool
         }
         assert (entry["op"], entry["offset"], entry["length"]) == ("WRITE", MIB, 64 << 10)
         assert (entry["node"], entry["flags"], entry["attempts"]) == ("pool/n1", ["FUA"], 1)
+        assert entry["attempts_max"] == 5
         assert entry["budget_ns"] == 10_000_000_000
         assert 0 < entry["budget_left_ns"] < 10_000_000_000
         assert [session["peer"] for session in pool.array()["sessions"]] == [entry["client"]]

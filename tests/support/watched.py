@@ -50,6 +50,7 @@ def row(id_: int, **fields: Any) -> TransactionStatus:
         "state": "in_flight",
         "age_ns": 10**9 - id_,
         "attempts": 1,
+        "attempts_max": None,
         "next_resend_ns": None,
         "budget_ns": None,
         "budget_left_ns": None,

@@ -20,6 +20,7 @@ ROW: dict[str, Any] = {
     "state": "resend",
     "age_ns": 4_211_000_000,
     "attempts": 3,
+    "attempts_max": 5,
     "next_resend_ns": 1_800_000_000,
     "budget_left_ns": 1_500_000_000,
     "budget_ns": 30_000_000_000,

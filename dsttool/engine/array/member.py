@@ -104,6 +104,7 @@ class Member:
             "name": self.name,
             "address": self.address,
             "state": "faulty" if self.node is not None and self.node.failure else self.state,
+            "size_bytes": self.node.capabilities.size if self.node is not None else None,
             "in_flight": node.get("in_flight", self.in_flight),
             "reads": figures.reads,
             "writes": figures.writes,

@@ -43,6 +43,7 @@ def entry(
         "state": state,
         "age_ns": age,
         "attempts": attempts,
+        "attempts_max": policy.resends + 1 if started != ENDLESS else None,
         "next_resend_ns": next_resend_ns,
         "budget_ns": policy.budget_ns if started != ENDLESS else None,
         "budget_left_ns": max(0, policy.budget_ns - age) if waits else None,

@@ -41,7 +41,8 @@ class MemberStatus(TypedDict):
 
     reads, writes and their bytes: what succeeded of what the array's clients had it do; resyncs do not count.
     losses: how many established links were lost. All count since the daemon started.
-    reason: why it is faulty, as a sentence. link: the best of its links; links: each of them.
+    size_bytes: how much its node can hold, None while there is none. reason: why it is faulty, as a sentence.
+    link: the best of its links; links: each of them.
     """
 
     slot: int
@@ -49,6 +50,7 @@ class MemberStatus(TypedDict):
     address: str | None
     state: str
     reason: NotRequired[str | None]
+    size_bytes: int | None
     in_flight: int
     reads: int
     writes: int
@@ -67,10 +69,12 @@ class TransactionStatus(TypedDict):
     """One request's trip over a link. `id` is 0 while the window has not admitted it.
 
     op, flags: names in capitals. node: "array/member", or the export's device. age_ns: since it began.
-    attempts: times sent. next_resend_ns: until the next attempt to send it again, which needs a link; None
-    while no attempt is due. budget_ns: how long it may take in all, None without a bound; budget_left_ns:
-    until it fails, None where no budget runs (any more). client: who asked for it, as in SessionStatus.peer,
-    or "resync" and the like for what the daemon does by itself; None if that is not known.
+    attempts: times sent. attempts_max: resends + 1 of its policy, which its budget is for (with links that
+    come and go quickly it may be more); None without a budget. next_resend_ns: until the next attempt to send
+    it again, which needs a link; None while no attempt is due. budget_ns: how long it may take in all, None
+    without a bound; budget_left_ns: until it fails, None where no budget runs (any more). client: who asked
+    for it, as in SessionStatus.peer, or "resync" and the like for what the daemon does by itself; None if
+    that is not known.
     """
 
     id: int
@@ -82,6 +86,7 @@ class TransactionStatus(TypedDict):
     state: str
     age_ns: int
     attempts: int
+    attempts_max: int | None
     next_resend_ns: int | None
     budget_ns: int | None
     budget_left_ns: int | None

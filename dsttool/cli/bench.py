@@ -5,6 +5,7 @@ import click
 from dsttool.cli import render
 from dsttool.cli.careful import ask
 from dsttool.cli.moving import reactor
+from dsttool.cli.progress import TimeProgress
 from dsttool.cli.settings import Settings, shared
 from dsttool.engine.config.units import format_size, parse_duration, parse_size
 from dsttool.engine.vocabulary.errors import Unsafe, UsageError
@@ -55,7 +56,18 @@ def bench(settings: Settings, address: str, pattern: str, block: str, depth: int
     with reactor() as used:
         device = open_one(used, Opening(place, read_only=not load.writes))
         job = Bench(used, device, load)
-        figures = job.run()
+        progress = TimeProgress(settings, "measuring", seconds)
+        interval = int(progress.interval * 1e9)
+
+        def tick() -> None:
+            progress.show()
+            used.call_later(interval, tick)
+
+        used.call_later(interval, tick)
+        try:
+            figures = job.run()
+        finally:
+            progress.end()
         close_all(used, [device])
     answer = {
         "schema": "dsttool.bench/1",

@@ -84,3 +84,32 @@ class Progress:
         sizes = f"{format_size(done_bytes)} of {format_size(self._total)}"
         shown = f"{render.bar(fraction)} " if self._live else ""
         return f"{self._doing} {shown}{fraction:4.0%}  {sizes}  {format_size(int(rate))}/s  {left}"
+
+
+class TimeProgress:
+    """Shows how much of a time has passed, as Progress does; it begins when this is made."""
+
+    def __init__(self, settings: Settings, doing: str, seconds: float) -> None:
+        self._live = LineInPlace.possible()
+        self._line = LineInPlace()
+        self._silent = settings.quiet or settings.json
+        self._doing = doing
+        self._seconds = seconds
+        self._began = time.monotonic()
+        self.interval = _BAR_SECONDS if self._live else _LINE_SECONDS
+
+    def show(self) -> None:
+        """Show the state; call it every `interval` seconds."""
+        spent = min(time.monotonic() - self._began, self._seconds)
+        fraction = spent / self._seconds
+        text = f"{fraction:4.0%}  {spent:.1f} s of {self._seconds:g} s"
+        if self._silent:
+            return
+        if self._live:
+            self._line.write(f"{self._doing} {render.bar(fraction)} {text}")
+        else:
+            print(f"{self._doing} {text}", file=sys.stderr, flush=True)
+
+    def end(self) -> None:
+        """Remove the bar."""
+        self._line.clear()

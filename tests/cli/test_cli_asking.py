@@ -148,3 +148,14 @@ def test_status_as_lines_tells_an_export_from_the_daemon_that_serves_it(site: Si
     assert [(line["type"], line["name"]) for line in lines] == [("export", "a"), ("daemon", "a")]
     assert lines[1]["kind"] == "export"
     site.dsttool("daemon", "stop", "a")
+
+
+def test_a_measurement_shows_a_bar_on_a_terminal_and_leaves_an_empty_line(site: Site) -> None:
+    site.export("mem:1M", "a", "--security", "none")
+    code, shown = in_terminal(site, "bench", "a", "--time", "500ms")
+    assert code == 0
+    before, _, after = shown.partition("RW")
+    assert "measuring " in before
+    assert "s of 0.5 s" in before
+    assert before.endswith(" \r")
+    assert "measuring" not in after

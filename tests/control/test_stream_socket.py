@@ -126,6 +126,35 @@ def test_a_first_filter_that_is_none_is_refused_and_the_conversation_goes_on(dae
         assert raw.line()["type"] == "hello"
 
 
+def test_a_filter_that_is_no_text_is_refused(daemon: WatchedDaemon) -> None:
+    with Raw(daemon) as raw:
+        raw.watch(filter="\udcff")
+        assert raw.line()["error"]["what"] == "The filter holds what is no text."
+        raw.watch()
+        assert raw.line()["type"] == "hello"
+
+
+def test_names_of_files_that_are_no_text_are_shown(daemon: WatchedDaemon) -> None:
+    on_reactor(daemon, lambda: daemon.source.arrays["pool"].update(device=os.fsdecode(b"/x\xff.img")))
+    with Raw(daemon) as raw:
+        raw.watch()
+        assert raw.until("snapshot")["state"]["arrays"]["pool"]["device"] == "/x?.img"
+
+
+def test_a_fault_in_one_conversation_ends_no_other(
+    daemon: WatchedDaemon, caplog: pytest.LogCaptureFixture
+) -> None:
+    with Raw(daemon) as raw, Raw(daemon) as other:
+        raw.watch()
+        raw.until("snapshot")
+        on_reactor(daemon, lambda: daemon.source.arrays["pool"].update(state=object()))
+        while raw.line() is not None:
+            pass
+        other.socket.sendall(messages.pack_command("echo", {"a": 1}))
+        assert other.line()["result"] == {"a": 1}
+    assert "a control conversation failed" in caplog.text
+
+
 def test_a_stream_takes_no_other_commands(daemon: WatchedDaemon) -> None:
     with Raw(daemon) as raw:
         raw.watch()

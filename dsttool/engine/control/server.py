@@ -158,7 +158,7 @@ class ControlServer:
         self._selector.register(self._wake_out, selectors.EVENT_READ)
         while not self._closing:
             for key, _ in self._selector.select(self._patience()):
-                self._event(key)
+                self._guarded(key.data, self._event, key)
             self._expire(time.monotonic())
         self._deliver()
         for conversation in list(self._conversations.values()):
@@ -169,6 +169,15 @@ class ControlServer:
         self._selector.close()
         self._wake_in.close()
         self._wake_out.close()
+
+    def _guarded(self, conversation: _Conversation | None, step: Callable[..., None], *given: Any) -> None:
+        """A fault of ours in one conversation ends that one, and keeps no other from reaching the daemon."""
+        try:
+            step(*given)
+        except Exception:
+            log.exception("a control conversation failed")
+            if conversation is not None and conversation.connection in self._conversations:
+                self._hang_up(conversation)
 
     def _event(self, key: selectors.SelectorKey) -> None:
         if key.fileobj is self._listener:
@@ -319,7 +328,7 @@ class ControlServer:
         self._broadcast.take()
         for conversation in list(self._conversations.values()):
             if conversation.watcher is not None and not conversation.unsent:
-                self._feed(conversation, conversation.watcher)
+                self._guarded(conversation, self._feed, conversation, conversation.watcher)
 
     def _feed(self, conversation: _Conversation, watcher: Watcher) -> None:
         """Send frames until the socket takes no more, or there are no more."""
@@ -350,7 +359,7 @@ class ControlServer:
                 else:
                     self._post(result.gone)
             elif awaited:
-                self._resume(conversation, result)
+                self._guarded(conversation, self._resume, conversation, result)
 
     def _resume(self, conversation: _Conversation, result: Any) -> None:
         conversation.asked = False

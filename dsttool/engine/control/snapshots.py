@@ -5,6 +5,7 @@ watcher's own is put before it. Encoding stops other threads: what is long is en
 them `breathe` is called.
 """
 
+import json
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
@@ -20,7 +21,15 @@ from dsttool.engine.vocabulary import stream
 HISTORY_WHOLE_BYTES: Final = 5 << 19
 HISTORY_BYTES_MAX: Final = 4 << 20
 
-encode: Final = msgspec.json.Encoder().encode
+_ENCODE: Final = msgspec.json.Encoder().encode
+
+
+def encode(value: Any) -> bytes:
+    """A value as JSON. Names of files need not be text: what is none becomes '?'."""
+    try:
+        return _ENCODE(value)
+    except UnicodeEncodeError:
+        return json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode(errors="replace")
 
 
 def line(kind: str, sequence: int, time_ns: int, body: bytes) -> bytes:

@@ -76,6 +76,8 @@ def parse(text: str) -> TxFilter:
     """Understand a filter; '' lets everything through. Raises UsageError with the place in it."""
     if len(text) > TEXT_MAX:
         raise UsageError(f"The filter is longer than {TEXT_MAX} characters.", "Leave words out.")
+    if not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text):
+        raise UsageError("The filter holds what is no text.", "Write it in UTF-8.")
     words = list(_WORD.finditer(text))
     if len(words) > WORDS_MAX:
         raise UsageError(f"The filter has more than {WORDS_MAX} words.", "Leave words out.")

@@ -57,6 +57,7 @@ class Resyncs:
         self._drained = drained
         self._jobs: dict[int, Resync] = {}
         self._failures: dict[int, int] = {}
+        self._told: set[int] = set()
         self._again: dict[int, Timer] = {}
         self._halted: set[int] = set()
         self._ends: list[tuple[set[int], Callable[[], None]]] = []
@@ -145,7 +146,8 @@ class Resyncs:
             ended=self._job_ended,
         )
         job.paused = self.paused
-        if member.slot not in self._failures:
+        if member.slot not in self._told:  # once, however often it is tried
+            self._told.add(member.slot)
             dirty = member.missed.dirty_bytes
             self._tell("resync.begun", member, f"is resynced, {dirty} bytes are dirty")
         job.start()
@@ -160,6 +162,8 @@ class Resyncs:
     def broke(self, member: Member, error: int) -> None:
         """The member has become stale. error: the errno it answered, or 0 if it answers."""
         job = self._jobs.get(member.slot)
+        if job is None:
+            self._told.discard(member.slot)
         if error:
             self._later(member)
         if job is not None:
@@ -206,6 +210,7 @@ class Resyncs:
         if member.state == "resyncing" and not self._ended:
             if not error:
                 self._failures.pop(member.slot, None)
+                self._told.discard(member.slot)
                 self._whole.add(member.slot)
                 self._trust.promote(member)
                 self._tell("resync.done", member, f"is in sync again, {member.resynced} bytes were copied")

@@ -104,6 +104,7 @@ def _run(
         shown.changed()
 
     array.on_change = changed
+    shown.changed()  # it may be degraded from the start
     if running is not None:
         running(engine)
     try:

@@ -22,15 +22,15 @@ def run_script(settings: Settings, lines: Iterable[str]) -> int:
 def run_terminal(settings: Settings) -> int:
     """Let somebody type commands; 0."""
     session = build_session(settings, scripted=False)
-    with terminable():
-        if os.environ.get("TERM", "dumb") in ("", "dumb"):
-            from dsttool.console import plain_prompt
+    if os.environ.get("TERM", "dumb") in ("", "dumb"):
+        from dsttool.console import plain_prompt
 
+        with terminable():
             plain_prompt.run(session)
-        else:
-            from dsttool.console import live_prompt
+    else:
+        from dsttool.console import live_prompt
 
-            live_prompt.run(session, settings)
+        live_prompt.run(session, settings)
     return 0
 
 

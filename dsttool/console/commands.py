@@ -61,7 +61,7 @@ def _use(session: Session) -> click.Command:
 
 def _check_known(settings: Settings, name: str) -> None:
     found = asking.gather(settings)
-    known = [each["name"] for each in (*found["arrays"], *found["exports"])]
+    known = [each["name"] for each in (*found["arrays"], *found["exports"], *found["daemons"])]
     if asking.is_here(settings):
         known += paths.array_names() + paths.export_names()
     if name not in known:

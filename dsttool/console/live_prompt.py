@@ -1,10 +1,14 @@
 """The console on a terminal that can be drawn on."""
 
+import asyncio
 import shutil
+import signal
 import threading
+from functools import partial
 from typing import Final
 
 from prompt_toolkit import PromptSession
+from prompt_toolkit.application import get_app
 from prompt_toolkit.auto_suggest import AutoSuggestFromHistory
 from prompt_toolkit.completion import ThreadedCompleter
 from prompt_toolkit.filters import Condition
@@ -15,6 +19,7 @@ from prompt_toolkit.shortcuts import CompleteStyle
 from prompt_toolkit.styles import Style
 
 from dsttool.cli.settings import Settings
+from dsttool.cli.signals import Terminated, terminable
 from dsttool.console import toolbar
 from dsttool.console.commands import Leave
 from dsttool.console.completer import WordCompleter
@@ -36,15 +41,23 @@ def run(session: Session, settings: Settings) -> None:
         typing = _typing(session, known, settings)
         while True:
             try:
-                text = typing.prompt()
+                text = typing.prompt(pre_run=_end_by_signals)
+                with terminable():
+                    session.run_typed(text)
             except KeyboardInterrupt:
                 continue
-            except EOFError:
+            except (EOFError, Leave):
                 return
-            try:
-                session.run_typed(text)
-            except Leave:
-                return
+
+
+def _end_by_signals() -> None:
+    """SIGTERM and SIGHUP end the prompt in order. If they raised Terminated wherever they come, as elsewhere,
+    it would be taken for a defect of what was just being drawn, and shown.
+    """
+    app = get_app()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        loop.add_signal_handler(number, partial(app.exit, exception=Terminated(number)))
 
 
 def _typing(session: Session, known: Live, settings: Settings) -> "PromptSession[str]":

@@ -1,4 +1,7 @@
-"""Somebody who types at a console on a terminal, and reads what it shows."""
+"""Somebody who types at a console on a terminal, and reads what it sends to be shown.
+
+That is the changes of a screen: what was shown before in its place is not sent again.
+"""
 
 import re
 import sys
@@ -10,10 +13,10 @@ import pexpect
 from support.site import Site
 
 _ESCAPE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\x1b[=>]|\x1b\][^\x07]*\x07")
-_TO_THE_RIGHT = re.compile(r"\x1b\[(\d+)C")
+_TO_THE_RIGHT = re.compile(r"\x1b\[(\d*)C")
 _WHERE_IS_THE_CURSOR = "\x1b[6n"
 WAIT_SECONDS = 30.0
-TAB, CTRL_C, CTRL_D = "\t", "\x03", "\x04"
+CTRL_C, CTRL_D = "\x03", "\x04"
 
 
 class Typist:
@@ -69,7 +72,7 @@ class Typist:
         self._process.kill(number)
 
     def _text(self) -> str:
-        spaced = _TO_THE_RIGHT.sub(lambda found: " " * int(found[1]), self.raw)
+        spaced = _TO_THE_RIGHT.sub(lambda found: " " * int(found[1] or 1), self.raw)
         return _ESCAPE.sub("", spaced).replace("\r", "")
 
     def _hears(self) -> bool:

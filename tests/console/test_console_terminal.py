@@ -7,21 +7,18 @@ from collections.abc import Iterator
 import pytest
 
 from support.site import Site
-from support.typist import CTRL_C, CTRL_D, TAB, Typist
+from support.typist import CTRL_C, CTRL_D, Typist
 
 
 @pytest.fixture(scope="module")
 def place() -> Iterator[Site]:
     """The array pool over the exports e1 and e2, for tests that break nothing."""
     with Site() as site:
-        _build(site)
+        site.export("mem:4M", "e1")
+        site.export("mem:4M", "e2")
+        site.array("pool", "mirror", site.dst("e1"), site.dst("e2"))
+        site.dsttool("wait", "pool", "--for", "clean")
         yield site
-
-
-def _build(site: Site) -> None:
-    site.export("mem:4M", "e1")
-    site.export("mem:4M", "e2")
-    site.array("pool", "mirror", site.dst("e1"), site.dst("e2"))
 
 
 def test_a_session_from_the_first_line_to_ctrl_d(place: Site) -> None:
@@ -34,28 +31,6 @@ def test_a_session_from_the_first_line_to_ctrl_d(place: Site) -> None:
         console.reads(r"dst\[pool ●\]>")
         console.type(CTRL_D)
         assert console.ends() == 0
-
-
-def test_tab_completes_commands_and_names_of_what_runs_with_what_they_are(place: Site) -> None:
-    with Typist(place) as console:
-        console.reads(r"local \| ")
-        console.type("arr")
-        console.reads(r"array\s+Form one device")
-        console.type(TAB + "sho")
-        console.reads(r"show\s+Show what the array")
-        console.type(TAB + "po")
-        console.reads(r"pool\s+mirror, online")
-        console.type(TAB + "\r")
-        console.reads(r"layout\s+mirror")
-
-
-def test_with_a_name_in_use_its_members_are_offered(place: Site) -> None:
-    with Typist(place) as console:
-        console.reads(r"local \| ")
-        console.line("use pool")
-        console.reads(r"pool ●")
-        console.type("node suspend ")
-        console.reads(r"n0\s+in sync")
 
 
 def test_a_command_that_fails_leaves_its_exit_code_in_the_prompt(place: Site) -> None:
@@ -144,23 +119,6 @@ def test_what_was_typed_is_kept_for_its_owner_only_and_suggested_next_time(place
         console.reads(r"dst>")
         console.type("uri")
         console.reads(r" pool")
-
-
-def test_the_toolbar_says_what_is_degraded_once_an_export_is_killed(site: Site) -> None:
-    for name in ("e1", "e2"):
-        site.export("mem:4M", name)
-    options = {"resend_timeout": "100ms", "resends": 1}
-    site.array("pool", "mirror", site.dst("e1", **options), site.dst("e2", **options))
-    with Typist(site) as console:
-        console.reads(r"local \| ● serving \| R 0 B/s W 0 B/s")
-        console.line("use pool")
-        console.reads(r"pool ●")
-        site.daemons[1].kill()
-        console.reads(r"✖ unreachable: e2")
-        site.dsttool("cp", site.file("data", 1 << 20, b"data"), site.nbd("pool"))
-        console.reads(r"▲")
-        console.type(CTRL_C)  # so that all of it is drawn again
-        console.reads(r"dst\[pool ▲\]>[^|]*local \| ✖ unreachable: e2 \| ▲ degraded: pool")
 
 
 def test_a_daemon_started_from_the_console_outlives_it(site: Site) -> None:

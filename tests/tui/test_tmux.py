@@ -35,6 +35,15 @@ def row(shown: str, name: str) -> str:
     return next((line for line in shown.splitlines() if re.search(rf"^ +{name} ", line)), "")
 
 
+def point(screen: Terminal, name: str) -> None:
+    """Put the cursor of the tree on a member, wherever its row is; the graphs tell that it is there."""
+    lines = screen.wait(rf"^ +{name} ").splitlines()
+    heads = next(at for at, line in enumerate(lines) if line.startswith("NAME "))
+    at = next(at for at, line in enumerate(lines) if re.match(rf" +{name} ", line))
+    screen.keys("Home", *["Down"] * (at - heads - 1))
+    screen.wait(rf"GRAPHS pool/{name}")
+
+
 def transactions(shown: str) -> list[str]:
     """The lines of the pane of transactions."""
     return re.findall(r"^\d+ .*(?:IN FLIGHT|RESEND|QUEUED|HELD).*$", shown, re.MULTILINE)
@@ -49,8 +58,8 @@ def test_a_mirror_is_watched_acted_on_broken_and_healed(mirror: Site) -> None:
             "other transactions are shown",
         )
 
-        # From the first row, that of a, to that of n0.
-        screen.keys("Down", "Down", "Down", "a")
+        point(screen, "n0")
+        screen.keys("a")
         screen.wait(r"─ Actions ")
         screen.keys("Enter")
         asked = screen.wait(r"─ Suspend: pool/n0 ")

@@ -183,6 +183,31 @@ def test_a_read_under_way_on_a_discarded_member_still_ends() -> None:
         whole(bench)
 
 
+def test_a_resync_is_stopped_at_once_where_the_link_is_down(stale: ArrayBench) -> None:
+    with stale as bench:
+        for source in bench.nodes[:2]:
+            source.prompt = True
+            source.answer(*source.waiting)
+        bench.until(lambda: bool(bench.nodes[2].waiting))
+        bench.nodes[2].go_down()
+        ended = halt(bench, 2)
+        bench.until(lambda: ended == [True])
+        assert bench.states() == ["in_sync", "in_sync", "stale"]
+
+
+def test_no_write_waits_for_a_discarded_member_whose_link_is_down() -> None:
+    with ArrayBench(prompt=False) as bench:
+        asked = write(0, b"z" * 4096)
+        bench.submit(asked)
+        bench.nodes[0].prompt = True
+        bench.nodes[0].answer(*bench.nodes[0].waiting)
+        bench.nodes[1].go_down()
+        discard(bench, 1)
+        bench.until(lambda: bool(asked.cookie.ends))
+        assert asked.error == 0
+        assert bench.nodes[0].bytes[:4096] == b"z" * 4096
+
+
 def test_a_write_that_fails_on_a_member_while_it_is_discarded_is_no_error() -> None:
     with ArrayBench(prompt=False) as bench:
         asked = write(0, b"y" * 4096)

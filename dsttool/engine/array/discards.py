@@ -44,6 +44,8 @@ class Discards:
         self._marks.store(stored=lambda: done(None))
         if not suspended:
             self._resyncs.broke(member, 0)
+            assert member.node is not None, "a member without is refused"
+            member.node.abandon()  # what is under way there is worth nothing, and somebody waits for it
 
     def refusal(self, member: Member) -> DsttoolError | None:
         """Why the member's content cannot be discarded; None if it can."""

@@ -89,6 +89,8 @@ class Resyncs:
                 self._tell("resync.changed", member, "is not resynced any more, until it is started again")
                 self._trust.leave(member, "stale")
             self.stop(member)
+            if member.node is not None and self.runs(member) and not member.up:
+                member.node.abandon()  # or the end of its copies had to wait for the budget of its link
         self._ends.append(({member.slot for member in members}, done))
         self._tell_ended()
 

@@ -4,6 +4,7 @@ import http.client
 import os
 import signal
 import socket
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -224,6 +225,33 @@ def test_those_who_say_nothing_do_not_keep_others_out(door: Door) -> None:
     assert ask(door.path)[0] == 200
     for each in silent:
         each.close()
+
+
+def test_many_who_ask_a_daemon_in_trouble_cost_few_threads_and_wait_once(
+    door: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(metrics_server, "READING_TIMEOUT", 0.2)
+    monkeypatch.setattr(metrics_server, "FRESH", 60.0)
+    door.answers = False
+    asking = []
+    for _ in range(5 * CLIENTS_MAX):
+        asking.append(socket.socket(socket.AF_UNIX))
+        asking[-1].connect(str(door.path))
+        asking[-1].sendall(b"GET /metrics HTTP/1.0\r\n\r\n")
+    assert max(map(_clients, asking)) <= metrics_server.THREADS_MAX
+    assert door.asked == 1
+    for each in asking:
+        each.close()
+
+
+def _clients(asking: socket.socket) -> int:
+    """How many are talked to when this one has its answer."""
+    try:
+        while asking.recv(4096):
+            pass
+    except ConnectionResetError:
+        pass  # It came when there were too many.
+    return sum(thread.name == "metrics-client" for thread in threading.enumerate())
 
 
 def test_latencies_are_cumulated_up_to_all_of_them() -> None:

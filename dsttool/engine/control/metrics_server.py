@@ -22,10 +22,12 @@ from dsttool.engine.control.metrics import Reading, families
 
 # Questions at a time; two servers and somebody who looks are three.
 CLIENTS_MAX: Final = 8
+THREADS_MAX: Final = 2 * CLIENTS_MAX
 # Seconds for each step of a conversation; and for the reactor, which answers within milliseconds.
 STEP_TIMEOUT: Final = 5.0
 READING_TIMEOUT: Final = 2.0
-# Seconds for which a reading is good enough: however many ask, the reactor is asked once.
+# Seconds for which a reading, or that there is none, is good enough: however many ask, the reactor is asked
+# once.
 FRESH: Final = 1.0
 
 Ask = Callable[[Callable[[Reading], None]], None]
@@ -39,14 +41,13 @@ class _Latest:
         self._ask = ask
         self._lock = threading.Lock()
         self._reading: Reading | None = None
-        self._taken = 0.0
+        self._taken = -FRESH
 
     def get(self) -> Reading | None:
         """None if the daemon does not answer in time."""
         with self._lock:
-            if self._reading is not None and time.monotonic() - self._taken < FRESH:
+            if time.monotonic() - self._taken < FRESH:
                 return self._reading
-            self._reading = None
             came = threading.Event()
             readings: list[Reading] = []
 
@@ -55,8 +56,8 @@ class _Latest:
                 came.set()
 
             self._ask(take)
-            if came.wait(READING_TIMEOUT):
-                self._reading, self._taken = readings[0], time.monotonic()
+            self._reading = readings[0] if came.wait(READING_TIMEOUT) else None
+            self._taken = time.monotonic()
             return self._reading
 
 
@@ -153,6 +154,9 @@ class MetricsServer:
             with self._lock:
                 if len(self._clients) >= CLIENTS_MAX:
                     _shut(next(iter(self._clients)))
+                if len(self._clients) >= THREADS_MAX:  # those that were cut off still wait for the reactor
+                    client.close()
+                    continue
                 self._clients[client] = thread
             thread.start()
 

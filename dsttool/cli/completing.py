@@ -81,9 +81,8 @@ def complete(outlines: Outlines, words: Sequence[str], incomplete: str, names: N
             return _values(here, option.kind if option else None, value, f"{form}=", names)
         return _options(here, incomplete)
     if here.outline.commands:
-        return [
-            Candidate(name, about) for name, about in here.outline.commands if name.startswith(incomplete)
-        ]
+        explained = outlines.explained(here.outline.path)
+        return [Candidate(name, about) for name, about in explained if name.startswith(incomplete)]
     return _values(here, _argument(here.outline, len(here.words)), incomplete, "", names)
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import click
 
-from dsttool.cli.kinds import TEXT, Kind, kinds_of
+from dsttool.cli.kinds import TEXT, Kind, Word, kinds_of
 
 Path = tuple[str, ...]
 _HELP_LENGTH = 200
@@ -25,12 +25,12 @@ class OptionOutline:
 
 @dataclass(frozen=True, slots=True)
 class Outline:
-    """A group or a command. commands: of a group, with help. arguments: kinds of the words that follow a
+    """A group or a command. commands: names, of a group. arguments: kinds of the words that follow a
     command; if `endless`, the last stands for all further words. required: how many words there have to be.
     """
 
     path: Path
-    commands: tuple[tuple[str, str], ...]
+    commands: tuple[str, ...]
     options: tuple[OptionOutline, ...]
     arguments: tuple[Kind, ...]
     endless: bool
@@ -60,13 +60,17 @@ class Outlines:
         """The command of a path that exists. LookupError for others."""
         return self._context(path).command
 
+    def explained(self, path: Path) -> list[Word]:
+        """The commands of a group, each with what it is for; which imports them all."""
+        return [(name, _sentence(self.command((*path, name)).help or "")) for name in self[path].commands]
+
     def all(self) -> Iterator[Outline]:
         """Every group and command, in the order of the tree."""
         paths: list[Path] = [()]
         while paths:
             found = self[paths.pop(0)]
             yield found
-            paths[:0] = [(*found.path, name) for name, _ in found.commands]
+            paths[:0] = [(*found.path, name) for name in found.commands]
 
     def _context(self, path: Path) -> click.Context:
         if path not in self._contexts:
@@ -81,12 +85,7 @@ class Outlines:
 
 def _outline(path: Path, context: click.Context) -> Outline:
     command = context.command
-    commands: list[tuple[str, str]] = []
-    if isinstance(command, click.Group):
-        for name in command.list_commands(context):
-            below = command.get_command(context, name)
-            if below is not None and not below.hidden:
-                commands.append((name, _sentence(below.help or "")))
+    commands = command.list_commands(context) if isinstance(command, click.Group) else ()
     options: list[OptionOutline] = []
     arguments: list[Kind] = []
     endless = False

@@ -70,23 +70,22 @@ _WRITERS: Final = {"bash": _Bash(), "zsh": _Zsh(), "fish": _Fish()}
 def script(shell: str, outlines: Outlines) -> str:
     """The completion script for one of SHELLS."""
     template = Path(__file__).with_name(f"template.{shell}").read_text()
-    found = list(outlines.all())
     write = _WRITERS[shell]
     lines = [
-        *_commands(write, found, "__dsttool_at" if shell == "fish" else "_dsttool_at"),
+        *_commands(write, outlines, "__dsttool_at" if shell == "fish" else "_dsttool_at"),
         "",
         "# What values of a kind can be.",
-        *_kinds(write, found, "__dsttool_kind" if shell == "fish" else "_dsttool_kind"),
+        *_kinds(write, outlines.all(), "__dsttool_kind" if shell == "fish" else "_dsttool_kind"),
     ]
     return template.replace(_MARK, "\n".join(lines))
 
 
-def _commands(write: _Bash, found: Iterable[Outline], name: str) -> list[str]:
+def _commands(write: _Bash, outlines: Outlines, name: str) -> list[str]:
     lines = [write.begin.format(name=name), f"    {write.nothing}", write.switch]
-    for outline in found:
+    for outline in outlines.all():
         lines.append(write.case.format(write.quoted(" ".join(outline.path))))
         if outline.commands:
-            lines += write.listed("subcommands", outline.commands)
+            lines += write.listed("subcommands", outlines.explained(outline.path))
         options = [
             (f"{','.join(each.forms)}:{_value(each.kind)}{'*' if each.repeats else ''}", each.help)
             for each in outline.options

@@ -37,7 +37,7 @@ def text_of(arguments: Mapping[str, Any], key: str) -> str:
 
 
 def count_of(arguments: Mapping[str, Any], key: str) -> int | None:
-    """A number among a command's arguments, or None. UsageError if it is none, negative, or beyond 63 bits."""
+    """A number among a command's arguments, or None. UsageError if it is none, or not of 63 bits."""
     value = arguments.get(key)
     if value is not None and (type(value) is not int or not 0 <= value < 1 << 63):
         raise UsageError(f"The command's '{key}' is no number.", "Use the release of dsttool that runs here.")

@@ -56,7 +56,7 @@ class JobList(Table[Job]):
                 member = job.get("member") or ""
                 subject = Subject("node" if member else "array", place, name, array["name"], member)
                 rows.append(Job(subject, number, job, daemon.stale(now_ns)))
-        self.annotate("" if rows else "nothing is being copied")
+        self.annotate("" if rows else "none")
         if bool(rows) != bool(self._rows):
             self.refresh()
         self.fill(rows)

@@ -16,8 +16,9 @@ from textual.widgets import Input, OptionList
 from dsttool.engine.control.rings import SECONDS_KEPT
 from dsttool.engine.vocabulary.errors import DsttoolError
 from dsttool.engine.vocabulary.limits import SECOND
-from dsttool.tui import svg
+from dsttool.tui import cells, lines, svg
 from dsttool.tui.app import Tui
+from dsttool.tui.details import Detail
 from dsttool.tui.dialogs import Dialog
 from dsttool.tui.events import Events
 from dsttool.tui.look import UNKNOWN
@@ -101,7 +102,7 @@ def test_jobs_say_of_whom_how_far_how_fast_and_how_long() -> None:
         assert "▲ PAUSED" in shown(app)
         still.say(pool.delta((["arrays", "pool", "jobs"], [])))
         await screens.settle(pilot)
-        assert "nothing is being copied" in shown(app)
+        assert "─ JOBS none " in shown(app)
 
     screens.run(Tui(still), script, SIZE)
 
@@ -127,6 +128,67 @@ def test_events_follow_the_newest_unless_somebody_reads_older_ones() -> None:
         assert app.screen is app.main
 
     screens.run(Tui(still), script, (100, 24))
+
+
+def test_the_screen_of_events_has_the_whole_text_of_the_one_under_the_cursor() -> None:
+    still, pool = frames.mirror_in_trouble(), frames.Speaker()
+
+    async def script(pilot: Pilot[int], app: Tui) -> None:
+        await pilot.press("exclamation_mark")
+        still.say(pool.event(6, kind="pool.long", text="word " * 30 + "and the end."))
+        await screens.settle(pilot)
+        assert "and the end." in shown(app)
+        await pilot.press("up")
+        assert "and the end." not in shown(app)
+
+    screens.run(Tui(still), script)
+
+
+def test_enter_opens_what_an_event_is_about_and_q_leads_back_to_the_events() -> None:
+    async def script(pilot: Pilot[int], app: Tui) -> None:
+        await pilot.press("exclamation_mark")
+        await screens.settle(pilot)
+        await pilot.press("enter")
+        await screens.settle(pilot)
+        assert isinstance(app.screen, Detail)
+        assert screens.line(app, " node  pool/n3")
+        await pilot.press("q")
+        assert isinstance(app.screen, Events)
+        await pilot.press("q")
+        assert app.screen is app.main
+
+    screens.run(Tui(frames.mirror_in_trouble()), script)
+
+
+def test_events_have_the_room_of_jobs_while_there_are_none() -> None:
+    busy = frames.array(jobs=[frames.job()])
+    still = frames.Still(frames.Speaker().hello(), frames.Speaker().snapshot(frames.state([busy])))
+
+    async def script(pilot: Pilot[int], app: Tui) -> None:
+        assert app.main.events.size.width == SIZE[0] // 2
+        idle = {**busy, "jobs": []}
+        still.say(frames.Speaker().delta((["arrays", "pool"], idle)))
+        await screens.settle(pilot)
+        assert app.main.events.size.width == SIZE[0] * 3 // 4
+
+    screens.run(Tui(still), script, SIZE)
+
+
+@pytest.mark.parametrize("pane", ["graphs", "events", "tree"])
+def test_the_footer_never_leaves_out_the_help_actions_and_the_way_out(pane: str) -> None:
+    for width in (60, 80, 200):
+        said = "".join(text for text, _ in lines.footer(width, pane))
+        assert said.endswith(" ? help  a act  q quit ")
+        assert len(said) <= width
+
+
+def test_time_that_is_left_is_never_said_to_be_none() -> None:
+    assert [cells.left(each) for each in (0, 900_000_000, SECOND, 8 * SECOND + 1)] == [
+        "<1s",
+        "<1s",
+        "1s",
+        "9s",
+    ]
 
 
 def test_events_can_be_filtered_by_how_grave_they_are() -> None:

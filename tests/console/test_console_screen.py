@@ -2,6 +2,7 @@
 
 import sys
 
+from support.far_machine import FarMachine
 from support.site import Site
 from tui.tmux import Terminal
 
@@ -49,3 +50,17 @@ def test_the_toolbar_says_what_is_degraded_once_an_export_is_killed(site: Site) 
 
         terminal.wait(r"^dst\[pool ▲\]>$")
         terminal.wait(r"^local \| ✖ unreachable: e2 \| ▲ degraded: pool ")
+
+
+def test_names_of_another_machine_are_offered_and_it_is_named(site: Site) -> None:
+    with Site() as far:
+        FarMachine(site, far)
+        far.dsttool("array", "up", "pool", "--layout", "mirror", "--raw", "mem:1M", "mem:1M?name=b")
+        with Terminal(site, *CONSOLE, "--host", "ssh://box", size=(100, 24)) as terminal:
+            terminal.wait(r"^box \| ● online ")
+            terminal.keys("node list p")
+            terminal.wait(r" pool +mirror, online")
+            terminal.keys("C-c", "C-d")
+            terminal.wait(r"^code 0$")
+            assert terminal.is_restored()
+        far.dsttool("array", "down", "pool")

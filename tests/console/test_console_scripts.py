@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from support.far_machine import FarMachine
 from support.site import Done, Site
 
 
@@ -189,3 +190,14 @@ def test_prompt_toolkit_is_not_imported_for_a_script(site: Site) -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
 
     assert done.stderr.strip() == "False"
+
+
+def test_a_script_may_be_about_another_machine(site: Site) -> None:
+    with Site() as far:
+        FarMachine(site, far)
+        far.dsttool("array", "up", "pool", "--layout", "mirror", "--raw", "mem:1M", "mem:1M?name=b")
+        done = script(site, "use pool\nnode list -o plain\n", "--host", "ssh://box")
+        far.dsttool("array", "down", "pool")
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert [line.split("\t")[1] for line in done.stdout.splitlines()] == ["n0", "b"]

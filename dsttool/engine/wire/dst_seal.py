@@ -26,7 +26,7 @@ from typing import Any, Final
 from cryptography.exceptions import InvalidTag
 
 from dsttool.engine.vocabulary.errors import ProtocolError, UsageError
-from dsttool.engine.wire.dst_records import HEADER, Buffers, OutRecord, Record, header
+from dsttool.engine.wire.dst_records import BATCH_BYTES_MAX, HEADER, Buffers, OutRecord, Record, header
 from dsttool.engine.wire.noise_cipher import TAG_BYTES, Aead, Cipher
 
 REKEY_RECORDS: Final = 1 << 24
@@ -73,7 +73,7 @@ class Seal:
 def seal(claim: tuple[Aead, bytes], head: bytes, body: Buffers, length: int, out: memoryview) -> None:
     """Write a sealed record, header and tag included, over the first bytes of `out`.
 
-    body: the buffers of `length` bytes together; several are put together in `out` first, one is sealed
+    body: the buffers of `length` bytes together; several are put together first, one is sealed
     from where it is.
     """
     aead, nonce = claim
@@ -82,6 +82,10 @@ def seal(claim: tuple[Aead, bytes], head: bytes, body: Buffers, length: int, out
     sealed = out[start : start + length + TAG_BYTES]
     if len(body) == 1:
         aead.encrypt_into(nonce, body[0], head, sealed)
+        return
+    if length <= BATCH_BYTES_MAX:
+        # Many small ones: to join them costs less than to put each into its place.
+        aead.encrypt_into(nonce, b"".join(body), head, sealed)
         return
     at = 0
     for buffer in body:

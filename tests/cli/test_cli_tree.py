@@ -67,6 +67,7 @@ def test_every_command_of_this_release_is_there() -> None:
         "key revoke",
         "key list",
         "daemon list",
+        "daemon reload",
         "daemon stop",
         "daemon tune",
         "logs",

@@ -20,6 +20,9 @@ PROGRAMS = {
     "losetup": "mount",
     "man": "man-db",
     "tmux": "tmux",
+    "zsh": "zsh",
+    "fish": "fish",
+    "systemd-analyze": "systemd",
 }
 
 

@@ -179,6 +179,8 @@ class Tui(App[int]):
         """As Textual's: what keys do with the main screen's panes, they do only there."""
         if action in _OF_RECORDINGS and not isinstance(self.source, Replay):
             return False
+        if action == "drill" and isinstance(self.screen, Events):
+            return True
         return self.screen is self.main or action not in _OF_MAIN
 
     async def action_back(self) -> None:
@@ -306,10 +308,10 @@ class Tui(App[int]):
     def _draw_lines(self) -> None:
         if not self.screen_stack:
             return  # The screen is being left, and a timer has not heard of it yet.
-        if not self.screen_stack:
-            return  # The app is just closing.
         kind = self.focused.kind if isinstance(self.focused, Panel) else ""
-        self.main.draw_lines(self.picture, self.source.wall_ns(), self._notes(), lines.footer(kind))
+        self.main.draw_lines(
+            self.picture, self.source.wall_ns(), self._notes(), lines.footer(self.main.size.width, kind)
+        )
 
     def _notes(self) -> lines.Pieces:
         """What is out of the ordinary about the screen itself."""

@@ -71,6 +71,11 @@ def age(duration_ns: int | None) -> str:
     return f"{whole}s"
 
 
+def left(duration_ns: int) -> str:
+    """Time that is still to pass, as `age` has it, but never less than it is: "<1s", "9s"."""
+    return "<1s" if duration_ns < 10**9 else age(duration_ns + 10**9 - 1)
+
+
 def bar(fraction: float, width: int) -> str:
     """A bar between two marks, in eighths of a cell; `width` with the marks, 3 at least."""
     eighths = round(min(1.0, max(0.0, fraction)) * (width - 2) * 8)

@@ -19,7 +19,7 @@ from textual.widgets import Input
 
 from dsttool.engine.vocabulary.suggest import suggest
 from dsttool.tui.cells import clean
-from dsttool.tui.lines import Lines, Pieces
+from dsttool.tui.lines import Back, Lines, Pieces
 from dsttool.tui.page import Page
 
 if TYPE_CHECKING:
@@ -151,6 +151,7 @@ class Output(Screen[None]):
         """As Textual's."""
         yield Lines(id="title")
         yield self._text
+        yield Back()
 
     def on_mount(self) -> None:
         """Start it."""

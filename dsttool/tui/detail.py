@@ -113,7 +113,7 @@ def _member(member: MemberStatus, rows: Sequence[TransactionStatus], label: str,
     )
     yield _pair("in flight", f"{member['in_flight']}; resent {member['resends']}, errors {member['errors']}")
     if member.get("losses") is not None:
-        yield _pair("losses", f"{member.get('losses')} times an established link was lost")
+        yield _pair("losses", f"{member.get('losses')} of an established link")
     for number, link in enumerate(member.get("links") or ([member["link"]] if member["link"] else [])):
         yield from _link(number, link)
     mine = [row for row in rows if row["node"] == label][:_OLDEST]

@@ -10,7 +10,7 @@ from textual.screen import Screen
 from dsttool.engine.vocabulary.errors import NotFound
 from dsttool.tui.detail import Asked, lines_of, wrapped
 from dsttool.tui.graphs import Graphs
-from dsttool.tui.lines import Lines, Pieces
+from dsttool.tui.lines import Back, Lines, Pieces
 from dsttool.tui.page import Page
 from dsttool.tui.sending import Outcome, Sender
 from dsttool.tui.subject import Subject
@@ -51,7 +51,7 @@ class DetailText(Page):
 class Detail(Screen[None]):
     """One object. Esc leads back."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [("escape", "app.back", "Back")]
+    BINDINGS: ClassVar[list[BindingType]] = [("escape,q", "app.back", "Back")]
     DEFAULT_CSS = """
     Detail DetailText { height: 3fr; }
     Detail Graphs { height: 10; }
@@ -80,6 +80,7 @@ class Detail(Screen[None]):
         yield self._text
         if self._subject.label:
             yield self._graphs
+        yield Back()
 
     def on_mount(self) -> None:
         """Ask for what is in no status: a member's policy, a daemon's threads."""

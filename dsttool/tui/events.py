@@ -1,5 +1,6 @@
 """The pane of events: what happened where, the newest last, and how grave it was."""
 
+import textwrap
 from collections.abc import Hashable, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, ClassVar, Final
@@ -10,6 +11,7 @@ from textual.screen import Screen
 
 from dsttool.engine.vocabulary.stream import Event
 from dsttool.tui import keys, look
+from dsttool.tui.lines import Back, Lines
 from dsttool.tui.look import Cell
 from dsttool.tui.subject import Subject
 from dsttool.tui.table import Column, Table
@@ -25,6 +27,10 @@ _LEVELS: Final = (
 )
 
 
+# Lines at most for one text.
+_TEXT_LINES: Final = 4
+
+
 class EventList(Table["Found[Event]"]):
     """The events of all daemons. It follows the newest one while the cursor is on the last row."""
 
@@ -35,8 +41,8 @@ class EventList(Table["Found[Event]"]):
         Column("TIME", 8),
         Column("LEVEL", 9, keep=1),
         Column("WHERE", 10, keep=3),
-        Column("KIND", 18, keep=4),
-        Column("", 20, grow=True),
+        Column("KIND", 21, keep=4),
+        Column("", 28, grow=True),
     )
 
     def __init__(self, **more: Any) -> None:
@@ -110,10 +116,26 @@ class EventList(Table["Found[Event]"]):
 
 
 class Events(Screen[None]):
-    """Events on the whole screen; Esc leads back."""
+    """Events on the whole screen, all of the text of the one that the cursor is on; Esc leads back."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [("escape,exclamation_mark", "app.back", "Back")]
+    BINDINGS: ClassVar[list[BindingType]] = [("escape,q,exclamation_mark", "app.back", "Back")]
 
     def compose(self) -> ComposeResult:
         """As Textual's."""
         yield EventList()
+        yield Lines(id="text")
+        yield Back("Enter open", "L level")
+
+    def on_table_moved(self, message: Table.Moved) -> None:
+        """Another text."""
+        self._say()
+
+    def on_resize(self) -> None:
+        """Wrap it anew."""
+        self._say()
+
+    def _say(self) -> None:
+        row = self.query_one(EventList).row
+        text = "" if row is None else f"{row.entry['kind']}: {row.entry['text']}"
+        lines = textwrap.wrap(text, max(10, self.size.width - 2))[:_TEXT_LINES]
+        self.query_one("#text", Lines).put([[(f" {line}", "")] for line in lines] or [[]])

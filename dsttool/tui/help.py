@@ -8,7 +8,7 @@ from textual.binding import BindingType
 from textual.screen import Screen
 
 from dsttool.tui import keys
-from dsttool.tui.lines import Pieces
+from dsttool.tui.lines import Back, Pieces
 from dsttool.tui.page import Page
 from dsttool.tui.panel import Panel
 from dsttool.tui.table import Table
@@ -57,6 +57,7 @@ class Help(Screen[None]):
     def compose(self) -> ComposeResult:
         """As Textual's."""
         yield HelpText(self._about)
+        yield Back()
 
 
 def _keys(panes: tuple[str, ...], width: int) -> list[Pieces]:

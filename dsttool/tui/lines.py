@@ -19,6 +19,8 @@ Pieces = Sequence[tuple[str, Role]]
 # Machines that have a line of their own; the others are counted.
 HOSTS_MAX: Final = 4
 _BAR: Final = 8
+# Keys that the footer never leaves out: where the others are explained, what can be done, the way out.
+_KEYS_KEPT: Final = 3
 
 
 class Lines(Widget):
@@ -50,6 +52,18 @@ class Lines(Widget):
         ours = look.styles(self.app.theme)
         segments = [Segment(cells.clean(text), base + ours[role]) for text, role in self._lines[y]]
         return Strip(segments).adjust_cell_length(width, base)
+
+
+class Back(Lines):
+    """The last line of a screen over the main one: how to leave it, and "KEY what" of other keys."""
+
+    def __init__(self, *others: str, **more: Any) -> None:
+        super().__init__(**more)
+        pieces: list[tuple[str, Role]] = []
+        for each in ("Esc back", *others):
+            key, what = each.split(" ", 1)
+            pieces += [(f" {key}", "strong"), (f" {what} ", "dim")]
+        self._lines = [pieces]
 
 
 def header(picture: "Picture", wall_ns: int, notes: Pieces, width: int) -> Pieces:
@@ -107,21 +121,25 @@ def event(found: "Found[Event]") -> Pieces:
     return [(when, "dim"), (mark + entry["text"], role)]
 
 
-def footer(*panes: str) -> Pieces:
-    """The keys that matter most."""
-    pieces: list[tuple[str, Role]] = []
-    for key in keys.of("", *panes):
-        if key.brief:
-            pieces += [(f" {key.shown.split()[0]}", "strong"), (f" {key.brief} ", "dim")]
-    return pieces
+def footer(width: int, *panes: str) -> Pieces:
+    """The keys that matter most, as many as there is room for; the last three always."""
+    shown: list[Pieces] = [
+        [(f" {key.shown.split()[0]}", "strong"), (f" {key.brief} ", "dim")]
+        for key in keys.of("", *panes)
+        if key.brief
+    ]
+    while len(shown) > _KEYS_KEPT and sum(len(text) for pair in shown for text, _ in pair) > width:
+        del shown[-_KEYS_KEPT - 1]
+    return [piece for pair in shown for piece in pair]
 
 
 def _host(host: HostStatus, lost: bool, width: int) -> Pieces:
     memory, used = host["memory_bytes"], host["memory_used_bytes"]
     cpu = host["cpu_fraction"]
-    text = f" {host['name']:<10} CPU {_share(cpu)} of {host['cpus']}"
-    text += f"  MEM {_share(used / memory if memory and used is not None else None)} of {cells.size(memory)}"
+    text = f" {host['name']:<{10 if width >= 100 else 0}} CPU {_share(cpu)} of {host['cpus']}"
+    text += f"  MEM {_share(used / memory if memory and used is not None else None)}"
     if width >= 100:
+        text += f" of {cells.size(memory)}"
         text += f"  NET in {cells.rate(host['received_bytes'])} out {cells.rate(host['sent_bytes'])} MiB/s"
         text += (
             f"  DISK r {cells.rate(host['disk_read_bytes'])} w {cells.rate(host['disk_written_bytes'])} MiB/s"

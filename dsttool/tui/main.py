@@ -43,6 +43,7 @@ class Main(Screen[None]):
     Main.-compact #panes > Tree, Main.-compact #panes > .-lower { display: block; }
     Main.-medium #panes { layout: grid; grid-size: 2 4; grid-rows: 2fr 9 3fr 6; }
     Main.-medium #panes > .-broad { column-span: 2; }
+    Main.-medium.-idle #panes { grid-columns: 1fr 3fr; }
     Main.-wide #panes { layout: grid; grid-size: 2 3; grid-columns: 13fr 7fr; grid-rows: 4fr 2fr 3fr; }
     Main.-wide #panes > TransactionTable { row-span: 2; }
     Main.-medium #ticker, Main.-wide #ticker { display: none; }
@@ -58,19 +59,22 @@ class Main(Screen[None]):
         self.jobs = JobList()
         self.events = EventList()
         self.filter_line = FilterLine()
+        self._header, self._hosts, self._ticker, self._footer = (
+            Lines(id=name) for name in ("header", "hosts", "ticker", "footer")
+        )
         self._lower: Panel = self.transactions
         self._last: Panel = self.tree_
 
     def compose(self) -> ComposeResult:
         """As Textual's."""
-        yield Lines(id="header")
-        yield Lines(id="hosts")
+        yield self._header
+        yield self._hosts
         with Container(id="panes"):
             yield from self.panes
         yield Lines(id="small")
         yield self.filter_line
-        yield Lines(id="ticker")
-        yield Lines(id="footer")
+        yield self._ticker
+        yield self._footer
 
     @property
     def panes(self) -> tuple[Panel, ...]:
@@ -132,9 +136,11 @@ class Main(Screen[None]):
     def draw_lines(self, picture: Picture, wall_ns: int, notes: Pieces, footer: Pieces) -> None:
         """The lines around the panes."""
         width = self.size.width
-        self.query_one("#header", Lines).put([lines.header(picture, wall_ns, notes, width)])
+        # Where nothing is being copied, events have the room.
+        self.set_class(not any(found.entry["jobs"] for found in picture.arrays()), "-idle")
+        self._header.put([lines.header(picture, wall_ns, notes, width)])
         room = 1 if self.has_class("-compact") else lines.HOSTS_MAX
         waiting: Pieces = [(" Nothing is heard of any daemon yet.", "dim")]
-        self.query_one("#hosts", Lines).put(lines.hosts(picture, width, room) or [waiting])
-        self.query_one("#ticker", Lines).put([lines.ticker(picture)])
-        self.query_one("#footer", Lines).put([footer])
+        self._hosts.put(lines.hosts(picture, width, room) or [waiting])
+        self._ticker.put([lines.ticker(picture)])
+        self._footer.put([footer])

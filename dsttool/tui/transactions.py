@@ -62,7 +62,7 @@ class TransactionTable(Table["Found[TransactionStatus]"]):
         ),
         Column("NEXT s", 6, keep=3, right=True, what="Until it is sent again, if there is a link by then."),
         Column("BUDGET", _BAR, keep=2, what="What is left of the time it has."),
-        Column("CLIENT", 12, keep=8, what="Who asked for it."),
+        Column("CLIENT", 12, keep=8, grow=True, what="Who asked for it."),
     )
 
     def __init__(self, **more: Any) -> None:

@@ -42,8 +42,8 @@ _COLUMNS: Final = (
 
 
 class Branch(NamedTuple):
-    """A row. entry: what the status says of it; folded: None where nothing is below; lost_ns: for how long
-    its daemon could not be heard, None while it can.
+    """A row. entry: what the status says of it; folded: None where nothing is below; silent: why and since
+    when its daemon is not heard ("LOST 9s"), "" while it is.
     """
 
     subject: Subject
@@ -51,7 +51,7 @@ class Branch(NamedTuple):
     folded: bool | None
     entry: Any
     rates: Rates | None
-    lost_ns: int | None
+    silent: str
 
 
 class Tree(Table[Branch]):
@@ -96,7 +96,7 @@ class Tree(Table[Branch]):
 
     def row_role(self, row: Branch) -> Role | None:
         """Grey is what is only remembered."""
-        return None if row.lost_ns is None else "dim"
+        return "dim" if row.silent else None
 
     def cells(self, row: Branch) -> tuple[Cell, ...]:
         """As Table's."""
@@ -114,8 +114,8 @@ class Tree(Table[Branch]):
         else:
             shown = (kind, row.entry, UNKNOWN, UNKNOWN, UNKNOWN, UNKNOWN, UNKNOWN, UNKNOWN, UNKNOWN)
         kind_, state, size, link, rtt, flying, resent, lost, errors = shown
-        if row.lost_ns is not None:
-            state = f"○ LOST {cells.age(row.lost_ns)}"
+        if row.silent:
+            state = f"○ {row.silent}"
         read, written, p99 = _speed(row.rates)
         return (name, kind_, state, size, link, rtt, flying, read, written, p99, resent, lost, errors)
 
@@ -127,7 +127,8 @@ class Tree(Table[Branch]):
                 host = Subject("host", place)
                 folded = self._folds.get(host, False)
                 lost_ns = None if known.lost_since_ns is None else max(0, self._now_ns - known.lost_since_ns)
-                yield Branch(host, 0, folded, _host_state(known.daemons.values()), None, lost_ns)
+                silent = "" if lost_ns is None else f"LOST {cells.age(lost_ns)}"
+                yield Branch(host, 0, folded, _host_state(known.daemons.values()), None, silent)
                 if folded:
                     continue
                 depth = 1
@@ -138,32 +139,35 @@ class Tree(Table[Branch]):
         lost_ns = None if daemon.lost_since_ns is None else max(0, self._now_ns - daemon.last_ns)
         if daemon.ended and lost_ns is not None and lost_ns > _FAREWELL_NS:
             return
+        silent = ""
+        if lost_ns is not None:
+            silent = f"{'ENDED' if daemon.ended else 'LOST'} {cells.age(lost_ns)}"
         state = daemon.state
         if state is None or not (state["arrays"] or state["exports"]):
             word = "connecting" if lost_ns is None else "unreachable"
             subject = Subject("daemon", place, name, name)
-            yield Branch(subject, depth, None, look.state(word), None, lost_ns if state else None)
+            yield Branch(subject, depth, None, look.state(word), None, silent if state else "")
             return
         rates = state["rates"]
         for label, array in sorted(state["arrays"].items()):
-            yield from self._of_array(Subject("array", place, name, label), array, rates, depth, lost_ns)
+            yield from self._of_array(Subject("array", place, name, label), array, rates, depth, silent)
         for label, export in sorted(state["exports"].items()):
             subject = Subject("export", place, name, label)
-            yield Branch(subject, depth, None, export, rates.get(label), lost_ns)
+            yield Branch(subject, depth, None, export, rates.get(label), silent)
 
     def _of_array(
-        self, subject: Subject, array: ArrayStatus, rates: dict[str, Rates], depth: int, lost_ns: int | None
+        self, subject: Subject, array: ArrayStatus, rates: dict[str, Rates], depth: int, silent: str
     ) -> Iterator[Branch]:
         folded = self._folds.get(subject, False)
-        yield Branch(subject, depth, folded, array, rates.get(subject.name), lost_ns)
+        yield Branch(subject, depth, folded, array, rates.get(subject.name), silent)
         for member in () if folded else array["members"]:
             node = subject._replace(kind="node", node=member["name"])
             links = member.get("links") or []
             closed = self._folds.get(node, True) if len(links) > 1 else None
-            yield Branch(node, depth + 1, closed, member, rates.get(node.label), lost_ns)
+            yield Branch(node, depth + 1, closed, member, rates.get(node.label), silent)
             for number, link in enumerate(links if closed is False else ()):
                 own = node._replace(kind="link", number=number)
-                yield Branch(own, depth + 2, None, link, None, lost_ns)
+                yield Branch(own, depth + 2, None, link, None, silent)
 
 
 def _arrays_first(named: "tuple[str, DaemonPicture]") -> tuple[bool, str]:
@@ -247,7 +251,7 @@ def link_cell(link: LinkStatus | None) -> Cell:
     word, role = link["state"], look.role_of(link["state"])
     retry = link.get("retry_ns")
     if word == "down":
-        return (f"✖ retry {cells.age(retry)}" if retry is not None else "✖ down", "bad")
+        return (f"✖ retry {cells.left(retry)}" if retry is not None else "✖ down", "bad")
     since = link["since_ns"]
     short = "connect" if word == "connecting" else word
     return (f"{look.glyph_of(word)} {short}" + (f" {cells.age(since)}" if since is not None else ""), role)

@@ -73,7 +73,7 @@ def test_what_ended_in_good_order_is_shown_for_a_minute() -> None:
     async def script(pilot: Pilot[int], app: Tui) -> None:
         source.say(scratch.bye(), scratch.lost("it ended"))
         await screens.settle(pilot)
-        assert "LOST 0s" in screens.line(app, " scratch")
+        assert "○ ENDED 0s" in screens.line(app, " scratch")
         source.clock_ns += 61 * frames.SECOND
         app.redraw()
         await screens.settle(pilot)

@@ -27,9 +27,10 @@ def places(settings: Settings, *, prompts: bool = True) -> Iterator[list[Place]]
     with ExitStack() as stack:
         made: list[Place] = []
         for text in dict.fromkeys(settings.hosts):
-            from dsttool.engine.control.remote import parse_place
+            from dsttool.engine.control.remote import CONNECT_TIMEOUT, parse_place
 
-            made.append(parse_place(text, paths.runtime_dir(), prompts=prompts))
+            patience = settings.timeout or CONNECT_TIMEOUT
+            made.append(parse_place(text, paths.runtime_dir(), prompts=prompts, patience=patience))
             stack.callback(made[-1].close)
         yield made or [Local(paths.runtime_dir())]
 

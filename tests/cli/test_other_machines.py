@@ -84,6 +84,11 @@ def test_a_machine_that_cannot_be_reached_is_an_error_with_the_reason_of_ssh(
     assert "ssh nowhere dsttool version" in done.stderr
 
 
+def test_an_ssh_that_hangs_is_ended_after_the_commands_time(site: Site, machine: FarMachine) -> None:
+    done = site.dsttool("status", "--host", "ssh://hung", "--timeout", "100ms", code=7)
+    assert "ssh to hung did not connect within 0.1 s." in done.stderr
+
+
 def test_a_machine_without_dsttool_is_told_apart(site: Site, machine: FarMachine) -> None:
     assert "There is no dsttool on bare." in site.dsttool("status", "--host", "ssh://bare", code=4).stderr
 

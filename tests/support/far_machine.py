@@ -15,6 +15,7 @@ while [ "$1" != "--" ]; do shift; done
 shift; host=$1; shift
 [ "$host" = "nowhere" ] && {{ echo "ssh: connect to host nowhere port 22: No route to host" >&2; exit 255; }}
 [ "$host" = "bare" ] && exit 127
+[ "$host" = "hung" ] && exec sleep 1000
 echo "Welcome to $host"
 export {variables}
 shift

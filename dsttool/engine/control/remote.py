@@ -81,22 +81,24 @@ class Remote:
     """A place that ssh leads to. It connects when it is first used, and again after it was lost.
 
     prompts: whether ssh may ask for a password or about a host key on the terminal; else it fails then.
+    patience: seconds for ssh to connect.
     """
 
-    def __init__(self, address: str, *, prompts: bool = True) -> None:
+    def __init__(self, address: str, *, prompts: bool = True, patience: float = CONNECT_TIMEOUT) -> None:
         self.address = parse_ssh(address)
         self.name = str(self.address)
         self._prompts = prompts
+        self._patience = patience
         self._lock = threading.Lock()
         self._link: SshLink | None = None
 
     def daemons(self) -> list[str]:
-        """See Place. Waits until ssh is connected, CONNECT_TIMEOUT at most."""
+        """See Place. Waits until ssh is connected, as long as there is patience."""
         link = self._connected()
-        if not link.wait(CONNECT_TIMEOUT):
+        if not link.wait(self._patience):
             link.close()
             raise TimedOut(
-                f"ssh to {self.name} did not connect within {CONNECT_TIMEOUT:g} s.",
+                f"ssh to {self.name} did not connect within {self._patience:g} s.",
                 f"Try it by hand: ssh {self.name} dsttool version",
             )
         return link.daemons()
@@ -166,6 +168,8 @@ class RemoteNames:
         self._told.close()
 
 
-def parse_place(text: str, runtime: Path, *, prompts: bool = True) -> Place:
-    """The place that --host names: an ssh:// address, or `local`. UsageError otherwise."""
-    return Local(runtime) if text == LOCAL else Remote(text, prompts=prompts)
+def parse_place(
+    text: str, runtime: Path, *, prompts: bool = True, patience: float = CONNECT_TIMEOUT
+) -> Place:
+    """The place that --host names: an ssh:// address, or `local`. UsageError otherwise. See Remote."""
+    return Local(runtime) if text == LOCAL else Remote(text, prompts=prompts, patience=patience)

@@ -2,6 +2,8 @@
 
 from collections.abc import Callable
 
+from dsttool.engine.array.array import Array
+from dsttool.engine.array.member import Member
 from dsttool.engine.vocabulary.limits import MS, SECOND
 from sim.hosts import Host
 from sim.parties import Leaf
@@ -25,6 +27,9 @@ WEIGHTS = {
     "pause": 3,
     "rival": 2,
 }
+# What an administrator does to the members of mirrors. Kept apart, for each new kind makes other runs of all
+# seeds.
+WITH_ACTS = WEIGHTS | {"discard": 8, "stop_resync": 8, "start_resync": 4, "suspend": 6, "resume": 3}
 
 
 class Faults:
@@ -46,6 +51,8 @@ class Faults:
     def heal(self) -> None:
         """Everything works again; processes are started by who looks after them."""
         self._world.wire.heal()
+        for host in self._topology.hosts:
+            self._administer(host, _let_all_go_on)
         for leaf in self._topology.leaves:
             platter = leaf.platter
             platter.slow_until = platter.stalled_until = platter.failing_until = 0
@@ -140,5 +147,63 @@ class Faults:
             self._world.strike("process paused", party.name)
             party.process.pause(int(self._rng.random() ** 2 * 4 * SECOND))
 
+    # -- what an administrator does --------------------------------------------------------------------
+
+    def _administer(self, host: Host, act: Callable[[Array], None]) -> None:
+        """By a command, which its process takes when it turns."""
+        array, process = host.array, host.process
+        if array is not None and process is not None:
+            process.reactor.post(lambda: act(array) if host.array is array else None)
+
+    def _mirror(self, act: Callable[[Array, Member], None]) -> None:
+        """To a member of an array that keeps copies, if there is one."""
+        mirrors = [host for host in self._topology.hosts if host.layout == "mirror" and host.serving]
+        if mirrors:
+            host = self._rng.choice(mirrors)
+            slot = self._rng.randrange(len(host.children))
+            self._administer(host, lambda array: act(array, array.members[slot]))
+
+    def _discard(self) -> None:
+        def act(array: Array, member: Member) -> None:
+            if array.refuses_to_discard(member.slot) is None:
+                self._world.strike("member discarded", f"{array.name}/{member.name}")
+                array.discard(member.slot, _nothing)
+
+        self._mirror(act)
+
+    def _stop_resync(self) -> None:
+        def act(array: Array, member: Member) -> None:
+            if member.state in ("stale", "resyncing"):
+                self._world.strike("resync stopped", f"{array.name}/{member.name}")
+                array.resyncs.halt([member], lambda: None)
+
+        self._mirror(act)
+
+    def _start_resync(self) -> None:
+        self._mirror(lambda array, _: array.resyncs.start())
+
+    def _suspend(self) -> None:
+        for_ns = self._rng.randrange(3000) * MS  # without a time it would outlive its process
+
+        def act(array: Array, member: Member) -> None:
+            if array.refuses_to_suspend(member.slot) is None:
+                self._world.strike("member suspended", f"{array.name}/{member.name}")
+                array.suspend(member.slot, for_ns, _nothing)
+
+        self._mirror(act)
+
+    def _resume(self) -> None:
+        self._mirror(lambda array, member: array.resume(member.slot, _nothing))
+
     def _rival(self) -> None:
         self.on_rival()
+
+
+def _let_all_go_on(array: Array) -> None:
+    array.resyncs.start()
+    for member in array.members:
+        array.resume(member.slot, _nothing)
+
+
+def _nothing(_error: object) -> None:
+    """Whether it was refused, or done meanwhile, is all the same."""

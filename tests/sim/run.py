@@ -11,13 +11,14 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from sim.faults import WEIGHTS, WITH_ACTS
 from sim.seeds import Result, run_seed
 
 BATCH = 50
 
 
 def run_batch(
-    first: int, count: int, only: tuple[str, ...] = ()
+    first: int, count: int, weights: dict[str, int] = WEIGHTS
 ) -> tuple[Counter[str], list[Result], int, int]:
     logging.disable(logging.CRITICAL)
     gc.set_threshold(50_000, 20, 50)
@@ -25,7 +26,7 @@ def run_batch(
     failures = []
     asked = checked = 0
     for seed in range(first, first + count):
-        result = run_seed(seed)
+        result = run_seed(seed, weights)
         struck += result.struck
         asked += result.asked
         checked += result.checked
@@ -40,6 +41,7 @@ def main() -> int:
     parser.add_argument("--first", type=int, default=0)
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--show", type=int, default=1, help="how many failing seeds to print in full")
+    parser.add_argument("--acts", action="store_true", help="administrators discard, stop and suspend, too")
     options = parser.parse_args()
     began = time.monotonic()
     struck: Counter[str] = Counter()
@@ -47,10 +49,11 @@ def main() -> int:
     asked = checked = 0
     firsts = range(options.first, options.first + options.seeds, BATCH)
     counts = [min(BATCH, options.first + options.seeds - first) for first in firsts]
+    weights = [WITH_ACTS if options.acts else WEIGHTS] * len(firsts)
     if options.jobs == 1:
-        batches = map(run_batch, firsts, counts)
+        batches = map(run_batch, firsts, counts, weights)
     else:
-        batches = ProcessPoolExecutor(options.jobs).map(run_batch, firsts, counts)
+        batches = ProcessPoolExecutor(options.jobs).map(run_batch, firsts, counts, weights)
     for more_struck, more_failures, more_asked, more_checked in batches:
         struck += more_struck
         failures += more_failures

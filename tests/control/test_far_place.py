@@ -8,12 +8,13 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from dsttool.engine.control import channels, messages
+from dsttool.engine.control import channels, ctl, messages
 from dsttool.engine.control.ctl import Relay
 from dsttool.engine.control.place import Local
 from dsttool.engine.control.remote import Remote, parse_ssh
@@ -239,6 +240,15 @@ def test_what_is_no_conversation_ends_the_far_end(far: FarEnd, line: bytes) -> N
         far.raw(line)
     except BrokenPipeError:
         pass  # It did not even read all of it.
+    far.end()
+    assert isinstance(far.failure, errors.ProtocolError)
+
+
+def test_one_who_asks_and_never_reads_is_left(far: FarEnd, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ctl, "_OUTPUT_BYTES_MAX", 1 << 18)
+    with suppress(BrokenPipeError):
+        while True:
+            far.ask(channel=1, open="nobody")
     far.end()
     assert isinstance(far.failure, errors.ProtocolError)
 

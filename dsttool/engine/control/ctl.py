@@ -19,6 +19,8 @@ _WRITE_BYTES: Final = 4096
 _READ_BYTES: Final = 1 << 16
 # Unsent output past which nothing is read from daemons; each channel may add what it has just read.
 _OUTPUT_BYTES: Final = 4 << 20
+# Unsent output past which whoever goes on asking does not mean to read.
+_OUTPUT_BYTES_MAX: Final = 64 << 20
 # Unsent words for a daemon: it reads the next command when it has answered the one before.
 _UNSENT_BYTES: Final = 2 * messages.COMMAND_BYTES_MAX
 
@@ -74,6 +76,8 @@ class Relay:
                     return False
                 for line in self._asked.feed(part):
                     self._take(line)
+                if len(self._output) > _OUTPUT_BYTES_MAX:
+                    raise ProtocolError("The other dsttool asks, and does not read what it is answered.")
             elif key.fileobj == self._sink:
                 self._write()
             elif isinstance(key.data, _Channel):

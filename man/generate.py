@@ -53,7 +53,7 @@ def literal(lines: Sequence[str]) -> list[str]:
     """Lines kept as they are."""
     shown = [escaped(line) for line in lines]
     return [
-        ".Bd -literal -offset indent",
+        ".Bd -literal -offset 2n",
         *(f"\\&{line}" if line[:1] in (".", "'") else line for line in shown),
         ".Ed",
     ]
@@ -68,6 +68,7 @@ def paragraphs(text: str) -> list[str]:
         if index and not kept:
             lines.append(".Pp")
         if kept:
+            rows = [rows[0], *(row for row in rows[1:] if row.strip() not in ("Example:", "Examples:"))]
             indent = min((len(row) - len(row.lstrip()) for row in rows[1:] if row.strip()), default=0)
             lines += literal([row[indent:] for row in rows[1:]])
         else:
@@ -274,7 +275,7 @@ def machine(name: str) -> Callable[[], list[str]]:
             for step in steps:
                 corner = "`" if step is steps[-1] else "|"
                 rows.append(f"  {corner}-> {step.after:<{width}}  {step.event}")
-        return [line.replace("-offset indent", "-offset 2n") for line in literal(rows)]
+        return literal(rows)
 
     return drawn
 

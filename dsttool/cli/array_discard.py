@@ -20,7 +20,8 @@ from dsttool.engine.vocabulary.status import ArrayStatus, MemberStatus
     epilog="""\b
 Examples:
   dsttool array discard pool n1
-  dsttool array discard pool n1 --confirm=pool && dsttool wait pool --for clean"""
+  dsttool array discard pool n1 --confirm=pool
+  dsttool wait pool --for clean"""
 )
 @click.argument("name")
 @click.argument("node")

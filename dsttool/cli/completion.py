@@ -11,7 +11,7 @@ from dsttool.cli.shells.tables import SHELLS
 
 \b
     source <(dsttool completion bash)
-    dsttool completion bash > ~/.local/share/bash-completion/completions/dsttool
+    dsttool completion bash > /etc/bash_completion.d/dsttool
     dsttool completion zsh > "${fpath[1]}/_dsttool"
     dsttool completion fish > ~/.config/fish/completions/dsttool.fish
 """

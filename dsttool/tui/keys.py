@@ -1,12 +1,17 @@
 """Every key, in one table: the bindings, the help screen and the manual page are made from it.
 
 No single key changes anything that runs: what does opens a dialog first, whose focus is on Cancel.
-This module imports nothing, so that the manual page can be made without a screen.
+This module imports no part of a screen, so that the manual page can be made without one.
 """
 
+from textwrap import wrap
 from typing import Final, Literal, NamedTuple
 
 Group = Literal["Move", "Look", "Act", "Replay", "Leave"]
+
+
+# What kept lines of a manual page may take of a terminal of 80 columns.
+_TEXT_WIDTH: Final = 70
 
 
 class Key(NamedTuple):
@@ -74,10 +79,13 @@ def listed() -> str:
     panes = {"replay": "recording", "tree": "storage"}
     named = [(key.shown, key.what, panes.get(key.pane, key.pane)) for key in TABLE]
     widest = max(len(shown) for shown, _, _ in named)
-    return "\n".join(
-        f"{shown:<{widest}}  {what}" + (f" ({pane})" if pane not in ("", "table") else "")
-        for shown, what, pane in named
-    )
+    lines: list[str] = []
+    for shown, what, pane in named:
+        text = what + (f" ({pane})" if pane not in ("", "table") else "")
+        first, *more = wrap(text, _TEXT_WIDTH - widest - 2)
+        lines.append(f"{shown:<{widest}}  {first}")
+        lines += [" " * (widest + 2) + line for line in more]
+    return "\n".join(lines)
 
 
 def bindings(*panes: str) -> list[tuple[str, str, str]]:

@@ -36,7 +36,7 @@ def test_another_owner_is_refused_until_it_takes_over_and_then_the_first_is_froz
     assert image.read_bytes()[0] == 1
     rival(site, "--takeover", "--confirm", "two", code=0)
     wait_frozen(site)
-    said = site.dsttool("status", "one", "--exit-code", code=10).stdout.splitlines()
+    said = site.dsttool("status", "one", "--exit-code", code=11).stdout.splitlines()
     assert said[0].startswith("one  frozen")
     assert said[1].startswith("Another writer has taken n0 over.")
     (member,) = site.json("status", "one")["arrays"][0]["members"]

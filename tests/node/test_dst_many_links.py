@@ -410,7 +410,7 @@ def test_every_transaction_is_shown_with_its_state(stage: Stage) -> None:
     assert last["age_ns"] >= 5 * MS
     assert last["budget_left_ns"] == PATIENT.budget_ns - last["age_ns"]
     assert last["next_resend_ns"] is None
-    assert list(node.transactions())[0]["budget_left_ns"] is None
+    assert next(iter(node.transactions()))["budget_left_ns"] is None
     talker.close()
     wait_until_down(stage)
     down = list(node.transactions())[2]

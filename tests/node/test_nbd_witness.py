@@ -245,7 +245,7 @@ def test_a_write_whose_budget_ended_keeps_its_extent_until_it_is_answered(serve:
     quiet(host, server, 0, 2)
     server.answer(stalled)
     assert come(host, server, 0, 3)[2].data == b"x"
-    assert list(node.transactions())[0]["state"] == "in_flight"
+    assert next(iter(node.transactions()))["state"] == "in_flight"
     for asked in server.asked(0)[1:]:
         server.answer(asked)
     host.wait(overlapping, elsewhere)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Final
 
 from textual.app import App
+from textual.await_complete import AwaitComplete
 from textual.binding import BindingType
 from textual.message import Message
 
@@ -182,6 +183,10 @@ class Tui(App[int]):
         if action == "drill" and isinstance(self.screen, Events):
             return True
         return self.screen is self.main or action not in _OF_MAIN
+
+    def pop_screen(self) -> AwaitComplete:
+        """As Textual's; of two keys that both leave a screen the second finds it gone, and does nothing."""
+        return super().pop_screen() if len(self.screen_stack) > 1 else AwaitComplete()
 
     async def action_back(self) -> None:
         """Leave what is open; on the main screen, forget the filter."""

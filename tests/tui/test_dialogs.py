@@ -322,3 +322,17 @@ def test_a_dialog_fits_on_every_screen_with_its_buttons(size: tuple[int, int]) -
             assert text in shown
 
     screens.run(app_with(place, still), script, size)
+
+
+def test_a_screen_that_is_left_twice_at_once_is_left_once() -> None:
+    async def script(pilot: Pilot[int], app: Tui) -> None:
+        await pilot.press("a")
+        menu = app.screen
+        assert isinstance(menu, Menu)
+        menu.dismiss(None)
+        menu.dismiss(None)  # two Escapes, typed faster than the screen follows
+        await screens.settle(pilot)
+        assert app.screen is app.main
+
+    still = frames.mirror_in_trouble()
+    screens.run(Tui(still, places=[Recorder()]), script)

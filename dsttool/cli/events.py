@@ -192,4 +192,4 @@ def _print(settings: Settings, event: EventLine, *, several: bool) -> None:
     level = render.paint(settings, _STATE_OF_LEVEL.get(event["level"], ""), f"{event['level']:<7}")
     where = f"{event['place']}  " if several else ""
     when = moment.strftime("%Y-%m-%d %H:%M:%S")
-    click.echo(f"{when}  {level}  {where}{who:<12}  {event['kind']:<18}  {event['text']}", color=True)
+    click.echo(f"{when}  {level}  {where}{who:<12}  {event['kind']:<21}  {event['text']}", color=True)

@@ -140,6 +140,15 @@ def _redirect(log_path: Path) -> None:
     os.close(log)
 
 
+def spare_from_signals() -> None:
+    """While a daemon starts, which may take long: it is not ended by those who ask for its state, or to read
+    again what it is about to read. See `on_signals`.
+    """
+    if service.is_managed() or not _has_terminal():
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+
+
 def on_signals(stop: Callable[[int], None], reload: Callable[[], None], dump: Callable[[], None]) -> None:
     """What signals mean from now on; each is told in the main thread, between two steps of Python.
 

@@ -13,7 +13,7 @@ from dsttool.engine.host.array_plan import ArrayPlan
 from dsttool.engine.host.array_state import History
 from dsttool.engine.host.array_status import array_status
 from dsttool.engine.host.commands import for_array
-from dsttool.engine.host.daemon import Ready
+from dsttool.engine.host.daemon import Ready, spare_from_signals
 from dsttool.engine.host.ending import flush_all
 from dsttool.engine.host.engine import Engine
 from dsttool.engine.host.events import ArrayStates, Events
@@ -44,6 +44,7 @@ def run(
     Raises Unsafe where members are missing or may not hold the same. `lock` is of the array's name;
     `running` gets the engine before it serves. metrics: where Prometheus is answered.
     """
+    spare_from_signals()
     reactor = Reactor()
     with Events(reactor, [plan.name]) as events:
         return _run(plan, lock, ready, running, reactor, events, metrics)

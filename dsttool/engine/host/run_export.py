@@ -15,7 +15,7 @@ from dsttool.engine.control.lock import NameLock
 from dsttool.engine.export.offer import Offer
 from dsttool.engine.host.access import DEFAULT_LISTEN, AccessPlan
 from dsttool.engine.host.commands import for_exports
-from dsttool.engine.host.daemon import Ready
+from dsttool.engine.host.daemon import Ready, spare_from_signals
 from dsttool.engine.host.engine import Engine
 from dsttool.engine.host.events import Events
 from dsttool.engine.host.listening import check_listens
@@ -149,6 +149,7 @@ def run(
     """Serve until stopped; the exit code. `lock` is of the plan's names; `running` gets the engine before
     it serves. metrics: where Prometheus is answered.
     """
+    spare_from_signals()
     reactor = Reactor()
     with Events(reactor, chosen.names) as events:
         return _run(chosen, lock, ready, running, reactor, events, metrics)

@@ -164,7 +164,10 @@ class Reader:
         return Update(place, daemon, at_ns, checked, str(line.get("reason") or ""))
 
     def _wrong(self) -> DsttoolError:
+        before = self._number - 1
         return UsageError(
             f"Line {self._number} of {self._path} is no line of a recording.",
-            f"What comes before it can be saved: head -n {max(0, self._number - 1)} '{self._path}' > OTHER",
+            f"What comes before it can be saved: head -n {before} '{self._path}' > OTHER"
+            if before > 1  # its first line is the header
+            else "`dsttool record FILE` makes recordings.",
         )

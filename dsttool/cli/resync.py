@@ -76,8 +76,8 @@ def stop(settings: Settings, array: str, node: str | None) -> None:
 
     A stopped member gets nothing any more, neither copies nor what clients write: no requests wait for it,
     which helps while a slow or broken disk is in the way. What it misses is remembered while the array runs,
-    and copied after `resync start`. It stays stopped when its link comes back, and members that are missing
-    stay so when they return.
+    and copied after `resync start`, or once the array is brought up anew. It stays stopped when its link
+    comes back, and members that are missing stay so when they return.
 
     `resync pause` is something else: the copies hold still, and go on where they were, and the members get
     all that is written meanwhile. `node suspend` takes a member out that is in sync.

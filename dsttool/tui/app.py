@@ -39,6 +39,8 @@ if TYPE_CHECKING:
 # The screen follows at most so often; what comes sooner waits for the next time.
 REFRESH_SECONDS: Final = 0.25
 _TERMINATED: Final = 128 + signal.SIGTERM
+# How long a terminal may take to take the last of the screen once the process is told to end.
+_TERMINAL_SECONDS: Final = 3.0
 _OF_RECORDINGS: Final = frozenset({"play", "step"})
 # Actions on the main screen.
 _OF_MAIN: Final = frozenset({"next_pane", "events", "filter", "sort", "help", "drill"})
@@ -114,9 +116,17 @@ class Tui(App[int]):
     def on_mount(self) -> None:
         """Begin to watch. The screen does not wait for what comes."""
         if threading.current_thread() is threading.main_thread():
-            asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, self.exit, _TERMINATED)
+            loop = asyncio.get_running_loop()
+            # Not the loop's own handler: the loop stands still while a terminal takes nothing.
+            signal.signal(signal.SIGTERM, lambda *_: self._terminate(loop))
         self.set_interval(1.0, self._second)
         self.call_after_refresh(self._begin)
+
+    def _terminate(self, loop: asyncio.AbstractEventLoop) -> None:
+        """End soon, and put the terminal back; but do not wait for one that takes nothing, as after Ctrl-S."""
+        signal.signal(signal.SIGALRM, lambda *_: os._exit(_TERMINATED))
+        signal.setitimer(signal.ITIMER_REAL, _TERMINAL_SECONDS)
+        loop.call_soon_threadsafe(self.exit, _TERMINATED)
 
     def on_unmount(self) -> None:
         """Hang up."""

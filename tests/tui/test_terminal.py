@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import termios
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -88,6 +89,19 @@ def test_sigterm_gives_the_terminal_back(site: Site) -> None:
         process.kill(signal.SIGTERM)
         assert ended(process) == 143
         assert restored(written)
+
+
+def test_sigterm_ends_it_even_if_its_terminal_takes_nothing(site: Site) -> None:
+    with screen(site, "-m", "dsttool", "tui") as (process, _):
+        process.expect(b"STORAGE")
+        for size in range(60):  # each draws the whole screen, which nobody reads
+            process.setwinsize(24 + size % 7, 100 + size)
+            time.sleep(0.02)
+
+        process.kill(signal.SIGTERM)
+
+        wait_until(lambda: not process.isalive(), "the screen ends")
+        assert process.exitstatus == 143
 
 
 def test_it_ends_with_its_terminal_even_if_hangups_are_ignored(site: Site) -> None:

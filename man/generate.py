@@ -18,6 +18,7 @@ import click
 
 from dsttool.cli.tree import build
 from dsttool.engine.vocabulary import states
+from dsttool.engine.vocabulary.event_kinds import KINDS
 
 FOLDER: Final = Path(__file__).parent
 PROJECT: Final = FOLDER.parent
@@ -280,6 +281,14 @@ def machine(name: str) -> Callable[[], list[str]]:
     return drawn
 
 
+def event_list() -> list[str]:
+    """Every kind of event with its level and what it says."""
+    lines = [".Bl -tag -width Ds -compact"]
+    for name, kind in KINDS.items():
+        lines += [f".It Li {name} Pq {kind.level}", *prose(kind.says)]
+    return [*lines, ".El"]
+
+
 def wheel_entries() -> list[str]:
     """Where the wheel puts the pages, for pyproject.toml."""
     names = sorted({*command_pages(), *(each.name for each in FOLDER.glob("*.[1-8]"))})
@@ -290,6 +299,7 @@ BLOCKS: Final[Mapping[str, Callable[[], list[str]]]] = {
     "commands": overview,
     "shared-options": shared_list,
     "man-pages": wheel_entries,
+    "events": event_list,
     **{f"machine-{name}": machine(name) for name in states.MACHINES},
 }
 

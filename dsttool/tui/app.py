@@ -123,7 +123,7 @@ class Tui(App[int]):
         self.call_after_refresh(self._begin)
 
     def _terminate(self, loop: asyncio.AbstractEventLoop) -> None:
-        """End soon, and put the terminal back; but do not wait for one that takes nothing, as after Ctrl-S."""
+        """End soon, and give the terminal back, but do not wait for one that takes nothing (Ctrl-S)."""
         signal.signal(signal.SIGALRM, lambda *_: os._exit(_TERMINATED))
         signal.setitimer(signal.ITIMER_REAL, _TERMINAL_SECONDS)
         loop.call_soon_threadsafe(self.exit, _TERMINATED)

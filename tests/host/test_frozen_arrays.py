@@ -22,7 +22,7 @@ def test_a_frozen_array_says_so_holds_its_writes_and_goes_on_when_the_member_is_
     pool = frozen_pool(site)
     with pool.stopped(), pool.writing() as client:
         wait_until(lambda: pool.array()["state"] == "frozen", "the array is frozen")
-        said = site.dsttool("status", "pool", "--exit-code", code=10).stdout
+        said = site.dsttool("status", "pool", "--exit-code", code=11).stdout
         assert said.startswith("pool  frozen: it holds all requests until somebody decides.")
         (entry,) = site.json("tx", "list", "pool")["transactions"]
         assert (entry["state"], entry["budget_left_ns"]) == ("frozen", None)

@@ -133,6 +133,8 @@ class ArrayStates:
 def _why(array: Array) -> str:
     shown = [(member.name, member.status()["state"]) for member in array.members]
     reasons = [f"{name} is {state}" for name, state in shown if state != "in_sync"]
+    held = [each.name for each in array.members if each.node is not None and each.node.frozen]
+    reasons += [f"{name} gave no answer within its budget" for name in held]
     return ", ".join(reasons) or "all members are in sync"
 
 

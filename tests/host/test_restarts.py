@@ -45,6 +45,7 @@ def test_an_export_restarted_within_the_budget_is_not_seen_above(
     nodes = [f"dst+unix:///{name}?socket={runtime}/{name}.dst&resends=20" for name in ("left", "right")]
     site.dsttool("array", "up", "pool", "--layout", layout, "--raw", *nodes)
     address = parse_address(f"nbd+unix:///?socket={runtime}/pool.nbd")
+    reactor.run_until(lambda: True)  # daemons took their time to start: have the clock of now
     device = open_one(reactor, Opening(address))
     load = VerifiedLoad(reactor, device, 256)
     load.start()

@@ -48,7 +48,7 @@ function __dsttool_at --no-scope-shadowing
                 '-y,--yes:-	Go ahead without asking' \
                 '--no-input:-	Never ask; what would ask is declined' \
                 '--timeout:TEXT	Give up (exit 7) after this time, for example 500ms, 30s' \
-                '--dry-run:-	Check everything, say what would be done, and change nothing' \
+                '--dry-run:-	Say what would be done and would be refused, and change nothing' \
                 '--host:HOST*	Ask the daemons of another machine, over ssh: ssh://[USER@]HOST[:PORT]. dsttool has to be installed there; no port is opened. `local` is this machine' \
                 '-h,--help:-	Show this message and exit'
         case 'export'
@@ -64,7 +64,7 @@ function __dsttool_at --no-scope-shadowing
                 '--color:=auto|always|never	Colours: auto means on a terminal (NO_COLOR and FORCE_COLOR are honoured)' \
                 '--json:-	Answer in JSON' \
                 '-o,--output:=table|plain|json|jsonl	How answers look' \
-                '--dry-run:-	Check everything, say what would be done, and change nothing' \
+                '--dry-run:-	Say what would be done and would be refused, and change nothing' \
                 '--security:SECURITY	Protection of DST listeners that do not spell their own: none, checksum, aes256gcm, chacha20poly1305' \
                 '--key:FILE	Their key, shared or private, instead of this machine\'s' \
                 '--access:TEXT*	Who may connect over a network, e.g. \'allow 10.0.0.0/8\'; the first that matches wins' \
@@ -93,7 +93,7 @@ function __dsttool_at --no-scope-shadowing
                 '-y,--yes:-	Go ahead without asking' \
                 '--no-input:-	Never ask; what would ask is declined' \
                 '--timeout:TEXT	Give up (exit 7) after this time, for example 500ms, 30s' \
-                '--dry-run:-	Check everything, say what would be done, and change nothing' \
+                '--dry-run:-	Say what would be done and would be refused, and change nothing' \
                 '--host:HOST*	Ask the daemons of another machine, over ssh: ssh://[USER@]HOST[:PORT]. dsttool has to be installed there; no port is opened. `local` is this machine' \
                 '-h,--help:-	Show this message and exit'
         case 'array create'
@@ -109,7 +109,7 @@ function __dsttool_at --no-scope-shadowing
                 '--color:=auto|always|never	Colours: auto means on a terminal (NO_COLOR and FORCE_COLOR are honoured)' \
                 '--json:-	Answer in JSON' \
                 '-o,--output:=table|plain|json|jsonl	How answers look' \
-                '--dry-run:-	Check everything, say what would be done, and change nothing' \
+                '--dry-run:-	Say what would be done and would be refused, and change nothing' \
                 '--security:SECURITY	Protection of DST listeners that do not spell their own: none, checksum, aes256gcm, chacha20poly1305' \
                 '--key:FILE	Their key, shared or private, instead of this machine\'s' \
                 '--access:TEXT*	Who may connect over a network, e.g. \'allow 10.0.0.0/8\'; the first that matches wins' \
@@ -139,7 +139,7 @@ function __dsttool_at --no-scope-shadowing
                 '-o,--output:=table|plain|json|jsonl	How answers look' \
                 '-y,--yes:-	Go ahead without asking' \
                 '--no-input:-	Never ask; what would ask is declined' \
-                '--dry-run:-	Check everything, say what would be done, and change nothing' \
+                '--dry-run:-	Say what would be done and would be refused, and change nothing' \
                 '--security:SECURITY	Protection of DST listeners that do not spell their own: none, checksum, aes256gcm, chacha20poly1305' \
                 '--key:FILE	Their key, shared or private, instead of this machine\'s' \
                 '--access:TEXT*	Who may connect over a network, e.g. \'allow 10.0.0.0/8\'; the first that matches wins' \
@@ -161,7 +161,7 @@ function __dsttool_at --no-scope-shadowing
                 '-y,--yes:-	Go ahead without asking' \
                 '--no-input:-	Never ask; what would ask is declined' \
                 '--timeout:TEXT	Give up (exit 7) after this time, for example 500ms, 30s' \
-                '--dry-run:-	Check everything, say what would be done, and change nothing' \
+                '--dry-run:-	Say what would be done and would be refused, and change nothing' \
                 '--host:HOST*	Ask the daemons of another machine, over ssh: ssh://[USER@]HOST[:PORT]. dsttool has to be installed there; no port is opened. `local` is this machine' \
                 '-h,--help:-	Show this message and exit'
             set operands \
@@ -199,7 +199,7 @@ function __dsttool_at --no-scope-shadowing
                 '-y,--yes:-	Go ahead without asking' \
                 '--no-input:-	Never ask; what would ask is declined' \
                 '--timeout:TEXT	Give up (exit 7) after this time, for example 500ms, 30s' \
-                '--dry-run:-	Check everything, say what would be done, and change nothing' \
+                '--dry-run:-	Say what would be done and would be refused, and change nothing' \
                 '--host:HOST*	Ask the daemons of another machine, over ssh: ssh://[USER@]HOST[:PORT]. dsttool has to be installed there; no port is opened. `local` is this machine' \
                 '-h,--help:-	Show this message and exit'
             set operands \
@@ -216,7 +216,7 @@ function __dsttool_at --no-scope-shadowing
                 '-o,--output:=table|plain|json|jsonl	How answers look' \
                 '-y,--yes:-	Go ahead without asking' \
                 '--no-input:-	Never ask; what would ask is declined' \
-                '--dry-run:-	Check everything, say what would be done, and change nothing' \
+                '--dry-run:-	Say what would be done and would be refused, and change nothing' \
                 '-h,--help:-	Show this message and exit'
             set operands \
                 'ANY_ARRAY'
@@ -234,7 +234,7 @@ function __dsttool_at --no-scope-shadowing
                 '-y,--yes:-	Go ahead without asking' \
                 '--no-input:-	Never ask; what would ask is declined' \
                 '--timeout:TEXT	Give up (exit 7) after this time, for example 500ms, 30s' \
-                '--dry-run:-	Check everything, say what would be done, and change nothing' \
+                '--dry-run:-	Say what would be done and would be refused, and change nothing' \
                 '--host:HOST*	Ask the daemons of another machine, over ssh: ssh://[USER@]HOST[:PORT]. dsttool has to be installed there; no port is opened. `local` is this machine' \
                 '-h,--help:-	Show this message and exit'
         case 'node list'
@@ -260,7 +260,7 @@ function __dsttool_at --no-scope-shadowing
                 '-y,--yes:-	Go ahead without asking' \
                 '--no-input:-	Never ask; what would ask is declined' \
                 '--timeout:TEXT	Give up (exit 7) after this time, for example 500ms, 30s' \
-                '--dry-run:-	Check everything, say what would be done, and change nothing' \
+                '--dry-run:-	Say what would be done and would be refused, and change nothing' \
                 '--host:HOST*	Ask the daemons of another machine, over ssh: ssh://[USER@]HOST[:PORT]. dsttool has to be installed there; no port is opened. `local` is this machine' \
                 '-h,--help:-	Show this message and exit'
             set operands \
@@ -274,7 +274,7 @@ function __dsttool_at --no-scope-shadowing
                 '--json:-	Answer in JSON' \
                 '-o,--output:=table|plain|json|jsonl	How answers look' \
                 '--timeout:TEXT	Give up (exit 7) after this time, for example 500ms, 30s' \
-                '--dry-run:-	Check everything, say what would be done, and change nothing' \
+                '--dry-run:-	Say what would be done and would be refused, and change nothing' \
                 '--host:HOST*	Ask the daemons of another machine, over ssh: ssh://[USER@]HOST[:PORT]. dsttool has to be installed there; no port is opened. `local` is this machine' \
                 '-h,--help:-	Show this message and exit'
             set operands \
@@ -296,7 +296,7 @@ function __dsttool_at --no-scope-shadowing
                 '-y,--yes:-	Go ahead without asking' \
                 '--no-input:-	Never ask; what would ask is declined' \
                 '--timeout:TEXT	Give up (exit 7) after this time, for example 500ms, 30s' \
-                '--dry-run:-	Check everything, say what would be done, and change nothing' \
+                '--dry-run:-	Say what would be done and would be refused, and change nothing' \
                 '--host:HOST*	Ask the daemons of another machine, over ssh: ssh://[USER@]HOST[:PORT]. dsttool has to be installed there; no port is opened. `local` is this machine' \
                 '-h,--help:-	Show this message and exit'
         case 'resync status'
@@ -319,7 +319,7 @@ function __dsttool_at --no-scope-shadowing
                 '--json:-	Answer in JSON' \
                 '-o,--output:=table|plain|json|jsonl	How answers look' \
                 '--timeout:TEXT	Give up (exit 7) after this time, for example 500ms, 30s' \
-                '--dry-run:-	Check everything, say what would be done, and change nothing' \
+                '--dry-run:-	Say what would be done and would be refused, and change nothing' \
                 '--host:HOST*	Ask the daemons of another machine, over ssh: ssh://[USER@]HOST[:PORT]. dsttool has to be installed there; no port is opened. `local` is this machine' \
                 '-h,--help:-	Show this message and exit'
             set operands \
@@ -332,7 +332,7 @@ function __dsttool_at --no-scope-shadowing
                 '--json:-	Answer in JSON' \
                 '-o,--output:=table|plain|json|jsonl	How answers look' \
                 '--timeout:TEXT	Give up (exit 7) after this time, for example 500ms, 30s' \
-                '--dry-run:-	Check everything, say what would be done, and change nothing' \
+                '--dry-run:-	Say what would be done and would be refused, and change nothing' \
                 '--host:HOST*	Ask the daemons of another machine, over ssh: ssh://[USER@]HOST[:PORT]. dsttool has to be installed there; no port is opened. `local` is this machine' \
                 '-h,--help:-	Show this message and exit'
             set operands \
@@ -345,7 +345,7 @@ function __dsttool_at --no-scope-shadowing
                 '--json:-	Answer in JSON' \
                 '-o,--output:=table|plain|json|jsonl	How answers look' \
                 '--timeout:TEXT	Give up (exit 7) after this time, for example 500ms, 30s' \
-                '--dry-run:-	Check everything, say what would be done, and change nothing' \
+                '--dry-run:-	Say what would be done and would be refused, and change nothing' \
                 '--host:HOST*	Ask the daemons of another machine, over ssh: ssh://[USER@]HOST[:PORT]. dsttool has to be installed there; no port is opened. `local` is this machine' \
                 '-h,--help:-	Show this message and exit'
             set operands \
@@ -361,7 +361,7 @@ function __dsttool_at --no-scope-shadowing
                 '--json:-	Answer in JSON' \
                 '-o,--output:=table|plain|json|jsonl	How answers look' \
                 '--timeout:TEXT	Give up (exit 7) after this time, for example 500ms, 30s' \
-                '--dry-run:-	Check everything, say what would be done, and change nothing' \
+                '--dry-run:-	Say what would be done and would be refused, and change nothing' \
                 '--host:HOST*	Ask the daemons of another machine, over ssh: ssh://[USER@]HOST[:PORT]. dsttool has to be installed there; no port is opened. `local` is this machine' \
                 '-h,--help:-	Show this message and exit'
             set operands \
@@ -379,7 +379,7 @@ function __dsttool_at --no-scope-shadowing
                 '-y,--yes:-	Go ahead without asking' \
                 '--no-input:-	Never ask; what would ask is declined' \
                 '--timeout:TEXT	Give up (exit 7) after this time, for example 500ms, 30s' \
-                '--dry-run:-	Check everything, say what would be done, and change nothing' \
+                '--dry-run:-	Say what would be done and would be refused, and change nothing' \
                 '--host:HOST*	Ask the daemons of another machine, over ssh: ssh://[USER@]HOST[:PORT]. dsttool has to be installed there; no port is opened. `local` is this machine' \
                 '-h,--help:-	Show this message and exit'
         case 'policy show'
@@ -402,7 +402,7 @@ function __dsttool_at --no-scope-shadowing
                 '--json:-	Answer in JSON' \
                 '-o,--output:=table|plain|json|jsonl	How answers look' \
                 '--timeout:TEXT	Give up (exit 7) after this time, for example 500ms, 30s' \
-                '--dry-run:-	Check everything, say what would be done, and change nothing' \
+                '--dry-run:-	Say what would be done and would be refused, and change nothing' \
                 '--host:HOST*	Ask the daemons of another machine, over ssh: ssh://[USER@]HOST[:PORT]. dsttool has to be installed there; no port is opened. `local` is this machine' \
                 '-h,--help:-	Show this message and exit'
             set operands \
@@ -464,7 +464,7 @@ function __dsttool_at --no-scope-shadowing
                 '-y,--yes:-	Go ahead without asking' \
                 '--no-input:-	Never ask; what would ask is declined' \
                 '--timeout:TEXT	Give up (exit 7) after this time, for example 500ms, 30s' \
-                '--dry-run:-	Check everything, say what would be done, and change nothing' \
+                '--dry-run:-	Say what would be done and would be refused, and change nothing' \
                 '--host:HOST*	Ask the daemons of another machine, over ssh: ssh://[USER@]HOST[:PORT]. dsttool has to be installed there; no port is opened. `local` is this machine' \
                 '-h,--help:-	Show this message and exit'
         case 'tx list'
@@ -535,7 +535,7 @@ function __dsttool_at --no-scope-shadowing
                 '--color:=auto|always|never	Colours: auto means on a terminal (NO_COLOR and FORCE_COLOR are honoured)' \
                 '--json:-	Answer in JSON' \
                 '-o,--output:=table|plain|json|jsonl	How answers look' \
-                '--dry-run:-	Check everything, say what would be done, and change nothing' \
+                '--dry-run:-	Say what would be done and would be refused, and change nothing' \
                 '-h,--help:-	Show this message and exit'
             set operands \
                 'PLACE' \
@@ -599,7 +599,7 @@ function __dsttool_at --no-scope-shadowing
                 '-y,--yes:-	Go ahead without asking' \
                 '--no-input:-	Never ask; what would ask is declined' \
                 '--timeout:TEXT	Give up (exit 7) after this time, for example 500ms, 30s' \
-                '--dry-run:-	Check everything, say what would be done, and change nothing' \
+                '--dry-run:-	Say what would be done and would be refused, and change nothing' \
                 '--host:HOST*	Ask the daemons of another machine, over ssh: ssh://[USER@]HOST[:PORT]. dsttool has to be installed there; no port is opened. `local` is this machine' \
                 '-h,--help:-	Show this message and exit'
         case 'key generate'
@@ -610,7 +610,7 @@ function __dsttool_at --no-scope-shadowing
                 '--color:=auto|always|never	Colours: auto means on a terminal (NO_COLOR and FORCE_COLOR are honoured)' \
                 '--json:-	Answer in JSON' \
                 '-o,--output:=table|plain|json|jsonl	How answers look' \
-                '--dry-run:-	Check everything, say what would be done, and change nothing' \
+                '--dry-run:-	Say what would be done and would be refused, and change nothing' \
                 '-h,--help:-	Show this message and exit'
             set operands \
                 'FILE'
@@ -635,7 +635,7 @@ function __dsttool_at --no-scope-shadowing
                 '--json:-	Answer in JSON' \
                 '-o,--output:=table|plain|json|jsonl	How answers look' \
                 '--timeout:TEXT	Give up (exit 7) after this time, for example 500ms, 30s' \
-                '--dry-run:-	Check everything, say what would be done, and change nothing' \
+                '--dry-run:-	Say what would be done and would be refused, and change nothing' \
                 '-h,--help:-	Show this message and exit'
             set operands \
                 'TEXT'
@@ -647,7 +647,7 @@ function __dsttool_at --no-scope-shadowing
                 '--json:-	Answer in JSON' \
                 '-o,--output:=table|plain|json|jsonl	How answers look' \
                 '--timeout:TEXT	Give up (exit 7) after this time, for example 500ms, 30s' \
-                '--dry-run:-	Check everything, say what would be done, and change nothing' \
+                '--dry-run:-	Say what would be done and would be refused, and change nothing' \
                 '-h,--help:-	Show this message and exit'
             set operands \
                 'KEY'
@@ -674,7 +674,7 @@ function __dsttool_at --no-scope-shadowing
                 '-y,--yes:-	Go ahead without asking' \
                 '--no-input:-	Never ask; what would ask is declined' \
                 '--timeout:TEXT	Give up (exit 7) after this time, for example 500ms, 30s' \
-                '--dry-run:-	Check everything, say what would be done, and change nothing' \
+                '--dry-run:-	Say what would be done and would be refused, and change nothing' \
                 '--host:HOST*	Ask the daemons of another machine, over ssh: ssh://[USER@]HOST[:PORT]. dsttool has to be installed there; no port is opened. `local` is this machine' \
                 '-h,--help:-	Show this message and exit'
         case 'daemon list'
@@ -697,7 +697,7 @@ function __dsttool_at --no-scope-shadowing
                 '-y,--yes:-	Go ahead without asking' \
                 '--no-input:-	Never ask; what would ask is declined' \
                 '--timeout:TEXT	Give up (exit 7) after this time, for example 500ms, 30s' \
-                '--dry-run:-	Check everything, say what would be done, and change nothing' \
+                '--dry-run:-	Say what would be done and would be refused, and change nothing' \
                 '--host:HOST*	Ask the daemons of another machine, over ssh: ssh://[USER@]HOST[:PORT]. dsttool has to be installed there; no port is opened. `local` is this machine' \
                 '-h,--help:-	Show this message and exit'
             set operands \
@@ -710,7 +710,7 @@ function __dsttool_at --no-scope-shadowing
                 '--json:-	Answer in JSON' \
                 '-o,--output:=table|plain|json|jsonl	How answers look' \
                 '--timeout:TEXT	Give up (exit 7) after this time, for example 500ms, 30s' \
-                '--dry-run:-	Check everything, say what would be done, and change nothing' \
+                '--dry-run:-	Say what would be done and would be refused, and change nothing' \
                 '--host:HOST*	Ask the daemons of another machine, over ssh: ssh://[USER@]HOST[:PORT]. dsttool has to be installed there; no port is opened. `local` is this machine' \
                 '-h,--help:-	Show this message and exit'
             set operands \
@@ -724,7 +724,7 @@ function __dsttool_at --no-scope-shadowing
                 '--json:-	Answer in JSON' \
                 '-o,--output:=table|plain|json|jsonl	How answers look' \
                 '--timeout:TEXT	Give up (exit 7) after this time, for example 500ms, 30s' \
-                '--dry-run:-	Check everything, say what would be done, and change nothing' \
+                '--dry-run:-	Say what would be done and would be refused, and change nothing' \
                 '--host:HOST*	Ask the daemons of another machine, over ssh: ssh://[USER@]HOST[:PORT]. dsttool has to be installed there; no port is opened. `local` is this machine' \
                 '-h,--help:-	Show this message and exit'
             set operands \
@@ -796,7 +796,7 @@ function __dsttool_at --no-scope-shadowing
                 '-y,--yes:-	Go ahead without asking' \
                 '--no-input:-	Never ask; what would ask is declined' \
                 '--timeout:TEXT	Give up (exit 7) after this time, for example 500ms, 30s' \
-                '--dry-run:-	Check everything, say what would be done, and change nothing' \
+                '--dry-run:-	Say what would be done and would be refused, and change nothing' \
                 '--host:HOST*	Ask the daemons of another machine, over ssh: ssh://[USER@]HOST[:PORT]. dsttool has to be installed there; no port is opened. `local` is this machine' \
                 '-h,--help:-	Show this message and exit'
         case 'config show'

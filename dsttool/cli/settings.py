@@ -115,7 +115,7 @@ _CHANGES: Final = (
         "--dry-run",
         field="dry_run",
         is_flag=True,
-        help="Check everything, say what would be done, and change nothing.",
+        help="Say what would be done and would be refused, and change nothing.",
     ),
 )
 _ASKS: Final = (

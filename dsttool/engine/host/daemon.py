@@ -17,6 +17,7 @@ import os
 import resource
 import signal
 import sys
+import threading
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -150,11 +151,13 @@ def spare_from_signals() -> None:
 
 
 def on_signals(stop: Callable[[int], None], reload: Callable[[], None], dump: Callable[[], None]) -> None:
-    """What signals mean from now on; each is told in the main thread, between two steps of Python.
+    """What signals mean from now on; all but SIGUSR1 are told in the main thread, between steps of Python.
 
     SIGTERM and SIGINT call `stop` with their number; a second one ends the process at once. SIGHUP calls
-    `reload`; but it stops what runs in the foreground of a terminal, which has been hung up. SIGUSR1 calls
-    `dump`, and writes the stacks of all threads to stderr before, even if the process is stuck.
+    `reload`; but it stops what runs in the foreground of a terminal, which has been hung up. SIGUSR1 writes
+    the stacks of all threads to stderr and calls `dump`, in a thread of its own: even if the reactor is
+    stuck, and one after the other however many come (faulthandler's own handler, chained, nests on its
+    small stack until that is full).
     """
 
     def first(number: int, _frame: object) -> None:
@@ -171,9 +174,20 @@ def on_signals(stop: Callable[[int], None], reload: Callable[[], None], dump: Ca
         signal.signal(signal.SIGHUP, lambda _number, _frame: reload())
     elif signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # nohup(1)
         signal.signal(signal.SIGHUP, first)
-    signal.signal(signal.SIGUSR1, lambda _number, _frame: dump())
-    with suppress(OSError, ValueError):  # there is no stderr
-        faulthandler.register(signal.SIGUSR1, chain=True)
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    signal.signal(signal.SIGUSR1, lambda _number, _frame: None)
+    signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+    threading.Thread(target=_dump_when_told, args=(reader, dump), name="signals", daemon=True).start()
+
+
+def _dump_when_told(reader: int, dump: Callable[[], None]) -> None:
+    """The numbers of signals come by this pipe as soon as they are delivered, to whichever thread."""
+    while numbers := os.read(reader, 4096):
+        if signal.SIGUSR1 in numbers:
+            with suppress(OSError, ValueError):  # there is no stderr
+                faulthandler.dump_traceback()
+            dump()
 
 
 def _has_terminal() -> bool:

@@ -1,7 +1,7 @@
 """The state of a daemon in its log, on SIGUSR1: for whoever has to find out why it does what it does.
 
-The stacks of all threads come first, as plain lines on stderr: they are written by the signal itself, even if
-nothing else goes on any more (host.daemon). The rest follows as lines of the log, once the reactor turns:
+The stacks of all threads come first, as plain lines on stderr: a thread of its own writes them, even
+if the reactor is stuck (host.daemon). The rest follows as lines of the log, once the reactor turns:
 figures of the reactor, the daemon, each array and export with its members and clients, how many transactions
 are in each state, and the oldest of them. All that `dsttool status` shows, no keys and no data.
 """

@@ -64,8 +64,8 @@ def test_a_lock_whose_holder_is_just_dying_is_waited_for(monkeypatch: pytest.Mon
     monkeypatch.setattr(lock_room, "LOCK_PATIENCE_S", 20.0)
     holder = NameLock(["a"])
     death = threading.Timer(0.2, holder.release)
-    death.start()
     began = time.monotonic()
+    death.start()
     NameLock(["a"]).release()
     waited = time.monotonic() - began
     death.join()

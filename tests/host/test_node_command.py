@@ -51,12 +51,11 @@ def test_the_answer_to_a_suspension_is_the_member(pool: Pool) -> None:
 
 
 def test_a_suspension_does_not_wait_for_a_member_that_does_not_answer(pool: Pool) -> None:
+    pool.site.dsttool("policy", "set", "pool", "resend_timeout=10m")
     with pool.stopped(), pool.writing() as client:
         wait_until(lambda: pool.array()["in_flight"] > 0, "the write is under way")
-        before = time.monotonic()
         pool.site.dsttool("node", "suspend", "pool", "n1")
-        assert client.wait(5) == 0
-        assert time.monotonic() - before < 8  # its budget is ten seconds
+        assert client.wait(START_SECONDS) == 0  # its budget is many times that
 
 
 def test_the_last_member_that_holds_everything_is_not_suspended(pool: Pool) -> None:

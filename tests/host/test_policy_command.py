@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from support.pool import MIB, Pool
-from support.site import Site, wait_until
+from support.site import START_SECONDS, Site, wait_until
 
 
 @pytest.fixture
@@ -106,9 +106,10 @@ def test_nodes_without_links_have_no_policy(site: Site) -> None:
 
 
 def test_a_shorter_budget_ends_what_waits_already(pool: Pool) -> None:
+    pool.site.dsttool("policy", "set", "pool", "resend_timeout=10m")
     with pool.stopped(), pool.writing() as client:
         wait_until(lambda: pool.array()["in_flight"] > 0, "the write is under way")
         pool.site.dsttool("policy", "set", "pool", "resend_timeout=100ms", "resends=1")
-        assert client.wait(5) == 0  # with the default it would take ten seconds
+        assert client.wait(START_SECONDS) == 0  # else it would wait for many times that
         assert pool.states()[0] == "in_sync"
         assert pool.states()[1] != "in_sync"

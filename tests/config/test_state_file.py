@@ -16,6 +16,7 @@ STATE = ArrayState(
     generation=3,
     verifiers=("00112233445566778899aabbccddeeff", None),
     lost=True,
+    identities=(None, "ffeeddccbbaa99887766554433221100"),
 )
 
 
@@ -56,6 +57,7 @@ def test_arrays_have_states_of_their_own() -> None:
         {"generation": -1},
         {"verifiers": [None]},
         {"verifiers": ["0", None]},
+        {"identities": [None]},
         {"clean": 1},
         {"unknown": 1},
         {"version": "1"},
@@ -102,9 +104,9 @@ def test_a_state_of_the_first_version_is_read_and_knows_no_verifiers() -> None:
 def test_a_state_of_a_later_version_is_refused_as_such() -> None:
     state_file.store("pool", STATE)
     path = paths.state_file("pool")
-    path.write_bytes(path.read_bytes().replace(b'"version":2', b'"version":3,"more":1'))
+    path.write_bytes(path.read_bytes().replace(b'"version":3', b'"version":4,"more":1'))
     with pytest.raises(
-        DsttoolError, match="has version 3, and this release of dsttool reads versions up to 2"
+        DsttoolError, match="has version 4, and this release of dsttool reads versions up to 3"
     ):
         state_file.load("pool")
 

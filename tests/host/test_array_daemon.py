@@ -237,6 +237,24 @@ def test_a_stale_member_does_not_stand_in_for_a_missing_one_that_has_everything(
     assert "missed writes that only the missing ones hold" in refused
 
 
+def test_another_file_in_the_place_of_a_member_is_not_taken_for_it(site: Site) -> None:
+    left, right = files(site, "left", "right")
+    up = ("array", "up", "pool", "--layout", "mirror", "--raw", left, right)
+    site.dsttool(*up)
+    site.dsttool("array", "down", "pool")
+    stale = site.path("stale")
+    stale.write_bytes(right.read_bytes())
+    stale.rename(right)
+    refused = site.dsttool(*up, code=6).stderr
+    assert "n1 of pool is other storage than when it last ran" in refused
+    assert "other storage" in site.dsttool(*up, "--dry-run", code=6).stderr
+    site.dsttool(*up, "--resync-from", "n0")
+    wait_until(lambda: is_online(site), "the resync of n1")
+    site.dsttool("array", "down", "pool")
+    site.dsttool(*up)
+    site.dsttool("array", "down", "pool")
+
+
 def test_a_relative_state_folder_is_the_same_for_the_daemon_that_changes_its_own(site: Site) -> None:
     left, right = files(site, "left", "right")
     site.env["DSTTOOL_STATE_DIR"] = "state"  # in the site's folder, where commands run

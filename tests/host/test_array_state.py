@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from dsttool.engine.array.marks import Record
@@ -22,8 +23,9 @@ def _state_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class Node(Device):
-    def __init__(self, verifier: bytes) -> None:
+    def __init__(self, verifier: bytes, identity: bytes = ONE) -> None:
         self.verifier = verifier
+        self.identity = identity
 
     def submit(self, batch) -> None:
         raise AssertionError
@@ -38,8 +40,8 @@ def plan(layout: str = "mirror", *nodes: str, **options) -> ArrayPlan:
 
 
 def ran(made: ArrayPlan, *states: str, clean: bool = False, lost: bool = False) -> None:
-    """The array has run, with these states at its end."""
-    record = Record(list(states), 5, [ONE, TWO], lost)
+    """The array has run, with these states at its end, on storage of the identities ONE and TWO."""
+    record = Record(list(states), 5, [ONE, TWO], lost, [ONE, TWO])
     history = History(made)
     history.store(record)
     if clean:
@@ -108,3 +110,78 @@ def test_verifiers_follow_their_nodes_into_other_slots() -> None:
 def test_an_array_that_is_only_read_writes_nothing_down() -> None:
     History(plan(read_only=True)).store(Record(["in_sync"] * 2, 1, [ONE, TWO], False))
     assert state_file.load("pool") is None
+
+
+def test_a_node_that_was_no_part_of_a_mirror_is_not_taken_for_a_copy() -> None:
+    ran(plan(), "in_sync", "in_sync", clean=True)
+    with pytest.raises(Unsafe, match="n1 of pool was no part of it when it last ran") as refused:
+        History(plan("mirror", "/a", "/c")).states_to_begin_with()
+    assert "--resync-from n0" in refused.value.advice
+    with pytest.raises(Unsafe, match="n1 of pool was no part"):
+        History(plan("mirror", "/a", "/c", degraded=True)).states_to_begin_with()
+    source = History(plan("mirror", "/a", "/c", resync_from="n0"))
+    assert source.states_to_begin_with() == ["in_sync", "stale"]
+    assumed = History(plan("mirror", "/a", "/c", assume_clean=True))
+    assert assumed.states_to_begin_with() == ["in_sync", "in_sync"]
+
+
+def test_a_node_that_was_no_part_of_a_mirror_is_no_source_while_another_holds_everything() -> None:
+    ran(plan(), "in_sync", "in_sync", clean=True)
+    with pytest.raises(Unsafe, match="n1 of pool was no part of it when it last ran") as refused:
+        History(plan("mirror", "/a", "/c", resync_from="n1")).states_to_begin_with()
+    assert "--resync-from n0" in refused.value.advice
+    ran(plan(), "stale", "in_sync", clean=True)  # what held everything may have another address now
+    moved = History(plan("mirror", "/a", "/c", resync_from="n1"))
+    assert moved.states_to_begin_with() == ["stale", "in_sync"]
+
+
+def test_a_node_that_was_no_part_of_a_mirror_does_not_vouch_for_a_missing_one_that_has_everything() -> None:
+    ran(plan(), "in_sync", "in_sync", clean=True)
+    assert not History(plan("mirror", "/a", "/c")).vouches_for([False, True])
+    assert History(plan("mirror", "/a", "/c")).vouches_for([True, False])
+    ran(plan(), "stale", "in_sync", clean=True)
+    assert History(plan("mirror", "/a", "/c")).vouches_for([True, True])
+    assert not History(plan("mirror", "/a", "/c")).vouches_for([True, False])
+
+
+def test_other_storage_at_the_address_of_a_member_is_not_taken_for_a_copy() -> None:
+    ran(plan(), "in_sync", "in_sync", clean=True)
+    history = History(plan())
+    states = history.states_to_begin_with()
+    history.check_storage([Node(ONE, ONE), Node(TWO, TWO)], states)
+    with pytest.raises(Unsafe, match="n1 of pool is other storage than when it last ran") as refused:
+        history.check_storage([Node(ONE, ONE), Node(TWO, OTHER)], states)
+    assert "--resync-from n0" in refused.value.advice
+    with pytest.raises(Unsafe, match="n0 of pool is other storage"):
+        history.check_storage([Node(ONE, OTHER), None], states)
+    history.check_storage([Node(ONE, ONE), Node(TWO, OTHER)], ["in_sync", "stale"])
+    assumed = History(plan(assume_clean=True))
+    assumed.check_storage([Node(ONE, ONE), Node(TWO, OTHER)], states)
+
+
+def test_other_storage_is_no_source_while_a_member_that_is_known_holds_everything() -> None:
+    ran(plan(), "in_sync", "in_sync", clean=True)
+    history = History(plan(resync_from="n1"))
+    states = history.states_to_begin_with()
+    with pytest.raises(Unsafe, match="n1 of pool is other storage") as refused:
+        history.check_storage([Node(ONE, ONE), Node(TWO, OTHER)], states)
+    assert "--resync-from n0" in refused.value.advice
+    history.check_storage([Node(ONE, ONE), Node(TWO, TWO)], states)
+
+
+def test_a_mirror_all_of_whose_members_are_other_storage_is_a_new_one() -> None:
+    """As memory is at every start, and restored disks are: its members are compared, as at first."""
+    ran(plan(), "in_sync", "in_sync", clean=True)
+    history = History(plan())
+    history.check_storage([Node(ONE, OTHER), Node(TWO, OTHER)], history.states_to_begin_with())
+
+
+def test_storage_is_known_in_another_slot_and_unknown_where_nothing_was_written_down() -> None:
+    ran(plan(), "in_sync", "in_sync", clean=True)
+    history = History(plan("mirror", "/b", "/a"))
+    history.check_storage([Node(TWO, TWO), Node(ONE, ONE)], history.states_to_begin_with())
+    before = state_file.load("pool")
+    assert before is not None
+    state_file.store("pool", msgspec.structs.replace(before, identities=()))
+    history = History(plan())
+    history.check_storage([Node(ONE, OTHER), Node(TWO, TWO)], history.states_to_begin_with())

@@ -26,13 +26,15 @@ STORE_AGAIN_NS = limits.SECOND
 
 
 class Record(NamedTuple):
-    """What is to be remembered. states: Member.remembered; verifiers: of the members' nodes, None where there
-    is no node. lost: acked writes were lost that no member holds, and not every client may know."""
+    """What is to be remembered. states: Member.remembered; verifiers, identities: of the members' nodes, None
+    where there is no node. lost: acked writes were lost that no member holds, and not every client may know.
+    """
 
     states: list[str]
     generation: int
     verifiers: list[bytes | None]
     lost: bool
+    identities: Sequence[bytes | None] = ()
 
 
 class Marks:
@@ -89,6 +91,7 @@ class Marks:
             self.generation,
             self._verifiers_now(),
             self.lost,
+            [None if member.node is None else member.node.identity for member in self._members],
         )
 
     def refresh(self) -> None:

@@ -14,12 +14,12 @@ import msgspec
 from dsttool.engine.config import durable, paths
 from dsttool.engine.vocabulary.errors import DsttoolError, from_oserror
 
-VERSION: Final = 2
-# Version 1 had neither verifiers nor suspended members.
-READABLE: Final = (1, 2)
+VERSION: Final = 3
+# Version 1 had neither verifiers nor suspended members, version 2 no identities.
+READABLE: Final = (1, 2, 3)
 
 MemberState = Literal["in_sync", "stale", "suspended"]
-Verifier = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{32}$")]
+Word = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{32}$")]
 
 
 class ArrayState(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -28,7 +28,8 @@ class ArrayState(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     layout, parameters: as it was made (chunk in bytes). nodes: addresses without options, in slot order;
     members: their states. clean: nothing was in flight when it ended. generation grows by one each
     time a member's state or verifier changes. verifiers: of the nodes, in slot order, null where there was
-    none. lost: while it ran acked writes were lost, and not every client may know.
+    none. lost: while it ran acked writes were lost, and not every client may know. identities: which storage
+    the nodes were, in slot order, null where there was none.
     """
 
     layout: str
@@ -37,8 +38,9 @@ class ArrayState(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     members: tuple[MemberState, ...]
     clean: bool
     generation: Annotated[int, msgspec.Meta(ge=0)]
-    verifiers: tuple[Verifier | None, ...] = ()
+    verifiers: tuple[Word | None, ...] = ()
     lost: bool = False
+    identities: tuple[Word | None, ...] = ()
     version: int = VERSION
 
     def __post_init__(self) -> None:
@@ -46,6 +48,8 @@ class ArrayState(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
             raise ValueError(f"{len(self.nodes)} nodes, but {len(self.members)} member states")
         if self.verifiers and len(self.nodes) != len(self.verifiers):
             raise ValueError(f"{len(self.nodes)} nodes, but {len(self.verifiers)} verifiers")
+        if self.identities and len(self.nodes) != len(self.identities):
+            raise ValueError(f"{len(self.nodes)} nodes, but {len(self.identities)} identities")
         if "in_sync" not in self.members:
             raise ValueError("no member is in sync")
 

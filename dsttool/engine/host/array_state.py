@@ -1,10 +1,11 @@
 """What is remembered of a raw array between its runs, and what that means when it comes up again.
 
-Remembered are which members missed writes, under which verifiers they acked, and whether the array was
-stopped or just ended. `clean` is false while it runs.
+Remembered are which members missed writes, what storage they were, under which verifiers they acked, and
+whether the array was stopped or just ended. `clean` is false while it runs.
 
     last end   copies                                      no copies
-    clean      members in sync are taken as such           -
+    clean      members in sync are taken as such, if       -
+               they are the storage that they were
     unclean    exit 6: --resync-from or --assume-clean     members are flushed first
                if several members were in sync
     unclean    a member taken for in sync that acked under another verifier has lost acked writes:
@@ -28,7 +29,8 @@ LOG = logging.getLogger(__name__)
 
 class History:
     """The stored state of the array of a plan. What is remembered of a node counts in whatever slot it is
-    given; of a node that was never part of the array nothing is known.
+    given. A node that was no part of the array when it last ran, or that is other storage now, is never
+    taken for a copy of the others unless somebody says so. If none of its nodes is known, it is a new array.
 
     generation: grows with each stored change of a member's state. clean: it was stopped when it last ran.
     """
@@ -50,8 +52,10 @@ class History:
         if before is None or plan.assume_clean or not plan.spare:
             return ["in_sync"] * len(self._nodes)
         states = self._carried_over(before)
-        behind = [name for name, state in zip(plan.member_names, states) if state != "in_sync"]
         current = [name for name, state in zip(plan.member_names, states) if state == "in_sync"]
+        if None in states:
+            raise self._unknown(states.index(None), "was no part of it when it last ran", current)
+        behind = [name for name, state in zip(plan.member_names, states) if state != "in_sync"]
         if behind and not plan.degraded:
             raise Unsafe(
                 f"Member {' and '.join(behind)} of {plan.name} missed writes when it last ran.",
@@ -64,14 +68,37 @@ class History:
                 f"Add --resync-from {plan.member_names[0]} (or another member) to copy that one onto the"
                 " others, or --assume-clean if they hold the same.",
             )
-        return states
+        return [state or "stale" for state in states]
+
+    def check_storage(self, nodes: Sequence[Device | None], states: Sequence[str]) -> None:
+        """Unsafe if a member that is to count as in sync is other storage than it was, behind the same
+        address, and another one holds everything, or may do so and is missing.
+
+        NBD tells nothing of the storage behind an address, so there only its size is known.
+        """
+        plan, before = self._plan, self._before
+        if before is None or plan.assume_clean or not plan.spare:
+            return
+        other: list[int] = []
+        current: list[str] = []
+        had_all = [slot for slot, state in enumerate(self._carried_over(before)) if state == "in_sync"]
+        for slot in had_all:
+            node = nodes[slot]
+            known = _of(before.nodes, before.identities, self._nodes[slot])
+            if node is not None and known in (None, node.identity.hex()):
+                current.append(plan.member_names[slot])
+            elif node is not None and states[slot] == "in_sync":
+                other.append(slot)
+        if other and (current or any(nodes[slot] is None for slot in had_all)):
+            raise self._unknown(other[0], "is other storage than when it last ran", current)
 
     def vouches_for(self, present: Sequence[bool]) -> bool:
         """Whether any member that is present had everything when the array last ran."""
         if self._before is None:
             return True
         states = self._carried_over(self._before)
-        return any(here and state == "in_sync" for here, state in zip(present, states))
+        best = "in_sync" if "in_sync" in states else None  # which may be one under another address
+        return any(here and state == best for here, state in zip(present, states))
 
     def has_lost(self, nodes: Sequence[Device | None], states: Sequence[str]) -> bool:
         """Whether acked writes were lost that clients have to be told of. The nodes have been flushed."""
@@ -80,7 +107,7 @@ class History:
             return False
         lost = before.lost
         for name, address, node, state in zip(self._plan.member_names, self._nodes, nodes, states):
-            known = self._verifier_of(before, address)
+            known = _of(before.nodes, before.verifiers, address)
             if node is not None and state == "in_sync" and known not in (None, node.lasting_verifier.hex()):
                 lost = True
                 what = "has lost acked writes that were not flushed"
@@ -112,9 +139,19 @@ class History:
                 members=tuple(states),
                 clean=clean,
                 generation=record.generation,
-                verifiers=tuple(None if each is None else each.hex() for each in record.verifiers),
+                verifiers=_hex(record.verifiers),
                 lost=record.lost,
+                identities=_hex(record.identities),
             ),
+        )
+
+    def _unknown(self, slot: int, what: str, current: Sequence[str]) -> Unsafe:
+        """The member of the slot cannot be relied on. what: why; current: those that hold everything."""
+        source = (current or ["NODE"])[0]
+        name = self._plan.member_names[slot]
+        return Unsafe(
+            f"Member {name} of {self._plan.name} {what}: nobody knows what it holds.",
+            f"Add --resync-from {source} to copy that one onto it; or --assume-clean if it holds the same.",
         )
 
     def _states_from(self, source: int) -> list[MemberState]:
@@ -123,6 +160,8 @@ class History:
         states = None if before is None else self._carried_over(before)
         if states is not None and states[source] != "in_sync" and "in_sync" in states:
             newer = plan.member_names[states.index("in_sync")]
+            if states[source] is None:
+                raise self._unknown(source, "was no part of it when it last ran", [newer])
             raise Unsafe(
                 f"Member {plan.member_names[source]} of {plan.name} missed writes that {newer} holds.",
                 f"Add --resync-from {newer} instead; if that one is lost for good, form an array of another"
@@ -136,20 +175,25 @@ class History:
             self._parameters,
         ) and not set(before.nodes).isdisjoint(self._nodes)
 
-    def _verifier_of(self, before: ArrayState, address: str) -> str | None:
-        known = dict(zip(before.nodes, before.verifiers))
-        return known.get(address) if before.nodes.count(address) == 1 else None
-
-    def _carried_over(self, before: ArrayState) -> list[MemberState]:
-        """What is remembered of these nodes; what is new counts as in sync until it is compared."""
+    def _carried_over(self, before: ArrayState) -> list[MemberState | None]:
+        """What is remembered of these nodes; None for one that was no part of the array."""
         remembered = list(zip(before.nodes, before.members))
-        states: list[MemberState] = []
+        states: list[MemberState | None] = []
         for node in self._nodes:
             known = next((each for each in remembered if each[0] == node), None)
             if known is not None:
                 remembered.remove(known)  # memory has no place: two of one size differ by their order
-            states.append("in_sync" if known is None else known[1])
+            states.append(None if known is None else known[1])
         return states
+
+
+def _hex(words: Sequence[bytes | None]) -> tuple[str | None, ...]:
+    return tuple(None if word is None else word.hex() for word in words)
+
+
+def _of(nodes: Sequence[str], words: Sequence[str | None], address: str) -> str | None:
+    """The word that belongs to an address; None if there is none, or if several nodes have that address."""
+    return dict(zip(nodes, words)).get(address) if nodes.count(address) == 1 else None
 
 
 def _known(state: str) -> MemberState:

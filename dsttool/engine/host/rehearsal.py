@@ -47,6 +47,7 @@ def array(plan: ArrayPlan) -> list[str]:
     try:
         nodes = run_array.open_members(reactor, plan, states, openings)
         run_array.check_vouched(plan, history, nodes)
+        history.check_storage(nodes, states)
         size = plan.algorithm(run_array.sizes(nodes)).size
         close_all(reactor, [node for node in nodes if node is not None])
     finally:

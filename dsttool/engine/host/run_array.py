@@ -65,6 +65,7 @@ def _run(
     asked = openings(plan, policies)
     nodes = open_members(reactor, plan, states, asked)
     check_vouched(plan, history, nodes)
+    history.check_storage(nodes, states)
     lost = not history.clean and (_cannot_flush(reactor, nodes) or history.has_lost(nodes, states))
     algorithm = plan.algorithm(sizes(nodes))
     members = [

@@ -51,10 +51,10 @@ def is_here(settings: Settings) -> bool:
     return not settings.hosts or settings.hosts == (LOCAL,)
 
 
-def gather(settings: Settings) -> "Status":
-    """The status of everything that runs on that machine."""
+def gather(settings: Settings, name: str | None = None) -> "Status":
+    """The status of everything that runs on that machine, `name` among it; see gathering.gather."""
     with place(settings) as chosen:
-        return gathering.gather(chosen, settings.timeout or client.ANSWER_TIMEOUT)
+        return gathering.gather(chosen, settings.timeout or client.ANSWER_TIMEOUT, name)
 
 
 def ask(settings: Settings, name: str, command: str, /, **arguments: Any) -> Any:

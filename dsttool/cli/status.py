@@ -49,7 +49,7 @@ def status(settings: Settings, name: str | None, seconds: str | None, exit_code:
             )
         watch(settings, name, seconds)
         return
-    found = gather(settings)
+    found = gather(settings, name)
     if name is not None:
         found = only(settings, found, name)
     show(settings, found, named=name is not None)
@@ -75,7 +75,7 @@ def show(settings: Settings, found: Status, *, named: bool) -> None:
 @shared(waits=True, asks=True)
 def uri(settings: Settings, name: str) -> None:
     """Print the address at which NBD clients on this machine reach NAME."""
-    found = only(settings, gather(settings), name)
+    found = only(settings, gather(settings, name), name)
     served: Sequence[ArrayStatus | ExportStatus] = [*found["arrays"], *found["exports"]]
     addresses = [address for each in served for address in each["addresses"]]
     nbd = next((a for a in addresses if a.startswith("nbd+unix")), None)

@@ -15,6 +15,7 @@ from dsttool.engine.control import client, gathering, messages, server
 from dsttool.engine.control.broadcast import Broadcast
 from dsttool.engine.control.place import Local
 from dsttool.engine.vocabulary import errors, status
+from support.site import wait_until
 
 Handlers = dict[str, server.Handler]
 
@@ -231,11 +232,12 @@ def test_a_client_that_hangs_up_before_its_answer_harms_nobody(path: Path, post:
 def test_a_busy_reactor_is_a_timeout_and_its_late_answer_is_dropped(
     path: Path, post: Post, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(server, "STEP_TIMEOUT", 0.05)
     post.held = []
     with client.Client(path) as asked:
-        with pytest.raises(errors.TimedOut):
-            asked.call("echo", late=True)
+        with monkeypatch.context() as hasty:
+            hasty.setattr(server, "STEP_TIMEOUT", 0.05)
+            with pytest.raises(errors.TimedOut):
+                asked.call("echo", late=True)
         late, post.held = post.held, None
         late[0]()
         assert asked.call("echo", late=False) == {"late": False}
@@ -258,6 +260,12 @@ class PutOff:
         connection.sendall(messages.pack_command("later", {}))
         while len(self.answers) == before:
             time.sleep(0.001)
+
+    def reply(self, index: int, result: str, after: float) -> None:
+        """Answer the command with this index, some seconds after it came."""
+        wait_until(lambda: len(self.answers) > index, "the command comes")
+        time.sleep(after)
+        self.answers[index](result)
 
     def wait_gone(self) -> None:
         deadline = time.monotonic() + 10
@@ -360,10 +368,12 @@ def test_one_that_waits_does_not_give_way_to_a_newcomer(path: Path, later: PutOf
 
 
 def test_a_command_that_takes_its_time_is_awaited_as_long_as_wanted(path: Path, later: PutOff) -> None:
-    for patience in (None, 10):
-        threading.Timer(0.1, lambda: later.answers[-1]("done")).start()
+    for index, patience in enumerate((None, 10)):
         with client.Client(path, timeout=0.02) as asked:
+            late = threading.Thread(target=later.reply, args=(index, "done", 0.1))
+            late.start()
             assert asked.wait(patience, "later") == "done"
+            late.join()
     with client.Client(path) as asked, pytest.raises(errors.TimedOut, match=r"within 0.02 s"):
         asked.wait(0.02, "later")
 
@@ -409,6 +419,17 @@ def test_gather_reports_the_living_the_dead_and_the_silent(tmp_path: Path, path:
     assert states["dead"][0] == "unreachable"
     assert "connection refused" in (states["dead"][1] or "")
     assert states["silent"] == ("unreachable", "no answer within 0.2 s")
+
+
+@pytest.mark.parametrize("name", ["a", "a-too"])
+def test_who_serves_a_name_is_found_without_waiting_for_the_silent(
+    tmp_path: Path, path: Path, name: str
+) -> None:
+    with socket.socket(socket.AF_UNIX) as silent:
+        silent.bind(str(tmp_path / "silent.sock"))
+        silent.listen(1)
+        found = gathering.gather(Local(tmp_path), timeout=60, name=name)
+    assert [(daemon["name"], daemon["state"]) for daemon in found["daemons"]] == [("a", "serving")]
 
 
 def test_gather_without_a_runtime_folder_finds_nothing(tmp_path: Path) -> None:

@@ -19,12 +19,13 @@ if TYPE_CHECKING:
     from dsttool.engine.control.place import Place
 
 
-def gather(place: "Place", timeout: float = ANSWER_TIMEOUT) -> status.Status:
+def gather(place: "Place", timeout: float = ANSWER_TIMEOUT, name: str | None = None) -> status.Status:
     """The status of all daemons of a place, asked at the same time. Raises DsttoolError if the place itself
     cannot be reached.
 
     A daemon that does not answer within `timeout` seconds is listed among the daemons as unreachable, with
-    the reason.
+    the reason. name: what all this is about; once whoever serves it has answered, nobody else is waited for,
+    and those who have not answered are left out.
     """
     total = status.empty()
     asked: dict[socket.socket, tuple[str, bytearray]] = {}
@@ -41,7 +42,8 @@ def gather(place: "Place", timeout: float = ANSWER_TIMEOUT) -> status.Status:
             asked[connection] = (daemon, bytearray())
             selector.register(connection, selectors.EVENT_READ)
         deadline = time.monotonic() + timeout
-        while asked and (left := deadline - time.monotonic()) > 0:
+        found = False
+        while asked and not found and (left := deadline - time.monotonic()) > 0:
             for key, _ in selector.select(left):
                 connection = cast(socket.socket, key.fileobj)
                 answer = _receive(place, connection, *asked[connection])
@@ -50,8 +52,10 @@ def gather(place: "Place", timeout: float = ANSWER_TIMEOUT) -> status.Status:
                     selector.unregister(connection)
                     connection.close()
                     del asked[connection]
+                    found = found or any(name in each["serves"] for each in answer["daemons"])
         for connection, (daemon, _) in asked.items():
-            total["daemons"].append(lost(daemon, place.where(daemon), f"no answer within {timeout:g} s"))
+            if not found:
+                total["daemons"].append(lost(daemon, place.where(daemon), f"no answer within {timeout:g} s"))
             connection.close()
     for entries in (total["arrays"], total["exports"], total["daemons"]):
         cast(list[Mapping[str, Any]], entries).sort(key=_by_name)
@@ -62,7 +66,7 @@ def find(place: "Place", name: str, timeout: float = ANSWER_TIMEOUT) -> str:
     """The daemon that is, or serves, `name`. Raises NotFound, and what `gather` raises."""
     if name in place.daemons():
         return name
-    for daemon in gather(place, timeout)["daemons"]:
+    for daemon in gather(place, timeout, name)["daemons"]:
         if name in daemon["serves"]:
             return daemon["name"]
     raise errors.NotFound(f"Nothing called {name} is running.", "`dsttool status` lists what runs.")

@@ -1,6 +1,5 @@
 """The `dsttool` command: runs the tree and turns every end into an exit code and two sentences."""
 
-import os
 import sys
 
 
@@ -10,16 +9,18 @@ def main() -> None:
         from dsttool.cli import names
 
         sys.exit(names.main(sys.argv[2:]))
+    from dsttool.cli import streams
+
+    streams.fill_closed()
     from dsttool.cli.failure import run
 
     try:
         code = run(sys.argv[1:])
-        sys.stdout.flush()
     except BrokenPipeError:
         # The reader has gone (`dsttool status | head -1`): what SIGPIPE would have said.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        streams.drop(1)
         code = 141
-    sys.exit(code)
+    sys.exit(streams.finish(code))
 
 
 if __name__ == "__main__":

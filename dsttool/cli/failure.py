@@ -2,12 +2,14 @@
 
 import json
 import sys
+from contextlib import suppress
 from itertools import pairwise
 
 import click
 
 from dsttool.cli.settings import Settings
 from dsttool.cli.signals import Terminated
+from dsttool.cli.streams import printable
 from dsttool.cli.tree import build
 from dsttool.engine.vocabulary.errors import DsttoolError, from_oserror
 
@@ -22,6 +24,7 @@ def run(arguments: list[str], root: click.Command | None = None) -> int:
         root = root or build()
         with root.make_context("dsttool", list(arguments), obj=settings) as context:
             root.invoke(context)
+        sys.stdout.flush()  # Here it can still be said what is wrong with it.
         return 0
     except click.exceptions.Exit as end:
         return end.exit_code
@@ -71,7 +74,16 @@ def _from_click(error: click.ClickException) -> DsttoolError:
 
 
 def report(settings: Settings, failure: DsttoolError, error: BaseException | None = None) -> int:
-    """Say on stderr what is wrong and what to do; the exit code. error: where it comes from, for -vv."""
+    """Say on stderr what is wrong and what to do; the exit code. error: where it comes from, for -vv.
+
+    The code tells even if stderr takes nothing.
+    """
+    with suppress(OSError):
+        _say(settings, failure, error)
+    return failure.exit_code
+
+
+def _say(settings: Settings, failure: DsttoolError, error: BaseException | None) -> None:
     if settings.verbose >= 2 and error is not None:
         import traceback
 
@@ -79,11 +91,10 @@ def report(settings: Settings, failure: DsttoolError, error: BaseException | Non
     if settings.json:
         body = {"what": failure.what, "advice": failure.advice, "exit_code": failure.exit_code}
         print(json.dumps({"schema": "dsttool.error/1", "error": body}), file=sys.stderr)
-        return failure.exit_code
+        return
     label = "error:"
     if settings.coloured(sys.stderr):
         label = click.style(label, fg="red", bold=True)
-    click.echo(f"{label} {failure.what}", err=True, color=True)
+    click.echo(f"{label} {printable(failure.what)}", err=True, color=True)
     if failure.advice:
-        click.echo(failure.advice, err=True)
-    return failure.exit_code
+        click.echo(printable(failure.advice), err=True)

@@ -262,3 +262,14 @@ def test_a_failed_sync_keeps_the_old_content(tmp_path: Path, monkeypatch: pytest
         durable.write(target, b"new", replace=True)
     assert target.read_bytes() == b"old"
     assert os.listdir(tmp_path) == ["f"]
+
+
+def test_a_folder_whose_place_may_not_be_looked_at_is_forbidden(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def refuse(self: Path) -> bool:
+        raise PermissionError(13, "Permission denied", str(self))  # as Path.exists below a folder of others
+
+    monkeypatch.setattr(Path, "exists", refuse)
+    with pytest.raises(Forbidden, match=r"Cannot create .*/run: Permission denied"):
+        paths.make_folder(tmp_path / "run")

@@ -137,11 +137,11 @@ def make_folder(folder: Path) -> Path:
     put a socket or a configuration of theirs in our place.
     """
     missing = []
-    for parent in (folder, *folder.parents):
-        if parent.exists():
-            break
-        missing.append(parent)
     try:
+        for parent in (folder, *folder.parents):
+            if parent.exists():
+                break
+            missing.append(parent)
         for path in reversed(missing):
             path.mkdir(mode=0o700, exist_ok=True)
             sync_folder(path.parent)

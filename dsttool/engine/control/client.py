@@ -103,8 +103,14 @@ def connected(path: Path, timeout: float) -> socket.socket:
 
 
 def sockets(runtime: Path) -> list[Path]:
-    """The control sockets in the runtime folder, by name."""
-    return sorted(runtime.glob(f"*{SUFFIX}"))
+    """The control sockets in the runtime folder, by name. Forbidden if we may not look into it."""
+    try:
+        entries = os.listdir(runtime)
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except OSError as error:
+        raise errors.from_oserror(error, f"look into {runtime}") from error
+    return sorted(runtime / entry for entry in entries if entry.endswith(SUFFIX))
 
 
 def wait_gone(pid: int, timeout: float) -> bool:

@@ -8,6 +8,7 @@ from dsttool.engine.extents.dirty_map import chunk_shift
 from dsttool.engine.mapping.linear import Linear
 from dsttool.engine.mapping.mirror import Mirror
 from dsttool.engine.mapping.stripe import Stripe
+from dsttool.engine.vocabulary.limits import SECOND
 from dsttool.engine.vocabulary.operations import FLUSH, FUA, READ, TRIM, WRITE
 from support.array_bench import SIZE, ArrayBench, Store, ask, content, flush, is_done, over, read, write
 from support.faulty_device import FaultyDevice
@@ -219,6 +220,78 @@ def test_a_member_that_loses_power_in_its_resync_is_copied_to_again() -> None:
         bench.nodes[1].answer()
         whole(bench)
         assert bytes(bench.nodes[1].bytes) == b"x" * SIZE
+
+
+def last_flush(bench: ArrayBench) -> None:
+    """Member 1 has got all that it missed, and is flushed for the last time."""
+    node = bench.nodes[1]
+    while FLUSH not in [request.op for request in node.waiting]:
+        bench.until(lambda: bool(node.waiting))
+        node.answer_only(WRITE)
+        bench.settle()
+
+
+def test_a_flush_that_begins_in_the_last_one_of_a_resync_covers_that_member_too() -> None:
+    """Or the write before it would be lost with the other member, and the power of this one."""
+    with ArrayBench(states=["in_sync", "stale"]) as bench:
+        node = bench.nodes[1]
+        node.prompt = False
+        last_flush(bench)
+        (last,) = node.waiting
+        late = write(8192, DATA)
+        bench.submit(late)
+        node.answer_only(WRITE)
+        assert is_done(late)
+        covering = flush()
+        bench.submit(covering)
+        node.answer(last)
+        bench.until(lambda: bench.states()[1] == "in_sync")
+        assert not is_done(covering)
+        node.answer()
+        bench.until(lambda: is_done(covering))
+        assert covering.error == 0
+        assert bytes(node.stable[8192:8704]) == DATA
+
+
+def test_a_flush_that_fails_on_a_member_in_the_last_one_of_its_resync_is_no_error_upward() -> None:
+    with ArrayBench(states=["in_sync", "stale"]) as bench:
+        node = bench.nodes[1]
+        node.prompt = False
+        last_flush(bench)
+        (last,) = node.waiting
+        covering = flush()
+        bench.submit(covering)
+        node.fail(errno.EIO, FLUSH, once=True)
+        node.answer(*[request for request in node.waiting if request is not last])
+        bench.until(lambda: is_done(covering))
+        assert covering.error == 0
+        assert bench.states()[1] == "stale"
+        assert dirty(bench)[1] == SIZE  # the system may have dropped what it could not write
+        node.prompt = True
+        node.answer()
+        whole(bench)
+
+
+def test_a_resync_whose_flush_fails_copies_again_what_that_should_have_covered() -> None:
+    with ArrayBench(states=["in_sync", "stale"]) as bench:
+        bench.nodes[1].fail(errno.EIO, FLUSH, once=True)
+        bench.until(lambda: FLUSH in [op for op, _, _ in bench.nodes[1].got])
+        bench.until(lambda: bench.states()[1] == "stale")
+        assert dirty(bench)[1] == SIZE
+        whole(bench)
+
+
+def test_a_member_whose_link_is_down_in_the_last_flush_of_its_resync_makes_no_flush_wait() -> None:
+    with ArrayBench(budget=10 * SECOND, states=["in_sync", "stale"]) as bench:
+        node = bench.nodes[1]
+        node.prompt = False
+        last_flush(bench)
+        node.go_down()
+        assert bench.run(flush()) == [0]
+        assert bench.states()[1] == "stale"
+        node.prompt = True
+        node.come_up()
+        whole(bench)
 
 
 def test_a_source_that_loses_power_in_a_resync_is_what_counts() -> None:

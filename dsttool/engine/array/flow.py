@@ -188,8 +188,9 @@ class Flow:
 
     def _without_refused(self, member: Member, pieces: list[Request]) -> list[Request]:
         """The member may have left since these were made. What it must not be asked any more has failed."""
-        taken = [piece for piece in pieces if member.written and piece.op in CHANGES]
-        refused = [piece for piece in pieces if not (member.written and piece.op in CHANGES)]
+        ops = CHANGES * member.written + (FLUSH,) * member.flushed
+        taken = [piece for piece in pieces if piece.op in ops]
+        refused = [piece for piece in pieces if piece.op not in ops]
         for piece in refused:
             piece.error = errno.EIO
         if refused:
@@ -250,14 +251,16 @@ class Flow:
         return False
 
     def _start_flush(self, request: Request, out: list[list[Request]], at_once: list[Request]) -> None:
-        """Only members in sync are asked: what the others hold is flushed when they are to be relied on."""
+        """What members that are not to be relied on yet hold is flushed when they are."""
         self._flushing.add(request)
         request.data = self.verifier
         request.pending = 0
         epoch, now = self._trust.flush_epoch(), self._reactor.now
         for slot in self._flushed:
             member = self._members[slot]
-            if member.in_sync and member.node is not None:
+            if member.flushed and not member.in_sync and not member.up:
+                self._trust.absent(member)
+            if member.flushed and member.node is not None:
                 piece = Piece(FLUSH, request.flags, 0, 0, None, request, slot, 0, self._sink, now)
                 piece.cookie = (epoch, member.node.verifier, 1)
                 out[slot].append(piece)

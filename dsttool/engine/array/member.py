@@ -1,11 +1,14 @@
 """Member: a node's place in an array, and whether its bytes may be relied on.
 
-    state      read  written  what it misses is dirty
-    in_sync    yes   yes      it misses nothing
-    resyncing  -     yes      and is being copied
-    stale      -     -        waits for its node, for what is under way on it, or for another try
-    suspended  -     -        gets no request at all until it is resumed
-    missing    -     -        no node there yet
+    state      read  written  flushed  what it misses is dirty
+    in_sync    yes   yes      yes      it misses nothing
+    resyncing  -     yes      at last  and is being copied
+    stale      -     -        -        waits for its node, for what is under way on it, or for another try
+    suspended  -     -        -        gets no request at all until it is resumed
+    missing    -     -        -        no node there yet
+
+`at last`: what clients have flushed has to be on stable storage of every member in sync. So from the last
+flush of its resync on, all flushes of clients go to it.
 
 What leads from one to another is the table vocabulary.states.MEMBER. The status shows `faulty` for a
 member whose node has ended for good, whatever the state.
@@ -25,9 +28,9 @@ from dsttool.engine.vocabulary.status import MemberStatus
 class Member:
     """One slot. `node` is None while it is missing.
 
-    in_sync, written: the hot path's questions. in_flight: requests of the array on its node. dirty: what it
-    misses, once it is not in sync and part of an array. timed: it is suspended for a time only. resynced:
-    bytes copied by the current or the last resync. figures: what the array's clients had it do, each piece
+    in_sync, written, flushed: the hot path's questions. in_flight: requests of the array on its node.
+    dirty: what it misses, once it is not in sync and part of an array. timed: it is suspended for a time
+    only. resynced: bytes copied by the current or the last resync. figures: what the array's clients had it do, each piece
     from its submission to the node until its end; resyncs do not count. errors: those that count against it.
     """
 
@@ -37,6 +40,7 @@ class Member:
         "dirty",
         "errors",
         "figures",
+        "flushed",
         "in_flight",
         "in_sync",
         "name",
@@ -69,6 +73,7 @@ class Member:
         self.state = state
         self.in_sync = state == "in_sync"
         self.written = self.in_sync or state == "resyncing"
+        self.flushed = self.in_sync
         if self.changed is not None:
             self.changed()
 

@@ -9,9 +9,9 @@ A run of dirty chunks is copied in five steps:
 5. unlock it
 
 When nothing is dirty any more, and from time to time before, no copy is begun until the member has flushed:
-what was loose is clean then. Writes of clients go to the member all the while; if one fails there, or the
-member's verifier changes, that is dirty again. A copy that was begun before any member's trust
-changed (another `era`) does not count.
+what was loose is clean then, or dirty if the flush fails. Writes of clients go to the member all the while;
+if one fails there, or the member's verifier changes, that is dirty again. A copy that was begun before any
+member's trust changed (another `era`) does not count.
 
 The work goes on in turns of the reactor, a few copies in each, so that clients come in between.
 """
@@ -299,6 +299,8 @@ class Resync:
         self._flushing = True
         node = self.member.node
         assert node is not None
+        if not self.member.missed.dirty_bytes:
+            self.member.flushed = True  # what clients flush from now on, this one does not cover
         unflushed = self._trust.unflushed
         epoch = unflushed.begin_flush() if unflushed is not None else 0
         state = (epoch, self._trust.era, node.verifier)
@@ -316,6 +318,7 @@ class Resync:
         self._flushing = False
         if flush.error:
             member.errors += 1
+            member.missed.lost()  # some systems drop what they could not write
             self.stop(flush.error)
         elif era == self._trust.era and (flush.data or member.node.verifier) == verifier:
             self._since_flush = 0

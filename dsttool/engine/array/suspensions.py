@@ -147,6 +147,8 @@ class Suspensions:
         going = self._leaving.get(member.slot) is leaving
         if going and not flush.error and (flush.data or member.node.verifier) == verifier:
             member.missed.flushed()
+        elif going and flush.error:
+            member.missed.lost()
         self._part_done(member.slot, leaving)
 
     def _part_done(self, slot: int, leaving: _Leaving) -> None:

@@ -184,6 +184,8 @@ class Trust:
         member.missed.mark(piece.offset, piece.length)
         if member.state == "resyncing":
             self.leave(member, "stale")
+            if piece.op == FLUSH:
+                member.missed.lost()
             self._broke(member, piece.error)
 
     # -- unflushed writes ----------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 from dsttool.cli.settings import Settings
+from dsttool.cli.signals import terminable
 from dsttool.engine.config import paths
 from dsttool.engine.config.names import check_name
 from dsttool.engine.control import client, gathering
@@ -22,15 +23,18 @@ GRACE_SECONDS: Final = 5.0
 def places(settings: Settings, *, prompts: bool = True) -> Iterator[list[Place]]:
     """The machines to look at: those of --host, else this one. Their connections end with the block.
 
-    prompts: whether ssh may ask at the terminal, which must not be a screen then.
+    prompts: whether ssh may ask at the terminal, which must not be a screen then. One that is a screen ends
+    in order by itself; here SIGTERM would leave ssh behind while it connects.
     """
     with ExitStack() as stack:
         made: list[Place] = []
+        if settings.hosts and prompts:
+            stack.enter_context(terminable())
         for text in dict.fromkeys(settings.hosts):
             from dsttool.engine.control.remote import CONNECT_TIMEOUT, parse_place
 
-            patience = settings.timeout or CONNECT_TIMEOUT
-            made.append(parse_place(text, paths.runtime_dir(), prompts=prompts, patience=patience))
+            asks, patience = prompts and not settings.no_input, settings.timeout or CONNECT_TIMEOUT
+            made.append(parse_place(text, paths.runtime_dir(), prompts=asks, patience=patience))
             stack.callback(made[-1].close)
         yield made or [Local(paths.runtime_dir())]
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from support.far_machine import FarMachine
-from support.site import Site
+from support.site import Site, wait_until
 
 MIRROR = ("--layout", "mirror", "--raw", "mem:1M", "mem:1M?name=b", "--assume-clean")
 
@@ -87,6 +87,23 @@ def test_a_machine_that_cannot_be_reached_is_an_error_with_the_reason_of_ssh(
 def test_an_ssh_that_hangs_is_ended_after_the_commands_time(site: Site, machine: FarMachine) -> None:
     done = site.dsttool("status", "--host", "ssh://hung", "--timeout", "100ms", code=7)
     assert "ssh to hung did not connect within 0.1 s." in done.stderr
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_leaves_no_ssh_behind_that_hangs(
+    site: Site, machine: FarMachine, number: signal.Signals
+) -> None:
+    with site.begun("status", "--host", "ssh://hung") as asking:
+        wait_until(lambda: "sleep 1000" in site.processes().values(), "ssh runs")
+        asking.send_signal(number)
+        assert asking.wait(60) == 128 + number
+    assert site.processes() == {}
+
+
+def test_ssh_may_not_ask_either_where_nothing_is_to_ask(site: Site, machine: FarMachine) -> None:
+    for words, answer in (((), "no"), (("--no-input",), "yes")):
+        site.dsttool(*words, "--host", "ssh://box", "status")
+        assert f"-oBatchMode={answer}" in machine.asked[-1]
 
 
 def test_a_machine_without_dsttool_is_told_apart(site: Site, machine: FarMachine) -> None:

@@ -265,8 +265,9 @@ def test_what_is_said_to_a_channel_that_was_closed_meanwhile_is_no_offence(far: 
 # -- the asking side ---------------------------------------------------------------------------------------
 
 
-def link_to(program: str) -> SshLink:
-    return SshLink("box", [sys.executable, "-c", program], own_group=True)
+def link_to(program: str, patience: float = 60.0) -> SshLink:
+    command = [sys.executable, "-c", program]
+    return SshLink("box", command, "ssh box dsttool version", patience=patience, own_group=True)
 
 
 GREETING = (
@@ -285,8 +286,18 @@ GREETING = (
         (GREETING + "print('nonsense')", "is no JSON"),
         (GREETING + "print('{\"daemons\": 7}')", "does not say what runs"),
         (GREETING, "The connection to box ended"),
+        ("print('This account is not available.'); raise SystemExit(1)", "account is not available."),
+        ("import sys; sys.exit('Banner\\nerror: No folder.\\nMake it.')", "ended: No folder."),
+        (
+            "import sys; sys.stderr.write('Banner\\n')\n" + GREETING + "sys.exit(3)",
+            "ended (ssh ended with 3)",
+        ),
+        ('print(\'{"schema": "dsttool.ctl/2", "daemons": []}\')', "speaks dsttool.ctl/2, and this one"),
     ],
-    ids=["no dsttool", "ssh", "escapes", "noise", "long", "nonsense", "no names", "end"],
+    ids=[
+        *("no dsttool", "ssh", "escapes", "noise", "long", "nonsense", "no names", "end"),
+        *("shell", "dsttool there", "banner", "other release"),
+    ],
 )
 def test_a_link_that_fails_says_why_to_everybody(program: str, what: str) -> None:
     link = link_to(program)
@@ -312,9 +323,46 @@ def test_a_link_that_fails_says_why_to_everybody(program: str, what: str) -> Non
             conversation.close()
 
 
+def test_a_login_shell_may_say_something_without_ending_its_line() -> None:
+    link = link_to("print('Hello ', end='')\n" + GREETING + "sys.stdin.read()")
+    try:
+        link.wait()
+        assert link.daemons() == ["a"]
+    finally:
+        link.close()
+
+
+def test_a_far_side_that_says_nothing_is_given_up_after_its_time() -> None:
+    link = link_to("import signal; signal.pause()", patience=0.05)
+    try:
+        link.wait()
+        with pytest.raises(errors.TimedOut) as caught:
+            link.daemons()
+        assert caught.value.what == "ssh to box did not connect within 0.05 s."
+        assert caught.value.advice == "Try it by hand: ssh box dsttool version"
+    finally:
+        link.close()
+
+
+def test_ssh_that_has_not_connected_is_asked_to_end_so_that_it_leaves_the_terminal_in_order(
+    tmp_path: Path,
+) -> None:
+    told, asking = tmp_path / "told", tmp_path / "asking"
+    link = link_to(
+        "import pathlib, signal, sys, time\n"
+        f"signal.signal(signal.SIGTERM, lambda *_: (pathlib.Path({str(told)!r}).touch(), sys.exit(0)))\n"
+        f"pathlib.Path({str(asking)!r}).touch()\n"
+        "while True: signal.pause()"
+    )
+    while not asking.exists():
+        time.sleep(0.01)
+    link.close()
+    assert told.exists()
+
+
 def test_closing_a_link_ends_a_program_that_does_not_end_with_its_input() -> None:
     link = link_to(GREETING + "import signal; signal.pause()")
-    assert link.wait(20)
+    link.wait()
     link.close()
     assert isinstance(link.failure, errors.Conflict)
 
@@ -335,6 +383,27 @@ def test_a_remote_place_connects_again_after_its_link_was_lost(tmp_path: Path, m
         assert place._link is not first
     finally:
         place.close()
+
+
+def test_ssh_asks_nobody_any_more_once_it_was_connected(tmp_path: Path, monkeypatch: Any) -> None:
+    program, asked = tmp_path / "ssh", tmp_path / "asked"
+    program.write_text(
+        f"#!{sys.executable}\nimport sys; print(sys.argv, file=open({str(asked)!r}, 'a'))\n"
+        f"{GREETING}sys.stdin.read()\n"
+    )
+    program.chmod(0o755)
+    monkeypatch.setenv("DSTTOOL_SSH", str(program))
+    place = Remote("ssh://box")
+    try:
+        for _ in range(2):
+            assert place.daemons() == ["a"]
+            assert place._link is not None
+            place._link.close()
+    finally:
+        place.close()
+    first, second = asked.read_text().splitlines()
+    assert "BatchMode=no" in first
+    assert "BatchMode=yes" in second
 
 
 def test_names_of_a_remote_place_are_news_once_it_is_connected(tmp_path: Path, monkeypatch: Any) -> None:
@@ -365,6 +434,16 @@ def test_names_of_a_remote_place_are_news_once_it_is_connected(tmp_path: Path, m
 def test_an_address_becomes_words_that_no_shell_reads(text: str, shown: str, words: list[str]) -> None:
     address = parse_ssh(text)
     assert str(address) == shown
-    command = address.command(["ssh"], prompts=False)
+    command = address.command(["ssh"], prompts=False, patience=4.5)
     assert command[-len(words) - 3 :] == [*words, "dsttool", "ctl", "--stdio"]
-    assert "BatchMode=yes" in command
+    assert {"-oBatchMode=yes", "-oConnectTimeout=6"} < set(command)
+
+
+def test_ssh_is_master_of_nobody_and_forwards_nothing_whatever_is_configured() -> None:
+    command = parse_ssh("ssh://box").command(["ssh"], prompts=True, patience=60)
+    assert {"-Tax", "-oControlMaster=no", "-oClearAllForwardings=yes", "-oRemoteCommand=none"} < set(command)
+
+
+def test_what_to_try_by_hand_is_a_command_line_that_ssh_takes() -> None:
+    line = parse_ssh("ssh://me@[::1]:22").by_hand(["ssh", "-F", "my file"])
+    assert line == "ssh -F 'my file' -p 22 -l me ::1 dsttool version"

@@ -2,7 +2,10 @@
 
 Addresses are ssh://[USER@]HOST[:PORT]. Everything else about the connection is ssh's business and is said
 in its own configuration: keys, jump hosts, host keys, other ports. $DSTTOOL_SSH names another program to run
-instead of ssh; it gets the same arguments.
+instead of ssh, or ssh with words of its own, which are stronger than ours; it gets the same arguments.
+
+No ssh is left behind: it is ended with the command, by its signals too. If the command is killed, ssh ends with
+its input once it is connected, and at ConnectTimeout before.
 """
 
 import os
@@ -12,13 +15,14 @@ import socket
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import ceil
 from pathlib import Path
 from typing import Final
 
 from dsttool.engine.control.client import ANSWER_TIMEOUT, Client
 from dsttool.engine.control.place import LOCAL, Local, Place
 from dsttool.engine.control.ssh_link import SshLink
-from dsttool.engine.vocabulary.errors import TimedOut, UsageError
+from dsttool.engine.vocabulary.errors import UsageError
 
 # Seconds for ssh to connect and, if it has to, to ask for a password.
 CONNECT_TIMEOUT: Final = 60.0
@@ -26,8 +30,12 @@ VARIABLE: Final = "DSTTOOL_SSH"
 
 # What is run there. A fixed text: ssh hands it to the shell of that machine.
 _COMMAND: Final = ("dsttool", "ctl", "--stdio")
+# What ssh_config(5) may say for a shell there, and would keep this from working: forwardings (whose ports are
+# taken the second time), a command of its own; and being the master of other connections, which would end
+# with this one. A master that is there already is used.
+_OPTIONS: Final = ("-Tax", "-oClearAllForwardings=yes", "-oRemoteCommand=none", "-oControlMaster=no")
 # A dead network is noticed after a quarter of a minute of silence.
-_OPTIONS: Final = ("-T", "-o", "ServerAliveInterval=5", "-o", "ServerAliveCountMax=3")
+_ALIVE: Final = ("-oServerAliveInterval=5", "-oServerAliveCountMax=3")
 
 _SSH: Final = re.compile(
     r"ssh://(?:(?P<user>[^@/:]*)@)?(?P<host>\[[^\]/]*\]|[^@/:\[\]]*)(?::(?P<port>[^/]*))?/?", re.DOTALL
@@ -54,12 +62,22 @@ class SshAddress:
         user = f"{self.user}@" if self.user else ""
         return f"{user}{host}" if self.port is None else f"{user}{host}:{self.port}"
 
-    def command(self, program: Sequence[str], *, prompts: bool) -> list[str]:
-        """The command line. prompts: whether ssh may ask somebody at the terminal."""
-        words = [*program, *_OPTIONS, "-o", f"BatchMode={'no' if prompts else 'yes'}"]
-        words += ["-p", str(self.port)] if self.port is not None else []
-        words += ["-l", self.user] if self.user else []
-        return [*words, "--", self.host, *_COMMAND]
+    def command(self, program: Sequence[str], *, prompts: bool, patience: float) -> list[str]:
+        """The command line. prompts: whether ssh may ask somebody at the terminal. patience: seconds to
+        connect; a little later ssh gives up by itself, even if nobody is left to end it.
+        """
+        asks = f"-oBatchMode={'no' if prompts else 'yes'}"
+        bound = f"-oConnectTimeout={ceil(patience) + 1}"
+        return [*program, *_OPTIONS, *_ALIVE, asks, bound, *self._login, "--", self.host, *_COMMAND]
+
+    def by_hand(self, program: Sequence[str]) -> str:
+        """What people type to see what goes wrong."""
+        return shlex.join([*program, *self._login, self.host, "dsttool", "version"])
+
+    @property
+    def _login(self) -> list[str]:
+        words = ["-p", str(self.port)] if self.port is not None else []
+        return [*words, "-l", self.user] if self.user else words
 
 
 def parse_ssh(text: str) -> SshAddress:
@@ -80,8 +98,8 @@ def parse_ssh(text: str) -> SshAddress:
 class Remote:
     """A place that ssh leads to. It connects when it is first used, and again after it was lost.
 
-    prompts: whether ssh may ask for a password or about a host key on the terminal; else it fails then.
-    patience: seconds for ssh to connect.
+    prompts: whether ssh may ask for a password or about a host key on the terminal; else it fails then. Once
+    it was connected it asks no more: a screen may be there by then. patience: seconds for ssh to connect.
     """
 
     def __init__(self, address: str, *, prompts: bool = True, patience: float = CONNECT_TIMEOUT) -> None:
@@ -95,12 +113,7 @@ class Remote:
     def daemons(self) -> list[str]:
         """See Place. Waits until ssh is connected, as long as there is patience."""
         link = self._connected()
-        if not link.wait(self._patience):
-            link.close()
-            raise TimedOut(
-                f"ssh to {self.name} did not connect within {self._patience:g} s.",
-                f"Try it by hand: ssh {self.name} dsttool version",
-            )
+        link.wait()
         return link.daemons()
 
     def names(self) -> "RemoteNames":
@@ -132,10 +145,14 @@ class Remote:
         with self._lock:
             if self._link is None or self._link.failure is not None:
                 if self._link is not None:
+                    self._prompts &= not self._link.greeted
                     self._link.close()
                 program = shlex.split(os.environ.get(VARIABLE, "")) or ["ssh"]
-                command = self.address.command(program, prompts=self._prompts)
-                self._link = SshLink(self.name, command, own_group=not self._prompts)
+                command = self.address.command(program, prompts=self._prompts, patience=self._patience)
+                by_hand = self.address.by_hand(program)
+                self._link = SshLink(
+                    self.name, command, by_hand, patience=self._patience, own_group=not self._prompts
+                )
             return self._link
 
 

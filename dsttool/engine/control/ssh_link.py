@@ -11,6 +11,7 @@ import selectors
 import socket
 import subprocess
 import threading
+import time
 from collections import deque
 from typing import Any, Final
 
@@ -19,6 +20,7 @@ from dsttool.engine.vocabulary.errors import (
     Conflict,
     DsttoolError,
     ProtocolError,
+    TimedOut,
     Unreachable,
     from_oserror,
 )
@@ -28,6 +30,7 @@ _READ_BYTES: Final = 1 << 16
 _OUTPUT_BYTES: Final = 1 << 20
 # What a login shell may print before dsttool's first line.
 _NOISE_LINES_MAX: Final = 256
+_GREETING: Final = b'{"schema"'
 # Of what ssh says on its standard error, the end is kept: it tells why it failed.
 _COMPLAINT_BYTES: Final = 4096
 # Seconds that ssh has to end once its input has.
@@ -50,12 +53,17 @@ class _Conversation:
 class SshLink:
     """Runs from its making until `close`, or until it fails: then `failure` says why. Thread-safe.
 
-    own_group: Ctrl-C at the terminal does not reach ssh, and it asks nobody.
+    by_hand: what people may run to see how it fails. patience: seconds until the far side has said its first
+    line. own_group: Ctrl-C at the terminal does not reach ssh, and it asks nobody.
     """
 
-    def __init__(self, name: str, command: list[str], *, own_group: bool) -> None:
+    def __init__(
+        self, name: str, command: list[str], by_hand: str, *, patience: float, own_group: bool
+    ) -> None:
         self.failure: DsttoolError | None = None
         self._name = name
+        self._by_hand = f"Try it by hand: {by_hand}"
+        self._patience = patience
         self._daemons: list[str] | None = None
         self._known = threading.Event()
         self._lock = threading.Lock()
@@ -83,9 +91,14 @@ class SshLink:
         self._thread = threading.Thread(target=self._run, name=f"ssh {name}", daemon=True)
         self._thread.start()
 
-    def wait(self, timeout: float) -> bool:
-        """Wait until it is connected or has failed; False after `timeout` seconds without either."""
-        return self._known.wait(timeout)
+    @property
+    def greeted(self) -> bool:
+        """Whether it was ever connected."""
+        return self._daemons is not None
+
+    def wait(self) -> None:
+        """Wait until it is connected or has failed."""
+        self._known.wait()
 
     def daemons(self) -> list[str]:
         """The names there are now; none before it is connected. Raises the failure."""
@@ -136,7 +149,7 @@ class SshLink:
         self._output = bytearray()
         self._answers = channels.Lines()
         self._complaint = b""
-        self._noise = 0
+        self._noise: list[bytes] = []
         self._writing = False
         for pipe in (self._stdin, self._stdout, self._stderr):
             os.set_blocking(pipe.fileno(), False)
@@ -144,14 +157,17 @@ class SshLink:
         self._selector.register(self._stdout, selectors.EVENT_READ, self._answered)
         self._selector.register(self._stderr, selectors.EVENT_READ, self._complained)
         error: Exception | None = None
+        deadline = time.monotonic() + self._patience
         try:
             while not self._closing:
-                self._turn()
+                self._turn(None if self.greeted else deadline - time.monotonic())
         except (DsttoolError, OSError, EOFError) as failure:
             error = failure
         self._end(error)
 
-    def _turn(self) -> None:
+    def _turn(self, patience: float | None) -> None:
+        if patience is not None and patience <= 0:
+            raise TimedOut(f"ssh to {self._name} did not connect within {self._patience:g} s.", self._by_hand)
         if bool(self._output) != self._writing:
             self._writing = bool(self._output)
             if self._writing:
@@ -164,7 +180,7 @@ class SshLink:
                 selectors.EVENT_WRITE if conversation.unsent else 0
             )
             self._watch(conversation, wanted)
-        for key, events in self._selector.select():
+        for key, events in self._selector.select(patience):
             if isinstance(key.data, _Conversation):
                 self._serve(key.data, events)
             else:
@@ -264,20 +280,25 @@ class SshLink:
             self._closed(channels.channel_of(note), note["closed"])
 
     def _greeted(self, line: bytes) -> None:
-        """The first line; what a login shell prints before it is passed over."""
+        """The first line; what a login shell prints before it, even without an end, is passed over."""
         try:
-            note = channels.parse_note(line)
+            note = channels.parse_note(line[max(0, line.find(_GREETING)) :])
         except ProtocolError:
             note = {}
-        if note.get("schema") == channels.SCHEMA:
+        schema = str(note.get("schema"))
+        if schema == channels.SCHEMA:
             self._know(note.get("daemons"))
+            self._complaint, self._noise = b"", []  # They are no reason for an end from now on.
             self._known.set()
-            return
-        self._noise += 1
-        if self._noise > _NOISE_LINES_MAX:
+        elif schema.startswith("dsttool.ctl/"):
             raise ProtocolError(
-                f"What {self._name} answers is not dsttool.", f"See what this prints: ssh {self._name} true"
+                f"dsttool on {self._name} speaks {_printable(schema)}, and this one {channels.SCHEMA}.",
+                "Use the same release of dsttool on both machines.",
             )
+        else:
+            self._noise.append(line)
+            if len(self._noise) > _NOISE_LINES_MAX:
+                raise ProtocolError(f"What {self._name} answers is not dsttool.", self._by_hand)
 
     def _know(self, names: object) -> None:
         if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
@@ -306,6 +327,8 @@ class SshLink:
         self._output += channels.pack_note(**fields)
 
     def _end(self, error: Exception | None) -> None:
+        if not self.greeted and not isinstance(error, EOFError):
+            self._process.terminate()  # It does not see that its input ends, and may ask at a terminal.
         self._stdin.close()
         self._stdout.close()
         try:
@@ -332,12 +355,19 @@ class SshLink:
         """Why ssh has ended."""
         if self._closing:
             return Conflict(f"The connection to {self._name} was closed.")
-        by_hand = f"Try it by hand: ssh {self._name} dsttool version"
         if code == _NO_COMMAND:
-            return Unreachable(f"There is no dsttool on {self._name}.", f"Install it there. {by_hand}")
-        said = self._complaint.decode(errors="replace").strip().splitlines()
-        reason = f": {_printable(said[-1])}" if said else f" (ssh ended with {code})"
-        return Unreachable(f"The connection to {self._name} ended{reason}.".replace("..", "."), by_hand)
+            advice = f"Install it there, where commands by ssh find it. {self._by_hand}"
+            return Unreachable(f"There is no dsttool on {self._name}.", advice)
+        said = _said(self._complaint) or _said(b"\n".join(self._noise))
+        reason = f": {_printable(said)}" if said else f" (ssh ended with {code})"
+        return Unreachable(f"The connection to {self._name} ended{reason}.".replace("..", "."), self._by_hand)
+
+
+def _said(complaint: bytes) -> str:
+    """The words that tell why: dsttool's own, or what ssh says last."""
+    lines = complaint.decode(errors="replace").strip().splitlines()
+    told = [line.removeprefix("error:").strip() for line in lines if line.startswith("error:")]
+    return (told or [*lines[-1:], ""])[0]
 
 
 def _part(near: socket.socket, unsent: bytes, failure: DsttoolError) -> None:

@@ -30,8 +30,9 @@ class Member:
 
     in_sync, written, flushed: the hot path's questions. in_flight: requests of the array on its node.
     dirty: what it misses, once it is not in sync and part of an array. timed: it is suspended for a time
-    only. resynced: bytes copied by the current or the last resync. figures: what the array's clients had it do, each piece
-    from its submission to the node until its end; resyncs do not count. errors: those that count against it.
+    only. resynced: bytes copied by the current or the last resync. figures: what the array's clients had it
+    do, each piece from its submission to the node until its end; resyncs do not count. errors: those that
+    count against it.
     """
 
     __slots__ = (

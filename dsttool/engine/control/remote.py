@@ -4,8 +4,8 @@ Addresses are ssh://[USER@]HOST[:PORT]. Everything else about the connection is 
 in its own configuration: keys, jump hosts, host keys, other ports. $DSTTOOL_SSH names another program to run
 instead of ssh, or ssh with words of its own, which are stronger than ours; it gets the same arguments.
 
-No ssh is left behind: it is ended with the command, by its signals too. If the command is killed, ssh ends with
-its input once it is connected, and at ConnectTimeout before.
+No ssh is left behind: it is ended with the command, by its signals too. If the command is killed, ssh ends
+with its input once it is connected, and at ConnectTimeout before.
 """
 
 import os

@@ -26,7 +26,7 @@ _dsttool_at() {
         operands='TEXT NODE...'
         ;;
     'array up')
-        switches='--layout:LAYOUT --raw:- --chunk:TEXT --read-policy:=nearest|round_robin|first --listen:LISTEN* --assume-clean:- --resync-from:NODE --degraded:- --read-only:- --shared:- --takeover:- --confirm:TEXT --foreground:- -q,--quiet:- -v,--verbose:-* --color:=auto|always|never --json:- -o,--output:=table|plain|json|jsonl -y,--yes:- --no-input:- --dry-run:- --security:SECURITY --key:FILE --access:TEXT* --invite:- --invite-expires:TEXT --metrics:PLACE --log-format:=text|json|journal -h,--help:-'
+        switches='--layout:LAYOUT --raw:- --chunk:TEXT --read-policy:=nearest|round_robin|first --listen:LISTEN* --assume-clean:- --resync-from:NODE --degraded:- --wait:TEXT --read-only:- --shared:- --takeover:- --confirm:TEXT --foreground:- -q,--quiet:- -v,--verbose:-* --color:=auto|always|never --json:- -o,--output:=table|plain|json|jsonl -y,--yes:- --no-input:- --dry-run:- --security:SECURITY --key:FILE --access:TEXT* --invite:- --invite-expires:TEXT --metrics:PLACE --log-format:=text|json|journal -h,--help:-'
         operands='STARTABLE STARTABLE_OR_NODE...'
         ;;
     'array down')

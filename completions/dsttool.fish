@@ -127,6 +127,7 @@ function __dsttool_at --no-scope-shadowing
                 '--assume-clean:-	Take all members for equal; nothing is compared' \
                 '--resync-from:NODE	Copy this member onto all others' \
                 '--degraded:-	Go on without members that are missing; resync stale ones' \
+                '--wait:TEXT	Wait that long for members that are missing' \
                 '--read-only:-	Let nobody write' \
                 '--shared:-	Let several write at a time, not one' \
                 '--takeover:-	Take the nodes from whoever writes to them now' \

@@ -14,6 +14,7 @@ from dsttool.cli.running import Running, running
 from dsttool.cli.serving import exit_with, exposure_remarks, report_ready, run_foreground
 from dsttool.cli.settings import Settings, shared
 from dsttool.engine.config import paths
+from dsttool.engine.config.units import parse_duration
 from dsttool.engine.vocabulary.errors import DsttoolError, UsageError
 
 if TYPE_CHECKING:
@@ -38,7 +39,8 @@ which member is right. --resync-from NODE copies that one onto all others while 
 said first, and whoever is at the terminal is asked.
 
 Where members are missing it is refused, too (exit 6), for they may hold newer data: bring them back, or
-give --degraded to go on without them. They are taken in, and copied to, when they return.
+give --degraded to go on without them. They are taken in, and copied to, when they return. --wait gives
+them time to come, for example after a power cut that hit all machines.
 
 --takeover takes the nodes from another owner who writes to them, and who is cut off for good. It is a
 severe act: the array's name has to be typed, or given with --confirm.
@@ -58,6 +60,7 @@ Examples:
 @click.option("--assume-clean", is_flag=True, help="Take all members for equal; nothing is compared.")
 @click.option("--resync-from", default="", metavar="NODE", help="Copy this member onto all others.")
 @click.option("--degraded", is_flag=True, help="Go on without members that are missing; resync stale ones.")
+@click.option("--wait", metavar="TIME", default="0s", help="Wait that long for members that are missing.")
 @click.option("--read-only", is_flag=True, help="Let nobody write.")
 @click.option("--shared", "several", is_flag=True, help="Let several write at a time, not one.")
 @click.option("--takeover", is_flag=True, help="Take the nodes from whoever writes to them now.")
@@ -77,6 +80,7 @@ def up(
     assume_clean: bool,
     resync_from: str,
     degraded: bool,
+    wait: str,
     read_only: bool,
     several: bool,
     takeover: bool,
@@ -103,6 +107,7 @@ def up(
         offering.access,
         offering.invite_ns,
         several,
+        parse_duration(wait),
     )
     if confirm is not None and not takeover:
         raise UsageError("--confirm is for --takeover.", "Leave it out.")

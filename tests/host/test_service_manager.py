@@ -40,6 +40,24 @@ def test_it_is_told_when_the_daemon_serves_and_when_it_ends(manager: Manager) ->
     assert manager.hear("STOPPING")["STATUS"] == "Finishing what has begun"
 
 
+def test_an_array_waits_for_its_members_and_says_for_which(site: Site, manager: Manager) -> None:
+    words = ("--layout", "mirror", "--raw", "--assume-clean", site.file("d0", 1 << 20), site.path("late"))
+    daemon = manager.start("array", "up", "pool", *words, "--foreground", "--wait", "1h")
+    assert manager.hear("STATUS")["STATUS"].startswith("Waiting for pool/n1: ")
+    site.file("late", 1 << 20)
+    assert manager.hear("READY")["STATUS"] == "Serving pool (1 MiB)"
+    daemon.stop()
+
+
+def test_what_waiting_does_not_help_against_ends_it(site: Site, manager: Manager) -> None:
+    folder = site.path("folder")
+    folder.mkdir()
+    words = ("--layout", "linear", "--raw", folder, site.path("late"))
+    daemon = manager.start("array", "up", "pool", *words, "--foreground", "--wait", "1h")
+    assert ended(daemon) not in (0, 6), daemon.output
+    assert str(folder) in daemon.output
+
+
 def test_signs_of_life_come_more_often_than_it_waits_for_them(manager: Manager) -> None:
     daemon = manager.start("export", "mem:1M", "--name", "a", watchdog_usec=200_000)
     for _ in range(3):

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import dsttool
+from dsttool.engine.config.units import parse_duration
 from dsttool.engine.host.ending import CLOSE_NS, FLUSH_NS
 from dsttool.engine.host.engine import DRAIN_NS
 from dsttool.engine.vocabulary.errors import Conflict, Forbidden, Unsafe, UsageError
@@ -113,6 +114,23 @@ def test_its_command_lines_start_a_daemon_and_reload_it(kind: str, site: Site) -
 def test_its_sockets_are_those_that_a_daemon_would_make_itself(kind: str) -> None:
     places = settings(FOLDER / f"dsttool-{kind}@.socket")["ListenStream"]
     assert places == ["/run/dsttool/%i.nbd", "/run/dsttool/%i.dst"]
+
+
+def test_arrays_start_after_the_exports_of_their_machine_and_end_before_them() -> None:
+    between = "dsttool-exports.target"
+    export, array = (settings(FOLDER / f"dsttool-{kind}@.service") for kind in ("export", "array"))
+    assert (FOLDER / between).exists()
+    assert between in " ".join(export["Before"]).split()
+    # An order holds between jobs: without the wish there would be none for what is between.
+    assert all(between in " ".join(array[key]).split() for key in ("After", "Wants"))
+
+
+def test_an_array_has_the_time_to_start_that_its_members_are_waited_for() -> None:
+    found = settings(FOLDER / "dsttool-array@.service")
+    words = found["ExecStart"][0].split()
+    waited = parse_duration(words[words.index("--wait") + 1])
+    (timeout,) = found["TimeoutStartSec"]
+    assert parse_duration(timeout) > waited
 
 
 def test_the_wheel_carries_the_units() -> None:

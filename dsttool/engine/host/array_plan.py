@@ -35,7 +35,7 @@ class ArrayPlan:
     resync_from: name or address of the member that is copied onto all others; none if empty. takeover: take
     the nodes from other owners who write to them. access: rules for clients' addresses, None for those that
     are configured. invite_ns: how long an invitation is to hold, None for none. shared: offer it to several
-    writers at a time.
+    writers at a time. wait_ns: how long members that are missing are waited for.
     """
 
     config: ArrayConfig
@@ -48,6 +48,7 @@ class ArrayPlan:
     access: AddressRules | None = None
     invite_ns: int | None = None
     shared: bool = False
+    wait_ns: int = 0
 
     @property
     def name(self) -> str:

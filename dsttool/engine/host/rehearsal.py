@@ -45,7 +45,7 @@ def array(plan: ArrayPlan) -> list[str]:
     reactor = Reactor()
     nodes: list[Device | None] = []
     try:
-        nodes = run_array.open_members(reactor, plan, states, openings)
+        nodes = run_array.open_members(reactor, replace(plan, wait_ns=0), states, openings)
         run_array.check_vouched(plan, history, nodes)
         history.check_storage(nodes, states)
         size = plan.algorithm(run_array.sizes(nodes)).size

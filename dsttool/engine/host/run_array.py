@@ -18,7 +18,8 @@ from dsttool.engine.host.ending import flush_all
 from dsttool.engine.host.engine import Engine
 from dsttool.engine.host.events import ArrayStates, Events
 from dsttool.engine.host.offers import offer_of
-from dsttool.engine.host.open_node import Opening, open_all
+from dsttool.engine.host.open_node import Opening
+from dsttool.engine.host.patience import MISSING, open_patiently
 from dsttool.engine.host.policies import MemberPolicy
 from dsttool.engine.host.reload_parts import ArrayPart
 from dsttool.engine.host.returning import Returning
@@ -26,7 +27,7 @@ from dsttool.engine.mapping.algorithm import Algorithm
 from dsttool.engine.runtime.reactor import Reactor
 from dsttool.engine.runtime.telling import tell
 from dsttool.engine.vocabulary.endpoint import Endpoint
-from dsttool.engine.vocabulary.errors import DsttoolError, NotFound, TimedOut, Unreachable, Unsafe
+from dsttool.engine.vocabulary.errors import DsttoolError, Unsafe
 
 LOG = logging.getLogger(__name__)
 
@@ -150,13 +151,13 @@ def open_members(
     reactor: Reactor, plan: ArrayPlan, states: Sequence[str], asked: Sequence[Opening]
 ) -> list[Device | None]:
     """The members' devices; None for one that is missing and that --degraded goes without."""
-    results = open_all(reactor, asked)
+    results = open_patiently(reactor, asked, plan.wait_ns)
     nodes: list[Device | None] = []
     missing: list[tuple[str, DsttoolError]] = []
     for name, result in zip(plan.member_names, results):
         if not isinstance(result, DsttoolError):
             nodes.append(result)
-        elif isinstance(result, Unreachable | NotFound | TimedOut):
+        elif isinstance(result, MISSING):
             nodes.append(None)
             missing.append((name, result))
         else:

@@ -1,5 +1,6 @@
 """A daemon to watch: a real reactor, sampler and control server in this process, over made-up figures."""
 
+import os
 import socket
 import threading
 import time
@@ -109,10 +110,11 @@ class WatchedDaemon:
         self._thread = threading.Thread(target=self.reactor.run, name="made-up reactor")
 
     def start(self) -> None:
-        """Serve from now on."""
+        """Serve from now on, and touch the socket, as daemons do: who saw it too early looks again."""
         self.server.start()
         self.reactor.post(self.sampler.begin)
         self._thread.start()
+        os.utime(self.path)
 
     def close(self) -> None:
         """End, as a daemon does."""

@@ -1,5 +1,6 @@
 """The thread that follows daemons: they start, end, come back, die, and may be something else entirely."""
 
+import json
 import os
 import socket
 import time
@@ -12,9 +13,10 @@ from dsttool.engine.control import messages, watching
 from dsttool.engine.control.picture import DaemonPicture, Picture, Update
 from dsttool.engine.control.place import Local
 from dsttool.engine.control.watching import Watch
-from dsttool.engine.vocabulary.errors import UsageError
+from dsttool.engine.vocabulary import stream
+from dsttool.engine.vocabulary.errors import Unreachable, UsageError
 from support.site import wait_until
-from support.watched import WatchedDaemon, row
+from support.watched import HELLO, WatchedDaemon, row
 
 
 @pytest.fixture
@@ -137,6 +139,25 @@ def test_one_that_talks_nonsense_is_left_and_tried_again_after_a_pause(
         finally:
             watch.close()
     assert all(update.frame is None for update in seen.updates)
+
+
+def test_one_whose_way_is_lost_is_told_of_with_the_reason(tmp_path: Path, seen: Seen) -> None:
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(tmp_path / "pool.sock"))
+        listener.listen(4)
+        listener.settimeout(10)
+        watch = Watch([Local(tmp_path)], seen)
+        try:
+            connection, _ = listener.accept()
+            with connection:
+                hello = {"schema": stream.SCHEMA, "type": "hello", "sequence": 1, "time_ns": 1, **HELLO}
+                connection.sendall(json.dumps(hello).encode() + b"\n")
+                connection.sendall(messages.pack_failure(UsageError("This daemon knows no such filter.")))
+                connection.sendall(messages.pack_failure(Unreachable("The connection to box ended.")))
+                wait_until(seen.lost, "it is lost")
+            assert seen.daemon().reason == "The connection to box ended."
+        finally:
+            watch.close()
 
 
 def test_a_line_without_end_is_cut_off(tmp_path: Path, seen: Seen, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,7 +20,7 @@ from dsttool.engine.control.frames import FRAME_BYTES_MAX, check_frame, parse_li
 from dsttool.engine.control.picture import Update
 from dsttool.engine.control.place import Names, Place
 from dsttool.engine.vocabulary import tx_filter
-from dsttool.engine.vocabulary.errors import DsttoolError, NotFound, ProtocolError, TimedOut
+from dsttool.engine.vocabulary.errors import DsttoolError, NotFound, ProtocolError, TimedOut, Unreachable
 
 Tell = Callable[[Update], None]
 """Called from the watching thread; it must not raise, and not wait for long."""
@@ -253,9 +253,8 @@ class Watch:
     def _line(self, followed: _Followed, line: bytes) -> None:
         said = parse_line(line)
         if isinstance(said, dict) and said.get("schema") == messages.SCHEMA:
-            if not followed.greeted:
-                messages.parse_answer(line)  # It does not let us watch: raises why.
-            return  # A filter that a daemon of another release does not know: it goes on with the old one.
+            self._refused(followed, line)
+            return
         frame = check_frame(said)
         if frame is None:
             return
@@ -267,6 +266,17 @@ class Watch:
         elif frame["type"] == "bye":
             followed.reason = frame.get("reason", "it ended")
         self._tell(Update(followed.place.name, followed.daemon, time.monotonic_ns(), frame))
+
+    def _refused(self, followed: _Followed, line: bytes) -> None:
+        """An answer instead of a frame. Raises what makes the connection useless: it does not let us watch,
+        or the way to its machine is lost.
+        """
+        try:
+            messages.parse_answer(line)
+        except DsttoolError as error:
+            if not followed.greeted or isinstance(error, Unreachable):
+                raise
+            # A filter that a daemon of another release does not know: it goes on with the old one.
 
     def _drop(self, followed: _Followed, reason: str) -> None:
         """The connection is of no use any more."""

@@ -31,19 +31,20 @@ def console(settings: Settings, commands: tuple[str, ...]) -> None:
 
     All commands are there, written without `dsttool`, and a few more: `use NAME` chooses an array or export,
     whose name may then be left out; `watch [SECONDS] COMMAND` repeats a command until a key is pressed;
-    `source FILE` runs the lines of a file; `help [COMMAND]` and `exit`. Commands that end or delete something
-    want its name all the same.
+    `source FILE` runs the lines of a file; `help [COMMAND]`, and `exit` or `quit`. Commands that end or
+    delete something want its name all the same.
 
     On a terminal, the prompt shows what is used, its state, and the exit code of the last command if that was
     not 0. Names of what runs are completed while you type; the line at the bottom shows the worst state there
     is, jobs with the time they still need, and rates. A line that ends in a backslash, or within quotes, goes
-    on in the next. Ctrl-C ends a command, Ctrl-D the console. What was typed is kept in a file in the state
-    folder that only you can read; lines that begin with a blank, or hold an invitation or a key, are not.
+    on in the next. Ctrl-C ends a command, Ctrl-D the console, and Ctrl-Z suspends it. What was typed is kept
+    in a file in the state folder that only you can read; lines that begin with a blank, or hold an invitation
+    or a key, are not.
 
     Without a terminal, or with -c, there is no prompt: it is a script, which ends at the first command that
     fails, with its exit code, and names the line. # begins a comment. Words are split as in a shell; nothing
-    else is expanded. --host, -o and --color hold for all commands; with --host, those that do not work on
-    another machine are refused.
+    is expanded, and ; | & < > between words are refused. --host, -o and --color hold for all commands; with
+    --host, those that do not work on another machine are refused.
     """
     begin = importlib.import_module("dsttool.console.begin")
     if commands:

@@ -1,7 +1,7 @@
 """How a console begins: as a script, or on a terminal."""
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from dsttool.cli.settings import Settings
 from dsttool.cli.signals import terminable
@@ -10,8 +10,8 @@ from dsttool.console.lines import logical
 
 
 def run_commands(settings: Settings, commands: Sequence[str]) -> int:
-    """Run the lines of -c; 0, or Stopped is raised."""
-    return _run(settings, enumerate(commands, 1), "command")
+    """Run what -c says, each of one line or several; 0, or Stopped is raised."""
+    return _run(settings, _numbered(commands), "command")
 
 
 def run_script(settings: Settings, lines: Iterable[str]) -> int:
@@ -34,7 +34,14 @@ def run_terminal(settings: Settings) -> int:
     return 0
 
 
-def _run(settings: Settings, lines: Iterable[tuple[int, str]], place: str) -> int:
+def _numbered(commands: Sequence[str]) -> Iterator[tuple[int | str, str]]:
+    for number, command in enumerate(commands, 1):
+        several = "\n" in command.strip()
+        for line, text in logical(command.splitlines(keepends=True)):
+            yield f"{number}, line {line}" if several else number, text
+
+
+def _run(settings: Settings, lines: Iterable[tuple[int | str, str]], place: str) -> int:
     session = build_session(settings, scripted=True)
     try:
         with terminable():

@@ -37,6 +37,7 @@ def build_session(settings: Settings, *, scripted: bool) -> Session:
     session = Session(tree, settings, scripted=scripted)
     for make in (_use, _watch, _source, _help, _exit):
         tree.add_command(make(session))
+    tree.add_command(_exit(session), "quit")
     return session
 
 

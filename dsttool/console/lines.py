@@ -22,6 +22,9 @@ _PIECE: Final = re.compile(
     re.VERBOSE | re.DOTALL,
 )
 _IN_DOUBLE: Final = re.compile(r'\\(["\\]|\n)')
+# What a shell would take for an operator, at the beginning of a word or at its end.
+_OPERATOR_FIRST: Final = re.compile(r"[;|<>]+|&+(?=\Z|&)")
+_OPERATOR_LAST: Final = re.compile(r"[;|&]+\Z")
 # What must be quoted to be part of a word.
 _SPECIAL: Final = re.compile(r"""[\s'"\\]|^\#""")
 
@@ -64,6 +67,19 @@ def split(text: str) -> Line:
             typing, start = True, piece.start()
         words[-1] += taken
     return Line(tuple(words), start if typing else len(text), typing, awaited)
+
+
+def operator(text: str) -> str:
+    """The first operator of a shell that is not quoted, else ''. The & within an address is none."""
+    for piece in _PIECE.finditer(text):
+        if (plain := piece["plain"]) is None:
+            continue
+        begins = piece.start() == 0 or text[piece.start() - 1].isspace()
+        ends = piece.end() == len(text) or text[piece.end()].isspace()
+        found = (begins and _OPERATOR_FIRST.match(plain)) or (ends and _OPERATOR_LAST.search(plain))
+        if found:
+            return found[0]
+    return ""
 
 
 def logical(lines: Iterable[str]) -> Iterator[tuple[int, str]]:

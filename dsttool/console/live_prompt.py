@@ -30,6 +30,8 @@ from dsttool.console.session import Session
 from dsttool.engine.vocabulary.errors import DsttoolError
 
 _REFRESH_SECONDS: Final = 1.0
+# Lines below the prompt that are kept free for completions, where there are so many.
+_MENU_LINES: Final = 8
 _STYLE: Final = Style.from_dict({"bottom-toolbar": "noreverse"})
 
 
@@ -44,6 +46,8 @@ def run(session: Session, settings: Settings) -> None:
                 text = typing.prompt(pre_run=_end_by_signals)
                 with terminable():
                     session.run_typed(text)
+                if session.code == 128 + signal.SIGINT:
+                    print()  # The terminal has shown ^C, and a prompt has to begin its line.
             except KeyboardInterrupt:
                 continue
             except (EOFError, Leave):
@@ -64,6 +68,8 @@ def _typing(session: Session, known: Live, settings: Settings) -> "PromptSession
     following = known.following
 
     def message() -> ANSI:
+        # Without room for them prompt_toolkit says that the window is too small, and shows no prompt either.
+        typing.reserve_space_for_menu = max(0, min(_MENU_LINES, _rows() - 3))
         with following.lock:
             return ANSI(toolbar.prompt(following.picture, settings, session.used, session.code))
 
@@ -86,6 +92,7 @@ def _typing(session: Session, known: Live, settings: Settings) -> "PromptSession
         auto_suggest=AutoSuggestFromHistory(),
         history=_history(),
         bottom_toolbar=bottom,
+        enable_suspend=True,
         refresh_interval=_REFRESH_SECONDS,
         prompt_continuation="... ",
         style=_STYLE,
@@ -99,6 +106,10 @@ def _history() -> History:
         return FileHistory(history_file())
     except DsttoolError:
         return InMemoryHistory()  # There is no folder for it; that is no reason to keep anybody from typing.
+
+
+def _rows() -> int:
+    return shutil.get_terminal_size().lines
 
 
 def _columns() -> int:

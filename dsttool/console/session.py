@@ -21,7 +21,7 @@ from dsttool.cli.outline import Outlines
 from dsttool.cli.settings import Settings
 from dsttool.cli.signals import Terminated
 from dsttool.cli.tree import Tree
-from dsttool.console.lines import logical, split
+from dsttool.console.lines import logical, operator, split
 from dsttool.engine.vocabulary.errors import DsttoolError, UsageError
 
 _OWN_PROCESS: Final = frozenset(
@@ -82,6 +82,12 @@ class Session:
         if line.open:
             error = UsageError(f"The line ends within {_OPEN[line.open]}.", "Write it whole.")
             self.code = failure.report(self._settings, error)
+        elif found := operator(text):
+            error = UsageError(
+                f"The console is no shell: it has no `{found}`.",
+                "Write one command a line; quote what belongs to a word.",
+            )
+            self.code = failure.report(self._settings, error)
         elif line.words:
             self.run_words(line.words)
         return self.code
@@ -105,7 +111,7 @@ class Session:
             self.code = self._run_here(words)
         return self.code
 
-    def run_script(self, lines: Iterable[tuple[int, str]], place: str) -> None:
+    def run_script(self, lines: Iterable[tuple[int | str, str]], place: str) -> None:
         """Run numbered lines up to the first that fails, which raises Stopped (KeyboardInterrupt for Ctrl-C).
 
         place: what the numbers count: "line", "FILE, line".

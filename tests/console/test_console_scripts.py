@@ -55,6 +55,22 @@ def test_commands_of_the_option_run_in_order_up_to_the_first_failure(place: Site
     assert "error: command 2: `array nothing` ended with exit code 2." in done.stderr
 
 
+def test_a_command_of_several_lines_is_run_line_by_line(place: Site) -> None:
+    done = place.dsttool("console", "-c", "uri pool\nuri \\\n  e1\nnode list nothing\nversion", code=3)
+
+    assert done.stdout.splitlines() == [place.dsttool("uri", n).stdout.strip() for n in ("pool", "e1")]
+    assert "error: command 1, line 4: `node list nothing` ended with exit code 3." in done.stderr
+
+
+@pytest.mark.parametrize("line", ["daemon stop e1; version", "uri pool | cat", "uri pool > x", "cp a b &"])
+def test_the_operators_of_a_shell_are_refused_and_not_taken_for_words(place: Site, line: str) -> None:
+    done = script(place, line + "\n")
+
+    assert done.returncode == 2
+    assert "The console is no shell: " in done.stderr
+    assert [each["name"] for each in place.json("status")["exports"]] == ["e1", "e2"]
+
+
 def test_with_commands_standard_input_is_not_read(place: Site) -> None:
     assert script(place, "array nothing\n", "-c", "version").returncode == 0
 
@@ -141,8 +157,9 @@ def test_a_file_that_is_not_there_or_runs_itself_is_a_mistake(site: Site) -> Non
     assert "loop.txt is sourced by itself." in script(site, "source loop.txt\n").stderr
 
 
-def test_exit_ends_a_script(site: Site) -> None:
-    done = script(site, "exit\narray nothing\n")
+@pytest.mark.parametrize("word", ["exit", "quit"])
+def test_exit_and_quit_end_a_script(site: Site, word: str) -> None:
+    done = script(site, f"{word}\narray nothing\n")
 
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 

@@ -74,6 +74,39 @@ def test_ctrl_c_at_the_prompt_gives_up_the_line(place: Site) -> None:
         console.reads(r"nbd\+unix")
 
 
+def test_the_prompt_stands_on_a_line_of_its_own_after_ctrl_c(place: Site) -> None:
+    with Typist(place) as console:
+        console.reads(r"dst>")
+        console.line("wait nothing --for up")
+        console.reads(r"nothing is not running yet")
+        console.type(CTRL_C)
+        console.reads(r"\^C\n+dst\(130\)>")
+
+
+def test_ctrl_z_at_the_prompt_gives_the_shell_its_terminal_back_until_fg(place: Site) -> None:
+    with Typist(place, in_shell=True) as console:
+        console.reads(r"dst>")
+        console.type("uri \x1a")
+        console.reads(r"Stopped")
+        console.line("fg")
+        console.reads(r"uri")
+        console.type("pool\r")
+        console.reads(r"nbd\+unix")
+        console.type(CTRL_D)
+        console.reads(r"[$#] ")
+        console.line("exit")
+        assert console.ends() == 0
+
+
+def test_a_low_window_leaves_out_the_menu_and_not_the_prompt(place: Site) -> None:
+    with Typist(place, rows=6) as console:
+        console.reads(r"dst>")
+        console.line("uri pool")
+        console.reads(r"nbd\+unix")
+        console.reads(r"dst>")
+        assert "too small" not in console.raw
+
+
 def test_what_is_open_goes_on_in_the_next_line(place: Site) -> None:
     with Typist(place) as console:
         console.reads(r"dst>")

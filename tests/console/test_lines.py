@@ -2,7 +2,7 @@
 
 import pytest
 
-from dsttool.console.lines import logical, quoted, split
+from dsttool.console.lines import logical, operator, quoted, split
 
 
 @pytest.mark.parametrize(
@@ -70,3 +70,27 @@ def test_lines_go_on_where_they_are_not_finished_and_keep_the_number_of_their_fi
 
 def test_what_is_never_finished_comes_at_the_end() -> None:
     assert list(logical(["status\n", "use 'a\n"])) == [(1, "status"), (2, "use 'a")]
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("array down pool; status", ";"),
+        ("status;", ";"),
+        ("status ;uri pool", ";"),
+        ("cp a b && status", "&&"),
+        ("export a &", "&"),
+        ("status | grep pool", "|"),
+        ("uri pool >file", ">"),
+        ("uri pool 2>&1", ""),
+        ("source < lines", "<"),
+        ("info nbd://host?links=2&window=3", ""),
+        ("tx list --filter age>1s", ""),
+        ("use 'a;' \\; \";\" x\\;", ""),
+        ("status # a; b", ""),
+    ],
+)
+def test_what_a_shell_would_take_for_an_operator_is_found_where_it_is_not_quoted(
+    text: str, found: str
+) -> None:
+    assert operator(text) == found

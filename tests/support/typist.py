@@ -4,6 +4,7 @@ That is the changes of a screen: what was shown before in its place is not sent 
 """
 
 import re
+import shlex
 import sys
 import time
 from types import TracebackType
@@ -20,18 +21,26 @@ CTRL_C, CTRL_D = "\x03", "\x04"
 
 
 class Typist:
-    """A `dsttool console` on a terminal of 100 columns and 24 lines. `raw` is all that it sent."""
+    """A `dsttool console` on a terminal of 100 columns. `raw` is all that it sent.
 
-    def __init__(self, site: Site, *options: str, **environment: str) -> None:
+    in_shell: it is started at a shell's prompt, and what the shell shows is read, too.
+    """
+
+    def __init__(
+        self, site: Site, *options: str, rows: int = 24, in_shell: bool = False, **environment: str
+    ) -> None:
         env = {key: value for key, value in site.env.items() if key != "NO_COLOR"}
         env |= {"TERM": "xterm-256color", "LC_ALL": "C.UTF-8", "PYTHONIOENCODING": "utf-8", **environment}
         self.raw = ""
         self._seen = 0
+        command = [sys.executable, "-m", "dsttool", "console", *options]
         self._process = pexpect.spawn(
-            *(sys.executable, ["-m", "dsttool", "console", *options]),
-            env=env, cwd=str(site.folder), dimensions=(24, 100), encoding="utf-8", timeout=30,
+            *(("bash", ["--norc", "--noprofile", "-i"]) if in_shell else (command[0], command[1:])),
+            env=env, cwd=str(site.folder), dimensions=(rows, 100), encoding="utf-8", timeout=30,
         )  # fmt: skip
         self._answered = 0
+        if in_shell:
+            self.line(shlex.join(command))
 
     def __enter__(self) -> "Typist":
         return self

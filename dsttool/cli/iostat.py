@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 import click
 
 from dsttool.cli import render
-from dsttool.cli.asking import places
+from dsttool.cli.asking import connect, places, split_node
 from dsttool.cli.settings import Settings, shared
 from dsttool.engine.config.units import parse_duration
 from dsttool.engine.control import client
@@ -58,6 +58,9 @@ def iostat(settings: Settings, words: tuple[str, ...]) -> None:
         for index in _each(followed, seconds, count):
             report = reports.next()
             if name and not report["rows"] and not index:
+                if not several:
+                    with connect(settings, split_node(name)[0]):
+                        pass  # which says why it cannot be asked
                 raise NotFound(f"Nothing called {name} is running.", "`dsttool status` lists what runs.")
             _print(settings, report, first=not index, alone=count == 1, several=several)
 

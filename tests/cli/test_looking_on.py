@@ -154,6 +154,12 @@ def test_times_that_make_no_sense_are_refused(site: Site, words: tuple[str, ...]
     assert what in site.dsttool(*words, code=2).stderr
 
 
+def test_iostat_says_that_a_daemon_died_and_not_that_nothing_is_there(site: Site) -> None:
+    site.export("mem:1M", "a").kill()
+
+    assert "The daemon a cannot be reached" in site.dsttool("iostat", "a", code=4).stderr
+
+
 def test_iostat_has_a_row_for_each_array_member_and_export(site: Site) -> None:
     site.dsttool("array", "up", "pool", *MIRROR)
     site.dsttool("export", "mem:1M", "--name", "a", "-d")

@@ -29,5 +29,8 @@ def confirm(settings: Settings, name: str, consequences: Sequence[str], confirme
             f"Add --confirm={name} to go ahead.",
         )
     click.echo(f"Type {name} to go ahead: ", err=True, nl=False)
-    if sys.stdin.readline().strip() != name:  # the end of input is no name either
+    typed = sys.stdin.readline()
+    if not typed:
+        click.echo(err=True)  # the end of input, which is no name either, leaves the line unfinished
+    if typed.strip() != name:
         raise Unsafe("Declined; nothing was done.", f"To go ahead, type {name}, or add --confirm={name}.")

@@ -34,6 +34,7 @@ def test_on_a_terminal_the_name_is_typed(site: Site) -> None:
         assert code == 6
         assert "Type pool to go ahead: " in shown
         assert "Declined; nothing was done." in shown
+    assert "go ahead: \r\nerror:" in shown  # after the end of input; others end their line themselves
     assert not site.processes()
     assert in_terminal(site, *UP, typed="pool\n")[0] == 0
     site.dsttool("array", "down", "pool")

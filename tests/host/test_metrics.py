@@ -209,12 +209,69 @@ def test_the_daemon_is_asked_once_however_many_ask(door: Door) -> None:
     assert door.asked == 1
 
 
+def test_an_answer_is_written_once_for_all_who_want_it_in_the_same_form(
+    door: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(metrics_server, "FRESH", 60.0)
+    written = []
+    monkeypatch.setattr(metrics_server, "families", lambda reading: written.append(1) or families(reading))
+    forms = (b"text/plain", b"application/openmetrics-text; version=1.0.0")
+    answers = [
+        said(door.path, b"GET / HTTP/1.0\r\nAccept: " + form + b"\r\n\r\n")
+        for form in forms
+        for _ in range(3)
+    ]
+    assert len(written) == 2
+    assert [answer.endswith(b"# EOF\n") for answer in answers] == [False] * 3 + [True] * 3
+
+
 def test_a_daemon_that_does_not_answer_is_said_to_be_in_trouble(
     door: Door, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(metrics_server, "READING_TIMEOUT", 0.01)
     door.answers = False
     assert ask(door.path)[0] == 503
+
+
+def test_head_is_answered_as_get_is_without_the_text(door: Door) -> None:
+    text = b"GET /metrics HTTP/1.0\r\n\r\n", b"HEAD /metrics HTTP/1.0\r\n\r\n"
+    full, head = (said(door.path, each) for each in text)
+    assert head.startswith(b"HTTP/1.0 200 OK\r\n")
+    assert head.endswith(b"\r\n\r\n")
+    length = len(full.partition(b"\r\n\r\n")[2])
+    assert f"Content-Length: {length}\r\n".encode() in head
+
+
+@pytest.mark.parametrize(
+    ("asked", "answer"),
+    [
+        (b"GET /metrics HTTP/1.0\r\n\r\n", b"HTTP/1.0 200 "),
+        (b"BREW /metrics HTTP/1.1\r\n\r\n", b"HTTP/1.0 501 "),
+        (b"GET /" + b"a" * 70000, b"HTTP/1.0 414 "),
+        (b"GET / HTTP/1.1\r\n" + b"a: b\r\n" * 101, b"HTTP/1.0 431 "),
+        (b"\x16\x03\x01 what\r\n\r\n", b"Error code: 400"),
+    ],
+)
+def test_whatever_is_asked_is_answered_and_the_next_is_answered_too(
+    door: Door, asked: bytes, answer: bytes
+) -> None:
+    assert answer in said(door.path, asked)
+    assert ask(door.path)[0] == 200
+
+
+def said(path: Path, asked: bytes) -> bytes:
+    """All that is answered to some bytes."""
+    with socket.socket(socket.AF_UNIX) as client:
+        client.settimeout(20)
+        client.connect(str(path))
+        client.sendall(asked)
+        answer = b""
+        try:
+            while part := client.recv(65536):
+                answer += part
+        except ConnectionResetError:
+            pass  # It hung up before it had read all.
+        return answer
 
 
 def test_those_who_say_nothing_do_not_keep_others_out(door: Door) -> None:

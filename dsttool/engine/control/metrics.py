@@ -165,12 +165,12 @@ def _jobs(arrays: Sequence[Any]) -> Iterator[Metric]:
         for array in arrays
         for job in array["jobs"]
     ]
-    for key, says in (
-        ("done_bytes", "What a resync has copied."),
-        ("total_bytes", "What a resync has to copy in all."),
-        ("rate_bytes", "How many bytes a resync copies in a second."),
+    for key, name, says in (
+        ("done_bytes", "done_bytes", "What a resync has copied."),
+        ("total_bytes", "total_bytes", "What a resync has to copy in all."),
+        ("rate_bytes", "bytes_per_second", "How fast a resync copies."),
     ):
-        yield _gauge(f"dsttool_job_{key}", says, of, [(who, job[key]) for who, job in jobs])
+        yield _gauge(f"dsttool_job_{name}", says, of, [(who, job[key]) for who, job in jobs])
 
 
 def _sessions(served: Sequence[Any]) -> Metric:

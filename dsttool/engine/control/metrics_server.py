@@ -35,19 +35,30 @@ Ask = Callable[[Callable[[Reading], None]], None]
 
 
 class _Latest:
-    """The last reading, and another one where that is too old."""
+    """The last reading as text, and another one where that is too old."""
 
     def __init__(self, ask: Ask) -> None:
         self._ask = ask
         self._lock = threading.Lock()
         self._reading: Reading | None = None
         self._taken = -FRESH
+        self._texts: dict[str, bytes] = {}
 
-    def get(self) -> Reading | None:
-        """None if the daemon does not answer in time."""
+    def get(self, accepted: str) -> tuple[str, bytes] | None:
+        """A kind of text that is accepted, and the text; None if the daemon does not answer in time."""
+        encode, kind = choose_encoder(accepted)
         with self._lock:
-            if time.monotonic() - self._taken < FRESH:
-                return self._reading
+            self._renew()
+            if self._reading is None:
+                return None
+            if kind not in self._texts:  # once, however many ask: it takes milliseconds from the reactor
+                registry = CollectorRegistry(auto_describe=False)
+                registry.register(_Collector(self._reading))
+                self._texts[kind] = encode(registry)
+            return kind, self._texts[kind]
+
+    def _renew(self) -> None:
+        if time.monotonic() - self._taken >= FRESH:
             came = threading.Event()
             readings: list[Reading] = []
 
@@ -58,7 +69,7 @@ class _Latest:
             self._ask(take)
             self._reading = readings[0] if came.wait(READING_TIMEOUT) else None
             self._taken = time.monotonic()
-            return self._reading
+            self._texts = {}
 
 
 class _Collector:
@@ -81,14 +92,11 @@ class _Conversation(BaseHTTPRequestHandler):
         if self.path.partition("?")[0] not in ("/metrics", "/"):
             self._answer(404, "text/plain; charset=utf-8", b"There is only /metrics here.\n")
             return
-        reading = self.server.latest.get()
-        if reading is None:
+        found = self.server.latest.get(self.headers.get("Accept", ""))
+        if found is None:
             self._answer(503, "text/plain; charset=utf-8", b"The daemon does not answer.\n")
-            return
-        registry = CollectorRegistry(auto_describe=False)
-        registry.register(_Collector(reading))
-        encode, kind = choose_encoder(self.headers.get("Accept", ""))
-        self._answer(200, kind, encode(registry))
+        else:
+            self._answer(200, *found)
 
     def _answer(self, code: int, kind: str, body: bytes) -> None:
         self.send_response(code)
@@ -96,7 +104,11 @@ class _Conversation(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(body)))
         self.send_header("Connection", "close")
         self.end_headers()
-        self.wfile.write(body)
+        if self.command != "HEAD":
+            self.wfile.write(body)
+
+    def do_HEAD(self) -> None:
+        self.do_GET()
 
     def log_message(self, format: str, *args: Any) -> None:
         """Prometheus asks every few seconds, for ever."""

@@ -4,9 +4,10 @@ import click
 
 from dsttool.cli import render
 from dsttool.cli.careful import ask
-from dsttool.cli.moving import reactor
+from dsttool.cli.moving import devices, reactor, regularly
 from dsttool.cli.progress import TimeProgress
 from dsttool.cli.settings import Settings, shared
+from dsttool.cli.signals import terminable
 from dsttool.engine.config.units import format_size, parse_duration, parse_size
 from dsttool.engine.vocabulary.errors import Unsafe, UsageError
 
@@ -42,7 +43,6 @@ def bench(settings: Settings, address: str, pattern: str, block: str, depth: int
     be asked, and without --yes, it is refused (exit 6).
     """
     from dsttool.engine.host.benching import Bench, Workload
-    from dsttool.engine.host.ending import close_all
     from dsttool.engine.host.open_node import Opening, open_one, parse_device
 
     seconds = parse_duration(duration) / 1e9
@@ -53,22 +53,15 @@ def bench(settings: Settings, address: str, pattern: str, block: str, depth: int
     if load.writes:
         # Before it is opened: nobody else could use the device while the question waits for its answer.
         _confirm(settings, address)
-    with reactor() as used:
-        device = open_one(used, Opening(place, read_only=not load.writes))
-        job = Bench(used, device, load)
+    with terminable(), reactor() as used, devices(used) as opened:
+        opened.append(open_one(used, Opening(place, read_only=not load.writes)))
+        job = Bench(used, opened[0], load)
         progress = TimeProgress(settings, "measuring", seconds)
-        interval = int(progress.interval * 1e9)
-
-        def tick() -> None:
-            progress.show()
-            used.call_later(interval, tick)
-
-        used.call_later(interval, tick)
         try:
-            figures = job.run()
+            with regularly(used, progress.interval, progress.show):
+                figures = job.run()
         finally:
             progress.end()
-        close_all(used, [device])
     answer = {
         "schema": "dsttool.bench/1",
         "address": address,

@@ -17,6 +17,7 @@ import click
 from dsttool.cli import render
 from dsttool.cli.moving import reactor
 from dsttool.cli.settings import Settings, shared
+from dsttool.cli.signals import terminable
 from dsttool.engine.config import paths
 from dsttool.engine.config.units import format_size
 from dsttool.engine.control import client, gathering
@@ -53,18 +54,19 @@ def demo(settings: Settings, keep: bool) -> None:
     It needs no root, no kernel module and no network, and leaves nothing behind. With --keep everything
     goes on running, so that there is something to look at; it says where, and how to end it.
     """
-    stage = Stage(settings)
-    try:
-        with reactor() as used:
-            Story(settings, stage, used).tell()
-        if keep:
-            stage.say_where()
-    except BaseException:
-        keep = False
-        raise
-    finally:
-        if not keep:
-            stage.clear()
+    with terminable():
+        stage = Stage(settings)
+        try:
+            with reactor() as used:
+                Story(settings, stage, used).tell()
+            if keep:
+                stage.say_where()
+        except BaseException:
+            keep = False
+            raise
+        finally:
+            if not keep:
+                stage.clear()
     if not keep:
         render.say(settings, "Everything is stopped, and the folder is gone.")
 

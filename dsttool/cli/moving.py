@@ -1,11 +1,15 @@
-"""What the commands that move data themselves share: a reactor for one command."""
+"""What the commands that move data share: a reactor, devices that are closed, what is done meanwhile."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
+    from dsttool.engine.device.device import Device
     from dsttool.engine.runtime.reactor import Reactor
+
+# What has failed may hang, and who pressed Ctrl-C waits for the end.
+_FAILED_NS: Final = 1_000_000_000
 
 
 @contextmanager
@@ -18,3 +22,37 @@ def reactor() -> "Iterator[Reactor]":
         yield made
     finally:
         made.close()
+
+
+@contextmanager
+def devices(used: "Reactor") -> "Iterator[list[Device]]":
+    """A list for devices that are opened: they are closed with the block, if it fails, too.
+
+    The console goes on afterwards, and a file that stayed open would stay locked.
+    """
+    from dsttool.engine.host.ending import close_all
+
+    opened: list[Device] = []
+    try:
+        yield opened
+    except BaseException:
+        close_all(used, opened, _FAILED_NS)
+        raise
+    close_all(used, opened)
+
+
+@contextmanager
+def regularly(used: "Reactor", seconds: float, call: Callable[[], None]) -> Iterator[None]:
+    """Call something every so many seconds while the block runs the reactor."""
+    interval = int(seconds * 1e9)
+
+    def tick() -> None:
+        nonlocal timer
+        timer = used.call_later(interval, tick)
+        call()
+
+    timer = used.call_later(interval, tick)
+    try:
+        yield
+    finally:
+        timer.cancel()

@@ -16,12 +16,18 @@ class Terminated(BaseException):
 
 @contextmanager
 def terminable() -> Iterator[None]:
-    """SIGTERM and SIGHUP raise Terminated within, so that what was begun is ended in order."""
+    """SIGTERM and SIGHUP raise Terminated within, so that what was begun is ended in order.
+
+    One that is ignored, as SIGHUP is by nohup(1), stays so.
+    """
 
     def stop(number: int, _frame: FrameType | None) -> None:
         raise Terminated(number)
 
-    before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGHUP)}
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
+    before = {number: handler for number, handler in before.items() if handler != signal.SIG_IGN}
+    for number in before:
+        signal.signal(number, stop)
     try:
         yield
     finally:

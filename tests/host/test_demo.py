@@ -23,6 +23,17 @@ def test_the_demo_tells_its_story_and_leaves_nothing(site: Site) -> None:
     assert not list(Path(site.folder).glob("dsttool-demo-*"))
 
 
+def test_a_demo_that_is_told_to_end_in_the_middle_leaves_nothing(site: Site) -> None:
+    site.env["TMPDIR"] = str(site.folder)
+    with site.begun("demo") as demo:
+        assert demo.stdout is not None
+        assert "Two exports serve" in demo.stdout.readline()
+        demo.terminate()
+        assert demo.wait(60) == 143
+    assert not site.processes()
+    assert not list(Path(site.folder).glob("dsttool-demo-*"))
+
+
 def test_where_daemons_start_slowly_there_is_as_much_time_to_connect(monkeypatch: pytest.MonkeyPatch) -> None:
     class Reached(Exception):
         pass

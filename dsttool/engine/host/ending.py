@@ -41,7 +41,7 @@ def flush_all(reactor: Reactor, devices: Sequence[Device]) -> list[str]:
     return failures
 
 
-def close_all(reactor: Reactor, devices: Sequence[Device]) -> bool:
+def close_all(reactor: Reactor, devices: Sequence[Device], patience_ns: int = CLOSE_NS) -> bool:
     """Close devices; False if one of them does not end in time."""
     left = len(devices)
 
@@ -51,4 +51,4 @@ def close_all(reactor: Reactor, devices: Sequence[Device]) -> bool:
 
     for device in devices:
         device.close(closed)
-    return reactor.run_until(lambda: left == 0, CLOSE_NS)
+    return reactor.run_until(lambda: left == 0, patience_ns)

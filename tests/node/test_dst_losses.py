@@ -15,7 +15,7 @@ from dsttool.engine.node.dst import DstNode
 from dsttool.engine.transaction.retained import ENTRY_BYTES, Retained
 from dsttool.engine.vocabulary import limits
 from dsttool.engine.vocabulary.limits import MS, SECOND
-from dsttool.engine.vocabulary.operations import FLUSH, FUA, READ, TRIM, WRITE, WRITE_ZEROES
+from dsttool.engine.vocabulary.operations import FAIL_FAST, FLUSH, FUA, READ, TRIM, WRITE, WRITE_ZEROES
 from dsttool.engine.wire.dst_hello import RUNNING
 from support.array_bench import ask, content, is_done, over, read, trim, write
 from support.dst_hall import DstHall
@@ -137,6 +137,77 @@ def test_what_waits_behind_a_locked_extent_is_not_lost_with_the_verifier(stage: 
     talker.say(replies(reply(id_)))
     stage.hall.wait(held)
     assert op == WRITE
+
+
+def given_up(stage: Stage) -> tuple[DstNode, Talker]:
+    """A node whose write of four bytes at 0 was given up, and may still be carried out."""
+    node, talker = stage.up(replace(PATIENT, resend_timeout_ns=10 * MS, resends=1))
+    stalled = write(0, b"old!")
+    node.submit([stalled])
+    requests_of(talker)
+    stage.hall.wait(stalled)
+    assert stalled.error == errno.EIO
+    node.set_policy(PATIENT)
+    return node, talker
+
+
+def test_a_read_waits_for_a_write_that_was_given_up_or_it_would_see_two_contents_in_turn(
+    stage: Stage,
+) -> None:
+    node, talker = given_up(stage)
+    across, beside = read(2, 4), read(4, 4)
+    node.submit([across, beside])
+    seen = requests_of(talker)
+    assert seen == [(3, READ, 4, 4)]
+    talker.say(answers_of(*seen))
+    stage.hall.wait(beside)
+    assert node.transaction_states() == {"exhausted": 1, "held": 1}
+    talker.say(replies(reply(1)))
+    seen = requests_of(talker)
+    assert seen == [(2, READ, 2, 4)]
+    talker.say(answers_of(*seen))
+    stage.hall.wait(across)
+    assert across.error == 0
+
+
+def test_a_read_that_waits_for_a_write_that_was_given_up_ends_with_its_own_budget(stage: Stage) -> None:
+    node, talker = given_up(stage)
+    waiting = read(0, 4)
+    node.submit([waiting])
+    node.set_policy(replace(PATIENT, resend_timeout_ns=10 * MS, resends=1))
+    stage.hall.wait(waiting)
+    assert waiting.error == errno.EIO
+    talker.say(replies(reply(1)))
+    node.set_policy(PATIENT)
+    served(stage, node, talker, read(0, 4))
+
+
+def test_a_read_that_another_member_can_answer_does_not_wait_for_a_write_that_was_given_up(
+    stage: Stage,
+) -> None:
+    node, talker = given_up(stage)
+    node.set_policy(replace(PATIENT, resend_timeout_ns=10 * MS, resends=1000))
+    impatient = read(0, 4, FAIL_FAST)
+    node.submit([impatient])
+    stage.hall.wait(impatient)
+    assert impatient.error == errno.ENOLINK
+    talker.say(replies(reply(1)))
+    served(stage, node, talker, read(0, 4))
+
+
+def test_a_read_that_waits_for_a_write_that_was_given_up_outlives_a_loss(stage: Stage) -> None:
+    node, talker = given_up(stage)
+    waiting = read(0, 4)
+    node.submit([waiting])
+    talker.close()
+    talker = stage.again(verifier=NEXT, found=True, known=((1, RUNNING),))
+    assert requests_of(talker) == [(1, WRITE, 0, 4)]
+    assert talker.is_silent()
+    talker.say(replies(reply(1)))
+    seen = requests_of(talker)
+    assert seen[0][1:] == (READ, 0, 4)
+    talker.say(answers_of(*seen))
+    stage.hall.wait(waiting)
 
 
 # -- written again -----------------------------------------------------------------------------------------

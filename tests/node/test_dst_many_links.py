@@ -393,7 +393,7 @@ def test_every_transaction_is_shown_with_its_state(stage: Stage) -> None:
     requests_of(talker)
     stage.hall.wait(stalled)
     node.set_policy(replace(PATIENT, window=3))
-    node.submit([write(0, b"held"), write(512, b"sent"), read(0, 1), ask(FLUSH)])
+    node.submit([write(0, b"held"), write(512, b"sent"), read(2048, 1), ask(FLUSH)])
     requests_of(talker, 2)
     shown = [(each["state"], each["op"], each["id"], each["attempts"]) for each in node.transactions()]
     assert shown == [

@@ -6,8 +6,8 @@
 * While no link is up, transactions wait; when one is up again, all unanswered ones are sent again,
   oldest first, and the server carries out none of them twice. Nobody above sees an error before a
   transaction's budget ends (`Budgets`).
-* Overlapping changes are never in flight together, and what ended unanswered keeps its extent
-  (`Extents`).
+* Overlapping changes are never in flight together, and what ended unanswered keeps its extent, for which
+  reads wait, too (`Extents`).
 * With several links each turn's batch goes to one of them; what a lost one carried goes to the others.
 * Reads flagged FAIL_FAST do not wait: with no link up, or after one resend timeout, they fail with ENOLINK
   and the array asks another member.
@@ -418,6 +418,7 @@ class DstNode(Device):
         self._ask_after_untold()
         taken = self._table.take_reads(FAIL_FAST, before)
         if taken:
+            self._extents.forget_reads(taken)
             self.send(self._table.settle([t.request for t in taken if t.id]))
             _finish((t.request for t in taken), errno.ENOLINK)
 

@@ -1,8 +1,9 @@
-"""The extents of a DST node's changes: which may be in flight, which wait, and which are locked.
+"""The extents of a DST node's requests: which may be in flight, which wait, and which are locked.
 
 * Overlapping changes are never in flight together: the later one is held until the earlier is answered.
 * A change whose budget ended unanswered keeps its extent until it is answered, or a later welcome proves
-  that it cannot run any more. Else it could land after a newer one.
+  that it cannot run any more. Else it could land after a newer one. Reads wait for it as well: what they
+  bring must not change any more without anybody writing.
 """
 
 from collections.abc import Iterable
@@ -10,13 +11,14 @@ from collections.abc import Iterable
 from dsttool.engine.device.request import Request
 from dsttool.engine.extents.overlap import OverlapGate
 from dsttool.engine.transaction.table import CHANGES, Transaction
+from dsttool.engine.vocabulary.operations import READ
 
 
 class Extents:
     """ordered_above: whoever submits orders overlapping changes already. Then there is a gate only while
     changes that ended unanswered keep their extents.
 
-    gate: None while there is nothing to ask. held: changes whose extent is not free yet, and their
+    gate: None while there is nothing to ask. held: requests whose extent is not free yet, and their
     transactions once the window admitted them. locked: those that were sent and gave up, by id.
     """
 
@@ -31,7 +33,10 @@ class Extents:
         assert self.gate is not None
         admit, held = self.gate.admit, self.held
         for request in batch:
-            if request.op in CHANGES and not admit(request):
+            if request.op in CHANGES:
+                if not admit(request):
+                    held[request] = None
+            elif self.locked and request.op == READ and self._is_locked(request):
                 held[request] = None
 
     def without_held(self, transactions: list[Transaction]) -> list[Transaction]:
@@ -59,6 +64,7 @@ class Extents:
         running: all other requests that have begun, in the order of their submission. Returns what may
         be sent.
         """
+        self.forget_reads(expired)
         self._raise_gate(expired, running)
         freed: list[Transaction] = []
         if self.gate is None:
@@ -78,6 +84,13 @@ class Extents:
                 self._free(transaction.request, freed)
         return freed
 
+    def forget_reads(self, ended: Iterable[Transaction]) -> None:
+        """Those of them that are reads wait for nothing any more."""
+        if self.held:
+            for transaction in ended:
+                if transaction.request.op == READ:
+                    self.held.pop(transaction.request, None)
+
     def unlock(self, ids: Iterable[int]) -> list[Transaction]:
         """What had been given up cannot run any more, or was answered late; what may be sent now."""
         freed: list[Transaction] = []
@@ -85,6 +98,9 @@ class Extents:
             transaction = self.locked.pop(id_, None)
             if transaction is not None:
                 self._free(transaction.request, freed)
+        reads = [request for request in self.held if request.op == READ and not self._is_locked(request)]
+        waited = [self.held.pop(request) for request in reads]
+        freed += [transaction for transaction in waited if transaction is not None]
         if self._ordered_above and not self.locked and not self.held:
             self.gate = None  # with all extents free again the order above is enough
         return freed
@@ -106,6 +122,12 @@ class Extents:
             transaction = self.held.pop(admitted, None)
             if transaction is not None:
                 freed.append(transaction)
+
+    def _is_locked(self, request: Request) -> bool:
+        """Whether the extent touches one that is locked."""
+        start, end = request.offset, request.offset + request.length
+        extents = ((each.request.offset, each.request.length) for each in self.locked.values())
+        return any(offset < end and start < offset + length for offset, length in extents)
 
     def _raise_gate(self, expired: list[Transaction], running: Iterable[Request]) -> None:
         """What ended unanswered keeps its extent, so from now on others have to ask for theirs."""

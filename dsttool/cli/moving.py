@@ -46,13 +46,15 @@ def regularly(used: "Reactor", seconds: float, call: Callable[[], None]) -> Iter
     """Call something every so many seconds while the block runs the reactor."""
     interval = int(seconds * 1e9)
 
-    def tick() -> None:
-        nonlocal timer
-        timer = used.call_later(interval, tick)
-        call()
+    ended = False
 
-    timer = used.call_later(interval, tick)
+    def tick() -> None:
+        if not ended:
+            used.call_later(interval, tick)
+            call()
+
+    used.call_later(interval, tick)
     try:
         yield
     finally:
-        timer.cancel()
+        ended = True

@@ -49,10 +49,11 @@ Examples:
 def events(settings: Settings, name: str | None, follow: bool, since: str | None, level: str) -> None:
     """Show what happened to arrays, nodes, links and exports: the last 1000 events of each daemon.
 
-    Events are numbered by each daemon from its start. What happened in a daemon that has ended is in its
-    log (dsttool logs NAME). With --follow, daemons may come and go meanwhile; -o jsonl has one event a line.
+    Events are numbered by each daemon from its start, without gaps; `instance` in JSON is another for each
+    start. What happened in a daemon that has ended is in its log (dsttool logs NAME). With --follow, daemons
+    may come and go meanwhile, and whatever happens from now on is told; -o jsonl has one event a line.
     """
-    wanted = _wanted(name, since, level)
+    wanted = _wanted(name, since, level, new_ns=time.time_ns() if follow else None)
     if follow:
         _follow(settings, wanted)
         return
@@ -72,8 +73,10 @@ def events(settings: Settings, name: str | None, follow: bool, since: str | None
         _print(settings, each, several=several)
 
 
-def _wanted(name: str | None, since: str | None, level: str) -> Wanted:
-    """Which events were asked for. UsageError."""
+def _wanted(name: str | None, since: str | None, level: str, new_ns: int | None) -> Wanted:
+    """Which events were asked for. UsageError. new_ns: from then on whatever number they have: a daemon that
+    starts again begins anew with its numbers.
+    """
     lowest = _LEVELS.index(level)
     array, _, node = (name or "").partition("/")
     after_id, after_ns = _since(since)
@@ -82,7 +85,7 @@ def _wanted(name: str | None, since: str | None, level: str) -> Wanted:
         return (
             (event["level"] not in _LEVELS or _LEVELS.index(event["level"]) >= lowest)
             and event["time_ns"] >= after_ns
-            and event["id"] > after_id
+            and (event["id"] > after_id or (new_ns is not None and event["time_ns"] >= new_ns))
             and (not array or event["name"] == array)
             and (not node or event["node"] == node)
         )
@@ -116,13 +119,15 @@ def _of_place(settings: Settings, place: "Place") -> list[EventLine]:
     for daemon in place.daemons():
         try:
             with place.connect(daemon, timeout) as asked:
-                remembered = asked.call("events")["events"]
+                remembered = asked.call("events")
         except NotFound:
             continue  # It has just ended.
         except DsttoolError as error:
             render.note(settings, str(error))
         else:
-            found += [_line(place.name, daemon, event) for event in remembered]
+            found += [
+                _line(place.name, daemon, remembered["instance"], event) for event in remembered["events"]
+            ]
     return found
 
 
@@ -138,7 +143,8 @@ def _follow(settings: Settings, wanted: Wanted) -> None:
                 update = arrived.get()
                 for event in _news(update, seen):
                     if wanted(event):
-                        line = _line(update.place, update.daemon, event)
+                        instance, _ = seen[update.place, update.daemon]
+                        line = _line(update.place, update.daemon, instance, event)
                         _print(settings, line, several=len(chosen) > 1)
                 if update.frame is None and update.reason:
                     _note_loss(settings, update)
@@ -173,8 +179,8 @@ def _note_loss(settings: Settings, update: "Update") -> None:
         render.note(settings, f"No news from {what}: {update.reason.rstrip('.')}.")
 
 
-def _line(place: str, daemon: str, event: Event) -> EventLine:
-    return {**event, "place": place, "daemon": daemon}
+def _line(place: str, daemon: str, instance: str, event: Event) -> EventLine:
+    return {**event, "place": place, "daemon": daemon, "instance": instance}
 
 
 def _print(settings: Settings, event: EventLine, *, several: bool) -> None:

@@ -229,10 +229,28 @@ def test_events_that_are_followed_survive_daemons_that_come_and_go(site: Site) -
             told = json.loads(follower.stdout.readline())
             while told["kind"] != "daemon.ready":
                 told = json.loads(follower.stdout.readline())
-            instances.append(told["name"])
+            assert told["name"] == "a"
+            instances.append(told["instance"])
             site.dsttool("daemon", "stop", "a")
-        assert instances == ["a", "a"]
+        assert len(set(instances)) == 2
         assert follower.poll() is None
+
+
+def test_the_events_of_a_daemon_that_starts_later_are_new_whatever_number_was_said(site: Site) -> None:
+    site.dsttool("export", "mem:1M", "--name", "a", "-d")
+    with site.begun("events", "--follow", "--since", "0", "-o", "jsonl") as before:
+        assert before.stdout is not None
+        last = json.loads(before.stdout.readline())
+        with site.begun("events", "--follow", "--since", "1000", "-o", "jsonl") as follower:
+            wait_until(lambda: watched(site, "a"), "both of them watch")
+            site.dsttool("daemon", "stop", "a")
+            site.dsttool("export", "mem:1M", "--name", "a", "-d")
+            assert follower.stdout is not None
+            told = json.loads(follower.stdout.readline())
+            while told["instance"] == last["instance"]:
+                told = json.loads(follower.stdout.readline())
+            assert told["id"] == 1
+    site.dsttool("daemon", "stop", "a")
 
 
 def test_a_recording_ends_at_ctrl_c_and_can_be_read_again(site: Site) -> None:
@@ -283,7 +301,7 @@ def test_ctrl_c_while_waiting_for_clean_says_how_a_resync_is_stopped(site: Site)
 
 
 def watched(site: Site, name: str) -> bool:
-    """Whether the daemon's control socket has a conversation: whoever waits is connected then."""
+    """Whether the daemon's control socket has two conversations: whoever waits is connected then."""
     path = f"{site.env['DSTTOOL_RUNTIME_DIR']}/{name}.sock"
     with open("/proc/net/unix") as sockets:
         return sum(line.rstrip().endswith(path) for line in sockets) > 2

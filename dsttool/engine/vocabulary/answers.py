@@ -399,10 +399,13 @@ class Bench(TypedDict):
 
 
 class EventLine(Event):
-    """One event, of the daemon `daemon` of the machine `place`."""
+    """One event, of the daemon `daemon` of the machine `place`. instance: other for every start of the daemon;
+    within one, ids have no gaps.
+    """
 
     place: str
     daemon: str
+    instance: str
 
 
 class Events(TypedDict):

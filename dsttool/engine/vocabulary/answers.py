@@ -399,8 +399,8 @@ class Bench(TypedDict):
 
 
 class EventLine(Event):
-    """One event, of the daemon `daemon` of the machine `place`. instance: other for every start of the daemon;
-    within one, ids have no gaps.
+    """One event, of the daemon `daemon` of the machine `place`. instance: other for every start of the
+    daemon; within one, ids have no gaps.
     """
 
     place: str

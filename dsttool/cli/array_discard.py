@@ -5,7 +5,6 @@ from collections.abc import Sequence
 import click
 
 from dsttool.cli import render, severe
-from dsttool.cli.array_status import good_members
 from dsttool.cli.asking import connect_array, is_here
 from dsttool.cli.dry_run import would
 from dsttool.cli.settings import Settings, shared
@@ -13,7 +12,7 @@ from dsttool.engine.config import paths
 from dsttool.engine.config.units import format_size
 from dsttool.engine.control.messages import Expect
 from dsttool.engine.vocabulary.errors import Conflict, NotFound
-from dsttool.engine.vocabulary.status import ArrayStatus, MemberStatus
+from dsttool.engine.vocabulary.status import ArrayStatus, MemberStatus, good_members
 
 
 @click.command(
@@ -59,7 +58,7 @@ def discard(settings: Settings, name: str, node: str, confirm: str | None) -> No
         would(settings, [f"declare all of {node} of {name} void, and copy {size} onto it from {good}"])
         return
     severe.confirm(settings, name, _consequences(array, node), confirm)
-    expect: Expect = {"instance": instance, "generation": array["generation"], "name": name}
+    expect: Expect = {"instance": instance, "name": name, "good": _good_others(array, node)}
     # Another connection: the one before may have been idle for as long as somebody thought about it.
     with connect_array(settings, name) as daemon:
         member: MemberStatus = daemon.wait(settings.timeout, "node.discard", expect=expect, node=node)[
@@ -87,7 +86,7 @@ def _consequences(array: ArrayStatus, node: str) -> Sequence[str]:
     ]
 
 
-def _good_others(array: ArrayStatus, node: str) -> Sequence[str]:
+def _good_others(array: ArrayStatus, node: str) -> list[str]:
     return [name for name in good_members(array) if name != node]
 
 

@@ -58,15 +58,6 @@ def show_array(settings: Settings, array: ArrayStatus, *, clients: bool) -> None
         show_clients(settings, array["sessions"])
 
 
-def good_members(array: ArrayStatus) -> list[str]:
-    """The names of the members that hold everything, and can be read now."""
-    return [
-        member["name"]
-        for member in array["members"]
-        if member["state"] == "in_sync" and (member["link"] is None or member["link"]["state"] == "up")
-    ]
-
-
 def show_clients(settings: Settings, sessions: Sequence[SessionStatus]) -> None:
     """Who uses an array or an export; nothing if nobody does."""
     if not sessions:

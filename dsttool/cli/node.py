@@ -5,14 +5,14 @@ from typing import Any
 import click
 
 from dsttool.cli import render
-from dsttool.cli.array_status import good_members
 from dsttool.cli.asking import ask_array, connect_array
 from dsttool.cli.careful import go_ahead
 from dsttool.cli.dry_run import would
 from dsttool.cli.settings import Settings, shared
 from dsttool.engine.config.units import format_duration, format_size, parse_duration
+from dsttool.engine.control.messages import Expect
 from dsttool.engine.vocabulary.errors import UsageError
-from dsttool.engine.vocabulary.status import MemberStatus
+from dsttool.engine.vocabulary.status import MemberStatus, good_members
 
 
 @click.command(
@@ -78,8 +78,9 @@ def suspend(settings: Settings, array: str, node: str, duration: str | None) -> 
         then = "what is written meanwhile is copied to it once it is back"
         would(settings, [f"suspend {node} of {array}: it gets no requests {back}; {then}"])
         return
-    go_ahead(settings, _left_alone(settings, array, node))
-    member = _order(settings, array, "node.suspend", node=node, for_ns=for_ns)
+    consequences, expect = _left_alone(settings, array, node)
+    go_ahead(settings, consequences)
+    member = _order(settings, array, "node.suspend", expect, node=node, for_ns=for_ns)
     _report(settings, array, member)
     render.say(settings, f"{node} of {array} is suspended {back}.")
 
@@ -111,19 +112,23 @@ def resume(settings: Settings, array: str, node: str) -> None:
         render.say(settings, f"Try: dsttool wait {array} --for clean")
 
 
-def _left_alone(settings: Settings, array: str, node: str) -> list[str]:
-    """What follows if only one good copy is left without a member; nothing if it is refused anyway."""
+def _left_alone(settings: Settings, array: str, node: str) -> tuple[list[str], Expect | None]:
+    """What follows if only one good copy is left without a member, and what that counts on: somebody may
+    think about it for long. Raises what suspending it is refused with.
+    """
     with connect_array(settings, array) as daemon:
+        instance = daemon.call("hello")["instance"]
         (status,) = daemon.call("status")["arrays"]
         daemon.call("check.node.suspend", node=node)
     good = good_members(status)
     left = [name for name in good if name != node]
     if status["layout"] != "mirror" or node not in good or len(left) != 1:
-        return []
-    return [
+        return [], None
+    alone = (
         f"Without {node} only {left[0]} holds what is written to {array} from now on: "
         "if that one is lost meanwhile, so is what was written."
-    ]
+    )
+    return [alone], {"instance": instance, "name": array, "good": left}
 
 
 def _missed(member: MemberStatus) -> str:
@@ -131,10 +136,12 @@ def _missed(member: MemberStatus) -> str:
     return f"; {format_size(member['dirty_bytes'])} are to be copied" if member["dirty_bytes"] else ""
 
 
-def _order(settings: Settings, array: str, command: str, **arguments: Any) -> MemberStatus:
+def _order(
+    settings: Settings, array: str, command: str, expect: Expect | None = None, **arguments: Any
+) -> MemberStatus:
     """The member as it is once the command is done, which may take as long as what is under way on it."""
     with connect_array(settings, array) as daemon:
-        answer = daemon.wait(settings.timeout, command, **arguments)
+        answer = daemon.wait(settings.timeout, command, expect=expect, **arguments)
     member: MemberStatus = answer["member"]
     return member
 

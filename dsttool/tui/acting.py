@@ -8,7 +8,7 @@ from textual.message import Message
 from dsttool.engine.vocabulary.errors import DsttoolError
 from dsttool.tui import actions, cells, targets
 from dsttool.tui.actions import Action, Order
-from dsttool.tui.dialogs import Chosen, Dialog, Menu
+from dsttool.tui.dialogs import Chosen, Decided, Dialog, Menu
 from dsttool.tui.sending import Outcome, Sender
 from dsttool.tui.subject import Subject
 from dsttool.tui.targets import Target
@@ -66,9 +66,9 @@ class Acting:
             self._say(self._refusal(), "warning")
             return
 
-        def decided(order: Order | None) -> None:
-            if order is not None:
-                self._send(target, action, order)
+        def decided(answer: Decided | None) -> None:
+            if answer is not None:
+                self._send(target, action, answer)
 
         self._app.push_screen(Dialog(self._now, target, action), decided)
 
@@ -89,7 +89,9 @@ class Acting:
         if chosen is not None:
             self.ask(*chosen)
 
-    def _send(self, target: Target, action: Action, order: Order) -> None:
+    def _send(self, target: Target, action: Action, decided: Decided) -> None:
+        order = decided.order
+
         def tell(outcome: Outcome) -> None:
             self._app.post_message(Done(target, action, order, outcome))
 
@@ -98,7 +100,7 @@ class Acting:
             target.daemon,
             order.command,
             order.arguments,
-            expect=target.expect(as_seen=action.as_seen),
+            expect=target.expect(decided.good),
             seconds=action.seconds,
             tell=tell,
         )

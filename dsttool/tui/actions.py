@@ -54,7 +54,7 @@ def _never(_live: Live) -> str:
 @dataclass(frozen=True)
 class Action:
     """title: a verb; what: a sentence. refuses: why it makes no sense now, "" if it does. severe: whether the
-    name has to be typed. as_seen: whether it is refused once a member is in another state than its user saw.
+    name has to be typed. relies: the good copies that it counts on; with fewer of them it is asked again.
     done: a sentence afterwards, of what the daemon answered. seconds: how long an answer may take.
     """
 
@@ -68,7 +68,7 @@ class Action:
     refuses: Callable[[Live], str] = _never
     severe: Callable[[Live], bool] = field(default=lambda _live: False)
     check: Callable[[Values], None] = field(default=lambda _values: None)
-    as_seen: bool = True
+    relies: Callable[[Live], frozenset[str]] = follows.on_nothing
     seconds: float = _SOON
 
 
@@ -225,6 +225,7 @@ TABLE: Final[Sequence[Action]] = (
         lambda target, _order, _answer: f"{target.node} of {target.name} is suspended.",
         fields=(Field("for", "Resume it after (empty: never by itself)", "10m", _duration),),
         refuses=follows.no_suspend,
+        relies=follows.on_the_others,
         seconds=_DRAINED,
     ),
     Action(
@@ -244,6 +245,7 @@ TABLE: Final[Sequence[Action]] = (
         follows.of_resync_stop,
         lambda target, _order, _answer: f"The resync of {target.label} is stopped.",
         refuses=follows.not_resynced,
+        relies=follows.on_the_others,
         seconds=_DRAINED,
     ),
     Action(
@@ -256,6 +258,7 @@ TABLE: Final[Sequence[Action]] = (
             f"{target.node} of {target.name} is void, and is refilled from the others."
         ),
         refuses=follows.no_discard,
+        relies=follows.on_the_others,
         severe=follows.always,
         seconds=_DRAINED,
     ),
@@ -268,7 +271,6 @@ TABLE: Final[Sequence[Action]] = (
         _policy_changed,
         fields=(_POLICY_FIELD,),
         refuses=follows.no_link,
-        as_seen=False,
     ),
     Action(
         "Start resyncs",
@@ -278,7 +280,6 @@ TABLE: Final[Sequence[Action]] = (
         follows.of_resync_start,
         lambda target, _order, _answer: f"Resyncs of {target.name} go on.",
         refuses=follows.nothing_missed,
-        as_seen=False,
     ),
     Action(
         "Pause resyncs",
@@ -287,7 +288,6 @@ TABLE: Final[Sequence[Action]] = (
         _resync("pause"),
         follows.of_resync_pause,
         lambda target, _order, _answer: f"Resyncs of {target.name} are paused.",
-        as_seen=False,
     ),
     Action(
         "Limit resyncs",
@@ -301,7 +301,6 @@ TABLE: Final[Sequence[Action]] = (
             Field("ceiling", "At most, per second (0: no limit)", "100M", parse_size),
         ),
         check=_some_limit,
-        as_seen=False,
     ),
     Action(
         "Set policy",
@@ -311,7 +310,6 @@ TABLE: Final[Sequence[Action]] = (
         follows.of_policy,
         _policy_changed,
         fields=(_POLICY_FIELD,),
-        as_seen=False,
     ),
     Action(
         "Take down",

@@ -1,11 +1,10 @@
 """What follows from an action, in sentences made of what is known of its object at that moment."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from dsttool.cli.array_status import good_members
 from dsttool.engine.config.units import format_duration, format_size
-from dsttool.engine.vocabulary.status import ArrayStatus, MemberStatus, SessionStatus
+from dsttool.engine.vocabulary.status import ArrayStatus, MemberStatus, SessionStatus, good_members
 from dsttool.tui.targets import Live
 
 Values = Mapping[str, Any]
@@ -76,6 +75,33 @@ def has_clients(live: Live) -> bool:
     """Whether somebody is connected."""
     entry = live.array or live.export
     return bool(entry and entry["sessions"])
+
+
+def on_nothing(_live: Live) -> frozenset[str]:
+    """An action that takes no copy away counts on none."""
+    return frozenset()
+
+
+def on_the_others(live: Live) -> frozenset[str]:
+    """The good copies that are left while a member is none."""
+    array, member = _both(live)
+    return frozenset(_good(array, member["name"]))
+
+
+def fewer(live: Live, good: Collection[str]) -> str:
+    """What has become of good copies that were counted on; "" if all of them are still there."""
+    if not good:
+        return ""
+    array, member = _both(live)
+    now = _good(array, member["name"])
+    states = {each["name"]: each["state"] for each in array["members"]}
+    states = {name: "not connected" if state == "in_sync" else state for name, state in states.items()}
+    lost = [f"{name} is {states.get(name, 'gone')}" for name in sorted(good) if name not in now]
+    if not lost:
+        return ""
+    what = "Good copies" if array["layout"] == "mirror" else "Members in sync and connected"
+    counts = f"{what} meanwhile: {len(now)} of {len(array['members'])}, not {len(good)}."
+    return f"Changed since this was opened: {', '.join(lost)}. {counts}"
 
 
 def of_suspend(live: Live, values: Values) -> list[str]:

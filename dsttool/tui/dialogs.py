@@ -1,11 +1,12 @@
 """Choosing an action, and being asked before it is done.
 
 A dialog is about the object that was chosen, whatever moves behind it. It says what follows as things are
-now, shows the equal command line, and does nothing unless its button is pressed: the focus is on Cancel.
+now, shows the equal command line, and does nothing unless its button is pressed: the focus is on Cancel. If
+fewer good copies are left by then than it counted on, that is said, and the button has to be pressed again.
 """
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final, NamedTuple
 
 from textual import on
 from textual.app import ComposeResult
@@ -18,6 +19,7 @@ from textual.widgets.option_list import Option
 
 from dsttool.engine.vocabulary.errors import DsttoolError
 from dsttool.tui import actions, cells, targets
+from dsttool.tui import consequences as follows
 from dsttool.tui.actions import Action, Order
 from dsttool.tui.targets import Target
 
@@ -28,6 +30,13 @@ if TYPE_CHECKING:
 _AGAIN_SECONDS: Final = 0.5
 
 Chosen = tuple[Target, Action]
+
+
+class Decided(NamedTuple):
+    """What is to be done. good: the good copies that its user knows to be left."""
+
+    order: Order
+    good: frozenset[str]
 
 
 class Menu(ModalScreen[Chosen | None]):
@@ -74,7 +83,7 @@ class Menu(ModalScreen[Chosen | None]):
         return options
 
 
-class Dialog(ModalScreen[Order | None]):
+class Dialog(ModalScreen[Decided | None]):
     """One action on one object. It ends with the one message to send, or with None."""
 
     AUTO_FOCUS: ClassVar[str | None] = "#cancel"
@@ -101,6 +110,10 @@ class Dialog(ModalScreen[Order | None]):
         self.target = target
         self.action = action
         self._severe = False
+        # Good copies that are counted on: those there were at first, until somebody went on with fewer.
+        self._good: frozenset[str] | None = None
+        self._left: frozenset[str] = frozenset()
+        self._fewer, self._told, self._rests = "", "", False
         self._shown: object = None
 
     def compose(self) -> ComposeResult:
@@ -123,7 +136,7 @@ class Dialog(ModalScreen[Order | None]):
     def on_mount(self) -> None:
         """Say what follows, and keep it true."""
         self._say()
-        self.set_interval(_AGAIN_SECONDS, self._say)
+        self.set_interval(_AGAIN_SECONDS, self._look_again)
 
     @on(Input.Changed)
     def typed(self) -> None:
@@ -142,10 +155,24 @@ class Dialog(ModalScreen[Order | None]):
 
     @on(Button.Pressed, "#go")
     def go(self) -> None:
-        """End with the message, if everything is as it was when this was opened."""
+        """End with the message if what was counted on is still there, else have it pressed again."""
         order = self._say()
-        if order is not None and not self.query_one("#go", Button).disabled:
-            self.dismiss(order)
+        if order is None or self.query_one("#go", Button).disabled:
+            return
+        good = self._good or frozenset()
+        if not self._fewer:
+            self.dismiss(Decided(order, good))
+            return
+        self._told = f"{self._fewer} Press {self.action.title} again if it is to be done all the same."
+        self._good = good & self._left
+        self._rests = True  # until it is looked at again: two clicks at once are no two decisions
+        self.query_one("#typed", Input).value = ""
+        self.query_one("#cancel").focus()
+        self._say()
+
+    def _look_again(self) -> None:
+        self._rests = False
+        self._say()
 
     def _say(self) -> Order | None:
         """Show what follows now, and what is wrong; the order, if nothing is."""
@@ -153,11 +180,14 @@ class Dialog(ModalScreen[Order | None]):
         wrong = ""
         command = ""
         try:
-            live = targets.look(self._picture(), self.target, as_seen=self.action.as_seen)
+            live = targets.look(self._picture(), self.target)
         except DsttoolError as error:
             self._show((), "", f"{error}", ready=False)
             return None
         self._severe = self._severe or self.action.severe(live)
+        self._left = self.action.relies(live)
+        self._good = self._left if self._good is None else self._good
+        self._fewer = follows.fewer(live, self._good)
         values: dict[str, Any] = {}
         refusal = self.action.refuses(live)
         try:
@@ -168,7 +198,8 @@ class Dialog(ModalScreen[Order | None]):
             wrong = f"{error}" if any(self._texts().values()) else ""
         confirmed = not self._severe or self.query_one("#typed", Input).value.strip() == self.target.name
         sentences = self.action.consequences(live, values)
-        self._show(sentences, command, refusal or wrong, ready=bool(order) and not refusal and confirmed)
+        ready = bool(order) and not refusal and confirmed and not self._rests
+        self._show(sentences, command, refusal or wrong or self._fewer or self._told, ready=ready)
         return order if confirmed and not refusal else None
 
     def _texts(self) -> dict[str, str]:

@@ -1,10 +1,12 @@
 """What an action is about: pinned when somebody chooses it, and what is known of just that later on.
 
-Rows move, members are replaced, daemons are started again under the same name. So an action keeps which
-start of which daemon, and which generation of the array, its user saw; what is another by now is refused here
-with a sentence, and by the daemon itself (`Expect`) if it changed on the way.
+Rows move, daemons are started again under the same name. So an action keeps which start of which daemon its
+user saw (while that runs a member's name stands for the same member), and which good copies they were told
+of; what is another by now is refused here with a sentence, and by the daemon itself (`Expect`) if it changed
+on the way. What else changes, of that member or of others, is no reason to refuse.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Literal
 
@@ -30,7 +32,6 @@ class Target:
     instance: str
     name: str
     node: str = ""
-    generation: int | None = None
 
     @property
     def label(self) -> str:
@@ -39,13 +40,14 @@ class Target:
             return f"{self.name}/{self.node}"
         return f"daemon {self.name}" if self.kind == "daemon" else self.name
 
-    def expect(self, *, as_seen: bool) -> Expect:
-        """What the daemon has to be for a message to be meant for it; as_seen: with its members in the states
-        in which its user saw them.
+    def expect(self, good: Collection[str]) -> Expect:
+        """What the daemon has to be for a message to be meant for it. good: the members that have to be good
+        copies still.
         """
-        if as_seen and self.generation is not None:
-            return {"instance": self.instance, "generation": self.generation, "name": self.name}
-        return {"instance": self.instance}
+        if self.kind not in ("node", "array"):
+            return {"instance": self.instance}
+        expect: Expect = {"instance": self.instance, "name": self.name}
+        return {**expect, "good": sorted(good)} if good else expect
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,20 +76,16 @@ def pinned(picture: Picture, subject: Subject) -> list[Target]:
     found = []
     array = daemon.state["arrays"].get(subject.name)
     if array is not None:
-        generation = array["generation"]
         if any(member["name"] == subject.node for member in array["members"]):
-            found.append(Target("node", place, name, instance, subject.name, subject.node, generation))
-        found.append(Target("array", place, name, instance, subject.name, "", generation))
+            found.append(Target("node", place, name, instance, subject.name, subject.node))
+        found.append(Target("array", place, name, instance, subject.name))
     elif subject.name in daemon.state["exports"]:
         found.append(Target("export", place, name, instance, subject.name))
     return [*found, Target("daemon", place, name, instance, name)]
 
 
-def look(picture: Picture, target: Target, *, as_seen: bool = False) -> Live:
-    """What is known of a target now. Raises Unreachable, Conflict, NotFound if it is not there any more.
-
-    as_seen: Conflict, too, if a member of the array is in another state than when it was pinned.
-    """
+def look(picture: Picture, target: Target) -> Live:
+    """What is known of a target now. Raises Unreachable, Conflict, NotFound if it is not there any more."""
     known = picture.places.get(target.place)
     daemon = known.daemons.get(target.daemon) if known else None
     if daemon is None or daemon.hello is None or daemon.state is None:
@@ -104,8 +102,6 @@ def look(picture: Picture, target: Target, *, as_seen: bool = False) -> Live:
     export = state["exports"].get(target.name) if target.kind == "export" else None
     if target.kind != "daemon" and array is None and export is None:
         raise NotFound(f"{target.name} is not there any more.", _AGAIN)
-    if as_seen and array is not None and array["generation"] != target.generation:
-        raise Conflict(f"A member of {target.name} is in another state than when this was opened.", _AGAIN)
     member = next((each for each in array["members"] if each["name"] == target.node), None) if array else None
     if target.kind == "node" and member is None:
         raise NotFound(f"{target.label} is not there any more.", _AGAIN)

@@ -140,7 +140,9 @@ def test_a_command_is_done_only_if_what_it_expects_holds(path: Path) -> None:
             asked.call("echo", expect={"instance": "4567"})
 
 
-@pytest.mark.parametrize("expect", ['{"epoch":1}', '{"instance":7}', '{"generation":"1"}', "[]", "0"])
+@pytest.mark.parametrize(
+    "expect", ['{"epoch":1}', '{"instance":7}', '{"good":"n1"}', '{"good":[1]}', "[]", "0"]
+)
 def test_what_is_expected_and_not_understood_is_refused(path: Path, expect: str) -> None:
     with raw(path) as connection:
         line = f'{{"schema":"dsttool.control/1","command":"echo","expect":{expect}}}\n'

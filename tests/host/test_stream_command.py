@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from dsttool.engine.control.client import Client
+from dsttool.engine.control.messages import Expect
 from dsttool.engine.control.picture import DaemonPicture, Picture, Update
 from dsttool.engine.control.place import Local
 from dsttool.engine.control.watching import Watch
@@ -71,21 +72,20 @@ def test_what_happens_to_an_array_is_seen_as_it_happens(site: Site, watched: Wat
     assert watched.picture.worst() == "degraded"
 
 
-def test_a_command_for_another_instance_or_generation_changes_nothing(site: Site, pool: Path) -> None:
+def test_a_command_that_counts_on_what_is_not_so_any_more_changes_nothing(site: Site, pool: Path) -> None:
     with Client(pool / "pool.sock") as daemon:
         instance = daemon.call("hello")["instance"]
-        (array,) = daemon.call("status")["arrays"]
-        for expect in (
-            {"instance": "0" * 16},
-            {"instance": instance, "name": "pool", "generation": array["generation"] + 1},
-            {"name": "other", "generation": array["generation"]},
-        ):
-            with pytest.raises(Conflict):
-                daemon.call("node.suspend", node="n1", expect=expect)  # type: ignore[arg-type]
-        expect = {"instance": instance, "name": "pool", "generation": array["generation"]}
-        daemon.call("node.suspend", node="n1", expect=expect)  # type: ignore[arg-type]
-        with pytest.raises(Conflict, match="have changed since"):
-            daemon.call("node.resume", node="n1", expect=expect)  # type: ignore[arg-type]
+        refused: tuple[tuple[Expect, str], ...] = (
+            ({"instance": "0" * 16}, "started again"),
+            ({"instance": instance, "name": "other"}, "serves no array called other"),
+            ({"name": "pool", "good": ["n0", "n7"]}, "n7 of pool is no good copy any more"),
+        )
+        for expect, says in refused:
+            with pytest.raises(Conflict, match=says):
+                daemon.call("node.suspend", node="n1", expect=expect)
+        daemon.call("node.suspend", node="n1", expect={"instance": instance, "name": "pool", "good": ["n0"]})
+        with pytest.raises(Conflict, match="n1 of pool is no good copy any more"):
+            daemon.call("node.resume", node="n1", expect={"name": "pool", "good": ["n0", "n1"]})
 
 
 def test_events_are_answered_from_an_id_on(site: Site, pool: Path) -> None:

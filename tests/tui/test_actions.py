@@ -132,7 +132,7 @@ def test_the_command_line_of_an_action_is_one(
 
 
 def test_the_command_line_of_an_action_elsewhere_names_the_machine() -> None:
-    target = Target("node", "ssh://beta", "pool", "0" * 16, "pool", "n1", 7)
+    target = Target("node", "ssh://beta", "pool", "0" * 16, "pool", "n1")
     order = named("node", "Resume").order(target, {})
     assert actions.command_line(target, order) == "dsttool --host ssh://beta node resume pool n1"
 

@@ -8,7 +8,7 @@ import pytest
 import screens
 from recording import Recorder
 from textual.pilot import Pilot
-from textual.widgets import Button, Input, OptionList
+from textual.widgets import Button, Input, OptionList, Static
 
 from dsttool.engine.vocabulary.errors import Conflict
 from dsttool.tui.actions import TABLE
@@ -31,6 +31,12 @@ TYPED: dict[tuple[str, str], tuple[str, dict[str, str]]] = {
     ("export", "Stop"): ("scratch", {"typed": "scratch"}),
     ("daemon", "Reload"): ("pool", {}),
     ("daemon", "Set crypto threads"): ("pool", {"field-threads": "2"}),
+}
+# The good copies that those actions count on which take a member away.
+RELIED_ON = {
+    ("node", "Suspend"): ["n5"],
+    ("node", "Stop resync"): ["n1", "n5"],
+    ("node", "Discard content"): ["n1", "n5"],
 }
 
 
@@ -101,13 +107,12 @@ def test_an_action_ends_in_exactly_one_message(kind: str, title: str) -> None:
         assert app.screen is app.main
 
     screens.run(app_with(place, still), script, SIZE)
-    action = next(each for each in TABLE if (each.kind, each.title) == (kind, title))
     assert len(place.told) == 1
     daemon, command, _, expect = place.told[0]
     assert (daemon, command[:4]) == ("pool", command[:4])
     assert expect is not None
     assert expect["instance"] == frames.INSTANCE
-    assert ("generation" in expect) == (action.as_seen and kind in ("node", "array"))
+    assert expect.get("good") == RELIED_ON.get((kind, title))
 
 
 def test_every_action_is_tried() -> None:
@@ -163,7 +168,7 @@ def test_a_row_that_moves_while_a_dialog_is_open_leaves_it_with_what_was_pinned(
         await sent(pilot, place)
 
     screens.run(app_with(place, still), script, SIZE)
-    expect = {"instance": frames.INSTANCE, "generation": 7, "name": "pool"}
+    expect = {"instance": frames.INSTANCE, "name": "pool", "good": ["n5"]}
     assert place.told == [("pool", "node.suspend", {"node": "n1", "for_ns": None}, expect)]
 
 
@@ -172,7 +177,6 @@ def test_a_row_that_moves_while_a_dialog_is_open_leaves_it_with_what_was_pinned(
     [
         ("members", "pool/n1 is not there any more."),
         ("array", "pool is not there any more."),
-        ("generation", "A member of pool is in another state"),
         ("restart", "has been started again"),
         ("lost", "cannot be reached"),
     ],
@@ -187,7 +191,6 @@ def test_what_is_not_as_it_was_is_refused_with_a_sentence(change: str, says: str
         changes = {
             "members": [pool.delta((["arrays", "pool", "members"], [frames.member(4)]))],
             "array": [pool.delta(removals=(["arrays", "pool"],))],
-            "generation": [pool.delta((["arrays", "pool", "generation"], 8))],
             "restart": [pool.lost(), pool.hello("f" * 16), pool.snapshot()],
             "lost": [pool.lost()],
         }
@@ -198,6 +201,135 @@ def test_what_is_not_as_it_was_is_refused_with_a_sentence(change: str, says: str
         assert isinstance(app.screen, Dialog)
         assert app.screen.query_one("#go", Button).disabled
         assert says in " ".join(" ".join(screens.text(app)).replace("│", " ").split())
+
+    screens.run(app_with(place, still), script, SIZE)
+    assert place.told == []
+
+
+def test_what_changes_elsewhere_while_a_dialog_is_open_stops_nothing() -> None:
+    place = Recorder()
+    still, pool = source()
+
+    async def script(pilot: Pilot[int], app: Tui) -> None:
+        await point(pilot, app, "n1")
+        await choose(pilot, app, "node", "Suspend")
+        flapping = frames.member(0, "stale", link=frames.link("down"), links=[])
+        others = [frames.member(1), frames.member(2), frames.member(3, "suspended"), frames.member(4)]
+        still.say(pool.delta((["arrays", "pool", "members"], [flapping, *others])))
+        still.say(pool.delta((["arrays", "pool", "generation"], 12)))
+        await screens.settle(pilot)
+        app.screen.query_one("#go", Button).press()
+        await sent(pilot, place)
+
+    screens.run(app_with(place, still), script, SIZE)
+    expect = {"instance": frames.INSTANCE, "name": "pool", "good": ["n5"]}
+    assert [expected for *_, expected in place.told] == [expect]
+
+
+def loses(pool: frames.Speaker, *lost: int) -> list[Any]:
+    """Copies of a mirror of five that has all but those members in sync."""
+    members = [frames.member(slot, "stale" if slot in lost else "in_sync") for slot in range(5)]
+    return [pool.delta((["arrays", "pool", "members"], members))]
+
+
+def five() -> tuple[frames.Still, frames.Speaker]:
+    """A mirror of five good copies."""
+    known = frames.state([frames.array(members=[frames.member(slot) for slot in range(5)])])
+    pool = frames.Speaker()
+    return frames.Still(pool.hello(), pool.snapshot(known, past=False)), pool
+
+
+def complaint(app: Tui) -> str:
+    """What the dialog says is in its way."""
+    return str(app.screen.query_one("#wrong", Static).content)
+
+
+def test_fewer_good_copies_than_were_told_of_are_asked_about_again() -> None:
+    place = Recorder()
+    still, pool = five()
+
+    async def script(pilot: Pilot[int], app: Tui) -> None:
+        await point(pilot, app, "n1")
+        await choose(pilot, app, "node", "Suspend")
+        still.say(*loses(pool, 2, 3))
+        await screens.settle(pilot)
+        go = app.screen.query_one("#go", Button)
+        go.press()
+        await pilot.pause()
+        assert "n3 is stale, n4 is stale. Good copies meanwhile: 2 of 5, not 4." in complaint(app)
+        assert app.focused is app.screen.query_one("#cancel")
+        assert go.disabled  # for a moment: two clicks are no two decisions
+        assert place.told == []
+        await again(app)
+        assert not go.disabled
+        go.press()
+        await sent(pilot, place)
+
+    screens.run(app_with(place, still), script, SIZE)
+    expect = {"instance": frames.INSTANCE, "name": "pool", "good": ["n2", "n5"]}
+    assert [expected for *_, expected in place.told] == [expect]
+
+
+async def again(app: Tui) -> None:
+    """Until the dialog has looked again by itself."""
+    for _ in range(500):
+        if not app.screen.query_one("#go", Button).disabled:
+            return
+        await asyncio.sleep(0.01)
+
+
+def test_a_severe_action_wants_the_name_again_when_good_copies_got_fewer() -> None:
+    place = Recorder()
+    still, pool = five()
+
+    async def script(pilot: Pilot[int], app: Tui) -> None:
+        await point(pilot, app, "n1")
+        await choose(pilot, app, "node", "Discard content")
+        await fill(pilot, app, {"typed": "pool"})
+        still.say(*loses(pool, 1))
+        await screens.settle(pilot)
+        app.screen.query_one("#go", Button).press()
+        await pilot.pause()
+        assert app.screen.query_one("#typed", Input).value == ""
+        app.screen.query_one("#go", Button).press()
+        await pilot.pause()
+        assert isinstance(app.screen, Dialog)
+
+    screens.run(app_with(place, still), script, SIZE)
+    assert place.told == []
+
+
+def test_a_copy_that_comes_back_while_a_dialog_is_open_is_not_asked_about() -> None:
+    place = Recorder()
+    still, pool = five()
+
+    async def script(pilot: Pilot[int], app: Tui) -> None:
+        await point(pilot, app, "n1")
+        await choose(pilot, app, "node", "Suspend")
+        still.say(*loses(pool, 2))
+        await screens.settle(pilot)
+        still.say(*loses(pool))
+        await screens.settle(pilot)
+        app.screen.query_one("#go", Button).press()
+        await sent(pilot, place)
+
+    screens.run(app_with(place, still), script, SIZE)
+    assert len(place.told) == 1
+
+
+def test_a_client_that_comes_while_a_dialog_is_open_makes_taking_down_severe() -> None:
+    place = Recorder()
+    still, pool = five()
+
+    async def script(pilot: Pilot[int], app: Tui) -> None:
+        await point(pilot, app, "pool")
+        await choose(pilot, app, "array", "Take down")
+        still.say(pool.delta((["arrays", "pool", "sessions"], [frames.session()])))
+        await screens.settle(pilot)
+        app.screen.query_one("#go", Button).press()
+        await pilot.pause()
+        assert isinstance(app.screen, Dialog)
+        assert app.screen.query_one("#typed").display
 
     screens.run(app_with(place, still), script, SIZE)
     assert place.told == []

@@ -39,12 +39,12 @@ def test_a_row_stands_for_itself_and_for_what_it_is_part_of() -> None:
     assert [target.label for target in pinned(picture, "daemon", "")] == ["daemon pool"]
 
 
-def test_a_message_says_which_start_and_which_generation_it_is_meant_for() -> None:
+def test_a_message_says_which_start_and_which_good_copies_it_is_meant_for() -> None:
     picture, _ = shown()
-    node, _, daemon = pinned(picture, "node", node="n2")
-    assert node.expect(as_seen=True) == {"instance": frames.INSTANCE, "generation": 7, "name": "pool"}
-    assert node.expect(as_seen=False) == {"instance": frames.INSTANCE}
-    assert daemon.expect(as_seen=True) == {"instance": frames.INSTANCE}
+    node, array, daemon = pinned(picture, "node", node="n2")
+    assert node.expect({"n3", "n1"}) == {"instance": frames.INSTANCE, "name": "pool", "good": ["n1", "n3"]}
+    assert array.expect(()) == {"instance": frames.INSTANCE, "name": "pool"}
+    assert daemon.expect(()) == {"instance": frames.INSTANCE}
 
 
 def test_nothing_is_pinned_of_what_is_lost() -> None:
@@ -53,9 +53,9 @@ def test_nothing_is_pinned_of_what_is_lost() -> None:
     assert pinned(picture, "array") == []
 
 
-def refusal(picture: Picture, target: Target, *, as_seen: bool = False) -> DsttoolError:
+def refusal(picture: Picture, target: Target) -> DsttoolError:
     with pytest.raises(DsttoolError) as caught:
-        targets.look(picture, target, as_seen=as_seen)
+        targets.look(picture, target)
     assert caught.value.advice
     return caught.value
 
@@ -68,11 +68,10 @@ def test_a_daemon_that_was_started_again_is_another_one() -> None:
     assert isinstance(refusal(picture, target), Conflict)
 
 
-def test_a_member_in_another_state_is_refused_where_that_matters() -> None:
+def test_a_member_in_another_state_is_the_same_member() -> None:
     picture, speaker = shown()
     target = pinned(picture, "node", node="n1")[0]
     picture.apply(speaker.delta((["arrays", "pool", "generation"], 8)))
-    assert isinstance(refusal(picture, target, as_seen=True), Conflict)
     assert targets.look(picture, target).target is target
 
 

@@ -8,10 +8,12 @@ A connection may carry any number of commands, one after the other; answers come
 first word of a conversation may be `hello`, which names the daemon. The command `watch` makes the
 connection a stream of frames (vocabulary.stream). A line may say what it relies on:
 
-    "expect": {"instance": …, "generation": …, "name": …}
+    "expect": {"instance": …, "name": …, "good": [MEMBER, …]}
 
 The daemon refuses the command with a Conflict if it is another instance, that is, was started again
-since, or if the array of that name has another generation, that is, a member's state changed since.
+since, or if one of those members of the array of that name is no good copy any more (see
+vocabulary.status.good_members). Whatever else has changed since somebody decided, what they were told of
+the copies that are left is still true.
 
 Only the standard library is imported here: commands that merely ask must start fast.
 """
@@ -44,11 +46,11 @@ _CLASSES: Final = {
 
 
 class Expect(TypedDict, total=False):
-    """What a command relies on; each may be missing or None. generation is the one of the array `name`."""
+    """What a command relies on; each may be missing or None. good: members of the array `name`."""
 
     instance: str | None
-    generation: int | None
     name: str | None
+    good: list[str] | None
 
 
 class Command(NamedTuple):
@@ -78,9 +80,11 @@ def parse_command(line: bytes) -> Command:
 def _expect(value: Any) -> Expect | None:
     if value is None:
         return None
-    kinds = {"instance": str, "generation": int, "name": str}
-    if not isinstance(value, dict) or not all(
-        key in kinds and (each is None or type(each) is kinds[key]) for key, each in value.items()
+    kinds = {"instance": str, "name": str, "good": list}
+    if (
+        not isinstance(value, dict)
+        or not all(key in kinds and (each is None or type(each) is kinds[key]) for key, each in value.items())
+        or not all(isinstance(name, str) for name in value.get("good") or ())
     ):
         # What is not understood must not be taken for granted.
         raise errors.ProtocolError("The control message expects something that this daemon does not know.")

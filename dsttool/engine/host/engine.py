@@ -29,7 +29,7 @@ from dsttool.engine.host.dump import Dump
 from dsttool.engine.host.ending import close_all, flush_all
 from dsttool.engine.host.events import Events
 from dsttool.engine.host.observing import Observing
-from dsttool.engine.host.reload_parts import MachinePart, SetRules
+from dsttool.engine.host.reload_parts import MachinePart
 from dsttool.engine.host.reloading import Part, Reloading
 from dsttool.engine.host.tuning import Tuning
 from dsttool.engine.host.waiting import Statuses, Waits
@@ -44,6 +44,7 @@ if TYPE_CHECKING:
 
 LOG = logging.getLogger(__name__)
 
+_LOOK: Final = "Look at what there is now, and try again."
 # What clients wait for at most once the daemon is told to stop; afterwards they see a lost connection.
 DRAIN_NS: Final = 10 * limits.SECOND
 
@@ -69,7 +70,7 @@ class Engine:
         access: AccessPlan = OPEN,
         *,
         metrics: Endpoint | None = None,
-        part: Callable[[SetRules], Part] | None = None,
+        part: Callable[[Access], Part] | None = None,
     ) -> None:
         self.reactor = reactor
         self.offers = offers
@@ -92,9 +93,10 @@ class Engine:
         self._observing = Observing(reactor, offers, self._about, events.event_log)
         self._metrics_place = metrics
         self._metering: Metering | None = None
-        own = [] if part is None else [part(self._access.gate.set_rules)]
+        own = [] if part is None else [part(self._access)]
         # The access comes last: it cuts those who may not be here any more, by new rules too.
-        self._reloading = Reloading(reactor, self.name, [*own, MachinePart(reactor), self._access])
+        parts = [*own, MachinePart(reactor), self._access]
+        self._reloading = Reloading(reactor, self.name, parts, self._access.remarks)
         self._dump = Dump(reactor, self._observing.source)
 
     def serve(self, listens: Sequence[Listen], ready: daemon.Ready) -> int:
@@ -108,7 +110,7 @@ class Engine:
             self._lock.note_pid()
             lent = service.inherit(self.reactor, listens, self._places())
             self._bind_metrics()  # before whoever waits for the others' sockets can come
-            self._access.begin([*listens, *lent])
+            self._access.begin(listens, lent)
             control = self.reactor.network.listen(self._control_place)
             self._control = ControlServer(
                 control, self.reactor.post, self._handlers(), self._check, self._observing.broadcast
@@ -255,19 +257,19 @@ class Engine:
 
     def _check(self, expect: messages.Expect) -> None:
         """Raise Conflict if something is not as a command expects it."""
-        instance, generation, name = (expect.get(key) for key in ("instance", "generation", "name"))
+        instance, name = expect.get("instance"), expect.get("name")
         if instance is not None and instance != self._instance:
-            raise Conflict(
-                f"{self.name} was started again since.", "Look at what there is now, and try again."
-            )
-        if generation is None:
+            raise Conflict(f"{self.name} was started again since.", _LOOK)
+        good = expect.get("good") or []
+        if name is None and not good:
             return
         arrays, _ = self._statuses()
-        if not any(array["name"] == name and array["generation"] == generation for array in arrays):
-            raise Conflict(
-                f"The members of {name or self.name} have changed since.",
-                "Look at what there is now, and try again.",
-            )
+        array = next((each for each in arrays if each["name"] == name), None)
+        if array is None:
+            raise Conflict(f"{self.name} serves no array called {name}.", _LOOK)
+        now = status.good_members(array)
+        if lost := ", ".join(each for each in good if each not in now):
+            raise Conflict(f"{lost} of {name} is no good copy any more: fewer are left than it was.", _LOOK)
 
     def _about(self) -> status.DaemonStatus:
         return {

@@ -189,6 +189,15 @@ class Status(TypedDict):
     daemons: list[DaemonStatus]
 
 
+def good_members(array: ArrayStatus) -> list[str]:
+    """The names of the members that hold everything, and can be read now."""
+    return [
+        member["name"]
+        for member in array["members"]
+        if member["state"] == "in_sync" and (member["link"] is None or member["link"]["state"] == "up")
+    ]
+
+
 def empty() -> Status:
     """The status of a machine on which nothing runs."""
     return {"schema": SCHEMA, "arrays": [], "exports": [], "daemons": []}

@@ -168,15 +168,24 @@ def test_after_the_goodbye_of_the_last_nbd_client_a_session_is_admitted_at_once(
 def test_when_the_last_nbd_client_is_lost_the_grant_is_kept_for_it(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    house.writer().socket.close()
+    client = house.writer()
+    assert request(client, READ, length=4) == 0
+    client.socket.close()
     house.hall.until(lambda: not house.server.connections)
     assert "left to come back" in house.dst_is_busy()
     house.writer().socket.close()
     house.hall.until(lambda: not house.server.connections)
+    assert "left to come back" in house.dst_is_busy(), "it is kept for the first one"
     monkeypatch.setattr(limits, "GRANT_NS", 20 * MS)
     house.hall.pass_time(21 * MS)
     house.dst_client()
     house.reader()
+
+
+def test_an_nbd_client_that_is_lost_before_it_asked_for_anything_keeps_nobody_out(house: House) -> None:
+    house.writer().socket.close()
+    house.hall.until(lambda: not house.server.connections)
+    house.dst_client()
 
 
 def test_a_session_waits_for_what_an_nbd_client_left_running(house: House) -> None:
@@ -291,7 +300,30 @@ def test_a_client_that_leaves_while_it_waits_holds_nothing(house: House, whole: 
     stored.set()
     house.hall.pass_time(5 * MS)
     assert not house.server.connections
-    assert "left to come back" in house.dst_is_busy()
+    house.dst_client()
+
+
+def test_who_leaves_while_it_waits_ends_the_session_of_no_other_nbd_client(house: House) -> None:
+    held = threading.Event()
+    house.export.store_fails = DsttoolError("No space left on device.")
+    house.reader()
+    house.export.store_fails = None
+    stays = house.writer()
+    house.export.offer.writers._grant.not_stored(house.export.stored)  # so that the next one is stored again
+    house.export.offer.writers._store = lambda holder: held.wait(20)
+    leaves = house.stranger()
+    leaves.hear(18)
+    ask(leaves)
+    house.hall.pass_time(MS)
+    leaves.socket.close()
+    house.hall.until(lambda: len(house.server.connections) == 2)
+    held.set()
+    house.hall.pass_time(5 * MS)
+    assert "which is connected" in house.dst_is_busy()
+    assert request(stays, WRITE, b"data") == 0
+    stays.say(packed(DISCONNECT, 0, 0))
+    assert stays.is_closed()
+    house.dst_client()
 
 
 def test_an_nbd_client_that_cannot_be_stored_only_reads(house: House) -> None:
@@ -302,7 +334,7 @@ def test_an_nbd_client_that_cannot_be_stored_only_reads(house: House) -> None:
 
 
 def test_after_a_restart_of_the_server_nbd_clients_write_again_and_sessions_wait(house: House) -> None:
-    house.writer()
+    assert request(house.writer(), READ, length=4) == 0
     house.server.close()
     house.export.go_away()
     house.export.start()

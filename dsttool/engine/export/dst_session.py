@@ -246,6 +246,8 @@ class DstSessions:
 class DstClaim:
     """A link that asks to write. See Claim."""
 
+    returns = True
+
     def __init__(self, sessions: DstSessions, link: SessionLink, hello: Hello) -> None:
         self.asker = Asker(link.identity, hello.session, hello.term, hello.takeover)
         self.wanted = True

@@ -106,7 +106,9 @@ class NbdConnection(Session):
             budget.requests += len(requests)
             budget.bytes += parser.bytes
             parser.requests = []  # a finished request must not pin its segment until the next parse
-            self._work.running += len(requests)
+            work = self._work
+            work.running += len(requests)
+            work.used = True
             self.offer.device.submit(requests)
         if parser.fault:
             self._break(parser.fault)

@@ -2,7 +2,7 @@
 
     nobody has come             the first that wants to write asks for the grant
     the grant is theirs         every other one writes, too
-    the last says goodbye       the grant is released
+    the last says goodbye       the grant is released; so it is if none has asked for anything yet
     the last is lost            the grant is kept for GRANT_NS, for the client to come back
     somebody else's             they only read, for as long as they are connected
     it is taken from them       they answer what they have begun, and close
@@ -29,11 +29,13 @@ class NbdWriter(Protocol):
 
 
 class NbdWork(Work):
-    """What NBD connections have running under one grant. connections: those that may write."""
+    """What NBD connections have running under one grant. connections: those that may write. used: one of
+    them has asked for something."""
 
     def __init__(self, session: bytes) -> None:
         super().__init__(session)
         self.connections: set[NbdWriter] = set()
+        self.used = False
 
     @property
     def present(self) -> bool:
@@ -85,7 +87,7 @@ class NbdWriters:
         work.connections.discard(connection)
         if work.connections or self._shared or work is not self._work:
             return
-        if goodbye:
+        if goodbye or not work.used:
             self._work, self._session = None, b""
             self._writers.release(work)
         else:
@@ -120,6 +122,8 @@ class NbdWriters:
 
 class NbdClaim:
     """A connection that asks to write. See Claim."""
+
+    returns = False
 
     def __init__(self, nbd: NbdWriters, connection: NbdWriter) -> None:
         self.asker = nbd.asker()

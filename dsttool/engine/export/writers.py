@@ -11,8 +11,8 @@ whatever becomes of the successor: it was told so.
 Whoever asks may be gone when it is its turn: then nothing happens. A hello that was stuck in the network may
 be that of a process long dead, and its connection's end comes right behind it; so before anybody is
 displaced, the sockets are looked at once more. Whoever is gone only when it has been stored holds the
-grant as one that has no link. Where the system refuses to store, the asker is refused and nobody
-writes.
+grant as one that has no link, if it can come back as the same; else the grant is free again. Where the
+system refuses to store, the asker is refused and nobody writes.
 """
 
 import logging
@@ -67,6 +67,8 @@ class Claim(Protocol):
     asker: Asker
     # False once nobody waits for the answer any more.
     wanted: bool
+    # Whether one that is gone may come back as the session that it asked for.
+    returns: bool
 
     def admitted(self, holder: Holder) -> Work:
         """It may write from now on. Whose work its requests are."""
@@ -130,6 +132,9 @@ class Writers:
         """It said goodbye: anybody may write once what it began has ended."""
         if work is not self._work or self._grant.retired(work.session):
             return  # another one takes its place, or has
+        self._release()
+
+    def _release(self) -> None:
         released = self._grant.release()
         if released is not None and self._store is not None:
             self._run_store(released, self._released)
@@ -224,7 +229,12 @@ class Writers:
             self._serve()
             return
         self._grant.begin(decision.holder)
-        self._work = claim.admitted(decision.holder) if claim.wanted else None
+        if claim.wanted:
+            self._work = claim.admitted(decision.holder)
+        elif self._work is None or self._work.session != decision.holder.session:
+            self._work = None
+            if not claim.returns:
+                self._release()
         if self._work is None or not self._work.present:
             self._grant.leave(self._reactor.now)
         self._serve()

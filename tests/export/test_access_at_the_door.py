@@ -78,7 +78,7 @@ def test_an_unknown_key_is_refused_and_counted_and_changes_nothing(door: Door) -
     assert "authorise" in error.advice
     assert door.gate.refusals == {"key": 1}
     assert not door.offer.sessions
-    assert not door.server.connections
+    door.hall.until(lambda: not door.server.connections)
 
 
 def test_a_client_of_another_server_is_refused(door: Door) -> None:

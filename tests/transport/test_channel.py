@@ -3,6 +3,7 @@
 import os
 import socket
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from itertools import pairwise
 
 import pytest
@@ -11,9 +12,10 @@ from hypothesis import strategies as st
 
 from dsttool.engine.runtime.reactor import Reactor
 from dsttool.engine.transport.channel import Channel
+from dsttool.engine.transport.parting import Parting
 from dsttool.engine.vocabulary import limits
 from dsttool.engine.vocabulary.errors import DsttoolError, ProtocolError
-from dsttool.engine.vocabulary.limits import KIB, MIB, SECOND
+from dsttool.engine.vocabulary.limits import KIB, MIB, MS, SECOND
 from dsttool.engine.wire import dst_seal
 from dsttool.engine.wire import dst_security as security
 from dsttool.engine.wire.dst_handshake import ClientHandshake, Handshake, ServerHandshake
@@ -609,6 +611,83 @@ def test_closing_while_threads_work_gives_all_memory_back(
     taken = len(notes.got)
     wire.turns(30)
     assert len(notes.got) == taken  # and `make` checks the memory
+
+
+def test_the_last_words_reach_the_peer_behind_what_threads_still_seal(
+    make: Callable[..., Wire], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wire = make(SEALED, threads=1).open()
+    held: list[tuple[Callable[[], object], Callable[..., None]]] = []
+    channel, over = wire.server.channel, []
+    assert channel is not None
+    with monkeypatch.context() as patched:
+        patched.setattr(wire.reactor, "run_blocking", lambda call, done, lane: held.append((call, done)))
+        say(wire.server, record(PAYLOAD, bytes(MIB)), record(WELCOME, b"go"))
+        channel.part(lambda: over.append("over"))
+        say(wire.server, record(PING, b"too late"))
+        wire.turns()
+    assert not channel.link.open
+    assert not over
+    for call, done in held:
+        done(call(), None)
+    wire.until(lambda: len(wire.client.got) == 2)
+    assert wire.client.got == [(PAYLOAD, bytes(MIB)), (WELCOME, b"go")]
+    assert wire._from_server.recv(1) == b""
+    assert not over
+    wire._from_server.close()
+    assert wire.reactor.run_until(lambda: over == ["over"], PATIENCE)
+    assert wire.server.ends == []
+
+
+@pytest.mark.parametrize("name", MODES)
+def test_last_words_to_one_who_does_not_listen_wait_so_long_and_no_longer(
+    make: Callable[..., Wire], monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setattr(limits, "PARTING_NS", 50 * MS)
+    wire = make(MODES[name], threads=2).open()
+    channel, over = wire.server.channel, []
+    assert channel is not None
+    say(wire.server, *[record(PAYLOAD, bytes(MIB))] * 4)
+    channel.part(lambda: over.append("over"))
+    assert wire.reactor.run_until(lambda: bool(over), PATIENCE)  # and `make` checks the memory
+
+
+def test_last_words_to_one_who_only_talks_end_after_so_many_words(
+    make: Callable[..., Wire], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "PARTING_NS", 10**6 * SECOND)
+    wire = make().open()
+    channel, over = wire.server.channel, []
+    assert channel is not None
+    channel.part(lambda: over.append("over"))
+    talker, said = wire._from_server, 0
+    talker.setblocking(False)
+    while not over:
+        with suppress(BlockingIOError, BrokenPipeError, ConnectionResetError):
+            said += talker.send(bytes(64 * KIB))
+        wire.reactor.post(lambda: None)
+        wire.reactor.turn()
+    assert said <= limits.TURN_BYTES_MAX + MIB
+
+
+def test_who_is_still_sending_gets_the_last_words_all_the_same() -> None:
+    reactor = Reactor(io_threads=1, crypto_threads=0)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        peer = socket.create_connection(listener.getsockname())
+        ours, _ = listener.accept()
+    ours.setblocking(False)
+    with peer:
+        peer.sendall(bytes(MIB))  # more than is ever read: closing at once would reset the connection
+        over: list[str] = []
+        parting = Parting(reactor, ours, [b"last words"], 10, lambda: over.append("over"))
+        reactor.turn()
+        peer.settimeout(10)
+        assert peer.recv(100) == b"last words"
+        assert peer.recv(100) == b""
+        peer.close()
+        assert reactor.run_until(lambda: bool(over), PATIENCE)
+        assert not parting.open
+    reactor.close()
 
 
 def test_steady_work_takes_no_new_memory_from_the_system(sealed: Wire) -> None:

@@ -72,7 +72,7 @@ class DstConnection(Session):
         self._server = server
         self._requests: DstRequests | None = None
         self._claim: DstClaim | None = None
-        self._ended = self._leaving = False
+        self._ended = self._idle = self._parting = self._leaving = False
         self._pings = self._pinged_at = 0
         self._deadline: Timer | None = reactor.call_later(limits.HANDSHAKE_TIMEOUT_NS, self._too_slow)
         self._channel = Channel(
@@ -317,22 +317,28 @@ class DstConnection(Session):
     def refuse(self, code: int, reason: str, counts_as: Reason | None = None) -> None:
         """Tell why, and close."""
         self._server.gate.refused(counts_as or _REASONS[code], "dst", self.peer, reason)
-        if self.link.open:
-            self._send_one(dst_records.REFUSAL, dst_hello.pack_reason(code, reason))
-            self._channel.flush()
-        self.close()
+        self._part(dst_records.REFUSAL, code, reason)
 
     def cut(self, code: int, reason: str) -> None:
         """See SessionLink."""
-        if self.link.open:
-            self._send_one(dst_records.NOTICE, dst_hello.pack_reason(code, reason))
-            self._channel.flush()
-        self.close()
+        self._part(dst_records.NOTICE, code, reason)
 
     def expel(self, code: int, reason: str) -> None:
         """It may not be here any more: tell why, and close."""
         self._server.gate.refused(_REASONS[code], "dst", self.peer, reason)
         self.cut(code, reason)
+
+    def _part(self, kind: int, code: int, reason: str) -> None:
+        """Close with these as the last words, which may take a moment to leave."""
+        if self.link.open:
+            self._send_one(kind, dst_hello.pack_reason(code, reason))
+            self._parting = True
+            self._channel.part(self._parted)
+            self._down()
+
+    def _parted(self) -> None:
+        self._parting = False
+        self._maybe_ended()
 
     def leave(self) -> None:
         """Take nothing more; close once everything begun is answered and sent."""
@@ -373,7 +379,12 @@ class DstConnection(Session):
 
     def ended(self) -> None:
         """See RequestsOwner."""
-        if not self._ended:
+        self._idle = True
+        self._maybe_ended()
+
+    def _maybe_ended(self) -> None:
+        """The server forgets it once nothing of it runs and its socket is closed."""
+        if self._idle and not self._parting and not self._ended:
             self._ended = True
             self._server.ended(self)
 

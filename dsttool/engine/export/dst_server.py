@@ -55,9 +55,8 @@ class DstServer:
 
     def cut_revoked(self) -> int:
         """Close every connection that may not do any more what it was let in for; how many there were."""
-        revoked = [
-            each for each in self.connections if each.hello is not None and each.permission < each.granted
-        ]
+        here = [each for each in self.connections if each.hello is not None and each.link.open]
+        revoked = [each for each in here if each.permission < each.granted]
         for connection in revoked:
             connection.expel(dst_hello.REFUSED_KEY, "This client's key was revoked.")
         return len(revoked)

@@ -7,11 +7,13 @@ what it leaves comes again, beginning with the same record, after `resume`. What
 settled by the handshake: nothing, checksums (both here), or seals (in sealing).
 """
 
+from collections.abc import Callable
 from socket import socket
 from typing import Protocol
 
 from dsttool.engine.runtime.reactor import Reactor
 from dsttool.engine.transport.link import Link
+from dsttool.engine.transport.parting import Parting
 from dsttool.engine.transport.sealing import SealedIn, SealedOut
 from dsttool.engine.vocabulary.errors import DsttoolError, ProtocolError
 from dsttool.engine.wire import dst_records
@@ -71,6 +73,7 @@ class Channel:
         self._checksum: Checksum | None = None
         self._sealed: SealedOut | None = None
         self._opener: SealedIn | None = None
+        self._parting: Parting | None = None
         self.link = Link(reactor, sock, self)
 
     def start(self) -> None:
@@ -80,6 +83,8 @@ class Channel:
 
     def send(self, records: list[OutRecord]) -> None:
         """Queue records for the end of this turn. What is sent before `opened` goes nowhere."""
+        if not self.link.open:
+            return
         if self._sealed is not None:
             self._sealed.send(records)
         elif self._checksum is not None:
@@ -106,10 +111,21 @@ class Channel:
         """Take records again, beginning with those that were left."""
         (self._opener or self.link).resume()
 
+    def part(self, done: Callable[[], None]) -> None:
+        """Close, but let what was sent reach the peer, in limits.PARTING_NS at most. The receiver is not
+        told; `done` is, when that is over.
+        """
+        self._parting = self.link.part(done)
+        if self._sealed is not None and self._opener is not None:
+            self._sealed.part(self._parting)
+            self._opener.close()
+
     def close(self) -> None:
         """Close at once; what is unsent is dropped. The receiver is not told."""
         self.link.close()
         self._forget()
+        if self._parting is not None:
+            self._parting.close()
 
     # -- what the link tells ---------------------------------------------------------------------------
 

@@ -11,11 +11,13 @@ kernel did not take waits for EPOLLOUT.
 
 import errno
 import os
+from collections.abc import Callable
 from contextlib import suppress
 from socket import SHUT_WR, SO_ERROR, SOL_SOCKET, socket
 from typing import Protocol
 
 from dsttool.engine.runtime.reactor import READABLE, WRITABLE, Reactor
+from dsttool.engine.transport.parting import Parting, drop_sent
 from dsttool.engine.vocabulary import limits
 
 Bytes = bytes | bytearray | memoryview
@@ -93,7 +95,7 @@ class Link:
     def flush(self) -> None:
         """Give the kernel what is queued; the reactor calls it when the turn ends."""
         self._scheduled = False
-        if self._reparse:
+        if self._reparse and self.open:
             self._reparse = False
             if self._events & READABLE:
                 self._parse()
@@ -115,7 +117,7 @@ class Link:
             if self.unsent == 0:
                 out.clear()
             else:
-                _drop_sent(out, sent)
+                drop_sent(out, sent)
         if self._blocked:
             self._blocked = False
             self._wait_for(self._events & ~WRITABLE)
@@ -255,6 +257,14 @@ class Link:
             self._out.clear()
             self._segment = _NOTHING
 
+    def part(self, done: Callable[[], None]) -> Parting:
+        """Close, but let what was sent reach the peer. The receiver is not told; `done` is, once it has."""
+        assert self.open, "what is closed has nothing to say"
+        self.open = False
+        self._reactor.unregister(self._sock.fileno())
+        self._segment = _NOTHING
+        return Parting(self._reactor, self._sock, self._out, self.unsent, done)
+
     def _pending_error(self) -> str:
         code = self._sock.getsockopt(SOL_SOCKET, SO_ERROR)
         return os.strerror(code) if code else ""
@@ -278,17 +288,3 @@ class Link:
 
 
 _NOTHING = memoryview(bytearray(0))
-
-
-def _drop_sent(out: list[Bytes], sent: int) -> None:
-    """Remove the first `sent` bytes from the queue."""
-    index = 0
-    for buffer in out:
-        size = len(buffer)
-        if sent < size:
-            break
-        sent -= size
-        index += 1
-    if sent:
-        out[index] = memoryview(out[index])[sent:]
-    del out[:index]

@@ -22,7 +22,7 @@ class Listener:
     """Accepts on one endpoint. `on_accept(sock, peer)` gets non-blocking sockets and the peer's name.
 
     Binding and accepting are apart (`start`), so that all listeners of a daemon can be bound before
-    any accepts. `port` tells which one an endpoint with port 0 got.
+    any accepts. `endpoint` tells which port one with port 0 got. `on_accept` may be replaced.
     """
 
     def __init__(
@@ -35,7 +35,7 @@ class Listener:
         group: int | None = None,
     ) -> None:
         self._reactor = reactor
-        self._on_accept = on_accept
+        self.on_accept = on_accept
         self._sock = reactor.network.listen(endpoint, mode=mode, group=group)
         self._started = False
         self.endpoint = endpoint
@@ -49,6 +49,10 @@ class Listener:
         if not self._started:
             self._started = True
             self._reactor.register(self._sock.fileno(), self._ready, READABLE)
+
+    def permit(self, mode: int, group: int | None) -> None:
+        """Who may connect to a Unix socket from now on; None is this user's own group. See network."""
+        self._reactor.network.permit(self.endpoint, mode, group)
 
     def close(self) -> None:
         """Stop; a Unix socket's file goes too, if it is still ours."""
@@ -78,7 +82,7 @@ class Listener:
             sock.setblocking(False)
             with suppress(OSError):  # it may be gone again already
                 tune(sock)
-            self._on_accept(sock, _peer_name(sock, address))
+            self.on_accept(sock, _peer_name(sock, address))
 
     def _again(self) -> None:
         if self._started:

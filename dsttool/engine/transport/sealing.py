@@ -20,6 +20,7 @@ from typing import Protocol
 
 from dsttool.engine.runtime.reactor import Reactor
 from dsttool.engine.transport.link import Link
+from dsttool.engine.transport.parting import Parting
 from dsttool.engine.vocabulary import limits
 from dsttool.engine.vocabulary.errors import DsttoolError
 from dsttool.engine.wire.dst_records import HEADER, Buffers, OutRecord, Record, header, split
@@ -61,7 +62,7 @@ class SealedOut:
         done: Callable[[], None],
     ) -> None:
         self._reactor = reactor
-        self._link = link
+        self._link: Link | Parting = link
         self._seal = sealer
         self._fail = fail
         self._done = done
@@ -96,6 +97,10 @@ class SealedOut:
                 size += len(out)
         if ready:
             link.send(ready, size)
+
+    def part(self, parting: Parting) -> None:
+        """Nothing more will be sent; what threads still seal goes there."""
+        self._link = parting
 
     def close(self) -> None:
         """Nothing more will be sent."""

@@ -22,6 +22,8 @@ CLIENT_BYTES_MAX: Final = 2 * REQUEST_MAX
 CLIENTS_MAX: Final = 1024
 # A client must finish its handshake in this time, or its connection is closed.
 HANDSHAKE_TIMEOUT_NS: Final = 10 * SECOND
+# A client that is refused has so long to take the reason in before its connection is closed all the same.
+PARTING_NS: Final = SECOND
 # Connections that have not finished their handshake, of all sources and of one (an address or a user): an
 # honest one takes milliseconds, so that this many at once only come from somebody who means no good.
 HALF_OPEN_MAX: Final = 256

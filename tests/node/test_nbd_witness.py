@@ -373,7 +373,7 @@ def test_a_server_that_refuses_everybody_is_tried_again(serve: Serve, host: Host
     server = serve()
     node = host.node(server.endpoint, policy=PATIENT)
     server.refusing = True
-    host.until(lambda: bool(server.links))  # the handshake has ended at its side, too
+    see(host, lambda: bool(server.links))  # the handshake has ended at its side, too
     server.cut(0)
     host.until(lambda: not node.up)
     request = ask(TRIM, 0, 512)

@@ -1,6 +1,7 @@
 """Members that miss writes, are suspended, or come back: dirty extents, resyncs, and who waits for whom."""
 
 import errno
+import logging
 import random
 
 import pytest
@@ -222,6 +223,26 @@ def test_a_member_that_goes_on_failing_is_tried_again_later_and_later() -> None:
         assert len(bench.nodes[1].got) == tried
         bench.nodes[1].heal()
         whole(bench)
+
+
+def test_what_keeps_a_member_from_being_resynced_is_told_once_and_known_until_it_is_mended(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.INFO, "dsttool")
+    with ArrayBench() as bench:
+        bench.nodes[1].fail(errno.ENOSPC, WRITE)
+        bench.run(write(0, DATA))
+        for _ in range(3):
+            bench.array.resyncs.start()
+            bench.until(lambda: bench.states()[1] == "resyncing")
+            bench.until(lambda: bench.states()[1] == "stale")
+        kinds = [getattr(record, "event_kind", "") for record in caplog.records]
+        assert kinds.count("resync.failed") == 1
+        assert bench.array.members[1].trouble == errno.ENOSPC
+        bench.nodes[1].heal()
+        bench.array.resyncs.start()
+        whole(bench)
+        assert bench.array.members[1].trouble == 0
 
 
 def test_a_member_is_written_to_and_never_read_while_it_is_resynced() -> None:

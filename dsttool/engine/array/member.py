@@ -32,7 +32,8 @@ class Member:
     dirty: what it misses, once it is not in sync and part of an array. timed: it is suspended for a time
     only. resynced: bytes copied by the current or the last resync. figures: what the array's clients had it
     do, each piece from its submission to the node until its end; resyncs do not count. errors: those that
-    count against it.
+    count against it. trouble: the errno of what made it stale, or of its resync that failed last; 0 once it
+    has everything.
     """
 
     __slots__ = (
@@ -50,6 +51,7 @@ class Member:
         "slot",
         "state",
         "timed",
+        "trouble",
         "written",
     )
 
@@ -63,6 +65,7 @@ class Member:
         self.in_flight = 0
         self.resynced = 0
         self.timed = False
+        self.trouble = 0
         self.dirty: DirtyMap | None = None
         self.changed: Callable[[], None] | None = None
         self.state = state if node is not None else "missing"

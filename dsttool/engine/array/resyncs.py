@@ -58,6 +58,7 @@ class Resyncs:
         self._jobs: dict[int, Resync] = {}
         self._failures: dict[int, int] = {}
         self._told: set[int] = set()
+        self._told_failed: set[int] = set()
         self._again: dict[int, Timer] = {}
         self._halted: set[int] = set()
         self._ends: list[tuple[set[int], Callable[[], None]]] = []
@@ -167,6 +168,7 @@ class Resyncs:
         if job is None:
             self._told.discard(member.slot)
         if error:
+            member.trouble = error
             self._later(member)
         if job is not None:
             job.stop(error or errno.ESTALE)
@@ -211,13 +213,17 @@ class Resyncs:
         del self._jobs[member.slot]
         if member.state == "resyncing" and not self._ended:
             if not error:
+                member.trouble = 0
                 self._failures.pop(member.slot, None)
                 self._told.discard(member.slot)
+                self._told_failed.discard(member.slot)
                 self._whole.add(member.slot)
                 self._trust.promote(member)
                 self._tell("resync.done", member, f"is in sync again, {member.resynced} bytes were copied")
             else:
-                if not self._failures.get(member.slot):
+                member.trouble = error
+                if member.slot not in self._told_failed:  # once, as that it has begun
+                    self._told_failed.add(member.slot)
                     what = f"is not resynced yet, it will be tried again: {os.strerror(error)}"
                     self._tell("resync.failed", member, what)
                 self._trust.leave(member, "stale")

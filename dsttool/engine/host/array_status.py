@@ -1,5 +1,6 @@
 """An array's status: its own fields, and those of its offer to clients."""
 
+import os
 from typing import Any, cast
 
 from dsttool.engine.array.array import Array
@@ -16,5 +17,6 @@ def array_status(array: Array, offer: Offer) -> ArrayStatus:
     own["read_only"] = offer.read_only
     for member, shown in zip(array.members, own["members"]):
         failure = None if member.node is None else member.node.failure
-        shown["reason"] = None if failure is None else failure.what
+        trouble = os.strerror(member.trouble) if member.trouble else None
+        shown["reason"] = trouble if failure is None else failure.what
     return cast(ArrayStatus, own)

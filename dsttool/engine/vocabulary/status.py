@@ -41,7 +41,8 @@ class MemberStatus(TypedDict):
 
     reads, writes and their bytes: what succeeded of what the array's clients had it do; resyncs do not count.
     losses: how many established links were lost. All count since the daemon started.
-    size_bytes: how much its node can hold, None while there is none. reason: why it is faulty, as a sentence.
+    size_bytes: how much its node can hold, None while there is none. reason: why it is faulty, as a sentence;
+    or what it, or its resync, failed at, as long as it is not in sync again.
     link: the best of its links; links: each of them.
     """
 

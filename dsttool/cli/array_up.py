@@ -11,7 +11,7 @@ from dsttool.cli.careful import go_ahead
 from dsttool.cli.dry_run import would
 from dsttool.cli.offering import Offering, offering
 from dsttool.cli.running import Running, running
-from dsttool.cli.serving import exit_with, exposure_remarks, report_ready, run_foreground
+from dsttool.cli.serving import exit_with, report_ready, run_foreground
 from dsttool.cli.settings import Settings, shared
 from dsttool.engine.config import paths
 from dsttool.engine.config.units import parse_duration
@@ -234,6 +234,7 @@ def _bring_up(
     listening: bool,
     all_of_them: bool,
 ) -> None:
+    from dsttool.engine.config.listen import exposure_remarks
     from dsttool.engine.host import daemon, run_array
 
     single = {

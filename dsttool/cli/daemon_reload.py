@@ -16,7 +16,7 @@ from dsttool.engine.vocabulary.checkup import ConfigChange, ReloadedDaemon
 Examples:
   dsttool daemon reload pool
   dsttool daemon reload --dry-run
-  dsttool daemon reload pool --json | jq '.daemons[].restart'"""
+  dsttool daemon reload --json | jq -e 'all(.daemons[]; .restart == [])'"""
 )
 @click.argument("names", nargs=-1, metavar="[NAME...]")
 @shared(waits=True, changes=True, asks=True)
@@ -24,14 +24,19 @@ def reload(settings: Settings, names: tuple[str, ...]) -> None:
     """Have daemons read their configuration again, and apply what can be applied while they serve.
 
     Without a NAME all daemons do. What is wrong in a file is said with its line, and then that daemon changes
-    nothing. Otherwise it applies at once: rules for addresses (clients that are not admitted any more are
-    cut off), the policies of an array and of its nodes, the keys that are authorised, and from dsttool.toml
-    policy, crypto_threads and log_level. It names what holds only once it is started again: layout, chunk,
-    nodes, listen, device, size, links and the like. What its command line or `policy set` said is stronger
-    than the configuration, and stays.
+    nothing. Otherwise it applies at once: where it listens (listen, with its security, key, mode and group),
+    rules for addresses (clients that are not admitted any more are cut off), the policies of an array and of
+    its nodes, the keys that are authorised, and from dsttool.toml policy, crypto_threads and log_level. It
+    names what holds only once it is started again: layout, chunk, nodes, device, size, read_only, links and
+    the like. What its command line or `policy set` said is stronger than the configuration, and stays.
 
-    The exit code is 0 whether or not something needs a restart; `--json` lists it. SIGHUP has a daemon do the
-    same, and say it in its log.
+    New places are listened at before old ones are left. If one of them cannot be, nothing is changed at all.
+    Clients who came by a place that is left stay, as they were let in, until they leave; rules for addresses
+    and `key revoke` cut them off. A key's file is read when its place is listened at first.
+
+    The exit code is 0 once the configuration is read and all of it that can be applied is, whether or not
+    something needs a restart: `--json` lists that.
+    SIGHUP has a daemon do the same, and say it in its log.
     """
     if not names:
         names = tuple(each["name"] for each in gather(settings)["daemons"] if each["state"] != "unreachable")
@@ -51,6 +56,8 @@ def reload(settings: Settings, names: tuple[str, ...]) -> None:
 
 def _show(settings: Settings, answer: ReloadedDaemon) -> None:
     applied, restart = answer["applied"], answer["restart"]
+    for remark in answer["remarks"]:
+        render.note(settings, remark)
     if not applied and not restart:
         render.say(settings, f"{answer['name']}: nothing has changed.")
         return

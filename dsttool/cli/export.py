@@ -8,7 +8,7 @@ from dsttool.cli import render
 from dsttool.cli.dry_run import would
 from dsttool.cli.offering import Offering, offering
 from dsttool.cli.running import Running, running
-from dsttool.cli.serving import exit_with, exposure_remarks, report_ready, run_foreground
+from dsttool.cli.serving import exit_with, report_ready, run_foreground
 from dsttool.cli.settings import Settings, shared
 
 
@@ -70,7 +70,7 @@ def export(
     key comes in once by it.
     """
     from dsttool.engine.config import units
-    from dsttool.engine.config.listen import parse_listen
+    from dsttool.engine.config.listen import exposure_remarks, parse_listen
     from dsttool.engine.host import daemon, run_export
 
     chosen = run_export.plan(

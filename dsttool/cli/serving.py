@@ -13,7 +13,6 @@ from dsttool.cli.settings import Settings
 from dsttool.engine.config.units import format_size
 
 if TYPE_CHECKING:
-    from dsttool.engine.config.listen import Listen
     from dsttool.engine.control.lock import NameLock
     from dsttool.engine.host.daemon import Ready, Report
     from dsttool.engine.host.engine import Engine
@@ -25,16 +24,6 @@ SAMPLE_SECONDS: Final = 1.0
 
 Running = Callable[["Engine"], None]
 Run = Callable[["NameLock", "Ready", Running], int]
-
-
-def exposure_remarks(listens: "Sequence[Listen]") -> list[str]:
-    """A warning for each place at which other machines can connect to unprotected data."""
-    return [
-        f"Warning: everybody who can reach {listen.endpoint} can read what is offered there, and write it "
-        "unless it is read-only."
-        for listen in listens
-        if listen.is_exposed
-    ]
 
 
 def report_ready(settings: Settings, reports: "Sequence[Report]", remarks: Sequence[str] = ()) -> None:

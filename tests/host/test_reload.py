@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 
 from support.manager import Manager, signal_and_wait
-from support.site import Daemon, Site, wait_until
+from support.site import Daemon, Site, accepts, wait_until
 
+DSTTOOL = (sys.executable, "-m", "dsttool")
 MIRROR = """
 layout = "mirror"
 raw = true
@@ -183,6 +184,58 @@ def test_clients_that_are_not_admitted_any_more_are_cut_off(here: Configured) ->
         assert client.recv(100) == b"", "nor does anybody come in"
     here.export()
     assert changes(here.reload("a")["applied"]) == [("a", "access", "allow 10.0.0.0/8", "none")]
+
+
+def places(here: Configured, kind: str, name: str) -> list[str]:
+    """Where it is listened beside the runtime folder, as the status says it."""
+    runtime = str(here.site.path("runtime"))
+    (found,) = [each for each in here.site.json("status")[kind] if each["name"] == name]
+    return [address for address in found["addresses"] if runtime not in address]
+
+
+def test_an_array_listens_at_other_places_at_once(here: Configured) -> None:
+    here.run_array()
+    place = f"nbd+unix:///?socket={here.site.path('door')}"
+    here.array(f'listen = ["{place}"]')
+    answer = here.reload("pool")
+    assert changes(answer["applied"]) == [("pool", "listen", "none", place)]
+    assert (answer["restart"], answer["remarks"]) == ([], [])
+    assert places(here, "arrays", "pool") == [place]
+    assert accepts(here.site.path("door"))
+    here.array()
+    assert changes(here.reload("pool")["applied"]) == [("pool", "listen", place, "none")]
+    assert not here.site.path("door").exists()
+    here.site.dsttool("daemon", "stop", "pool", "--yes")
+
+
+def test_an_export_listens_at_other_places_at_once_and_says_what_that_shows(here: Configured) -> None:
+    door, sealed = (f"dst+unix:///?socket={here.site.path(each)}" for each in ("door", "sealed"))
+    here.export(f'listen = ["{door}"]')
+    daemon = here.site.start(*DSTTOOL, "export", "a", ready=here.site.path("door"))
+    here.export(f'listen = ["{sealed}", "nbd://0.0.0.0:0?security=none"]', 'security = "aes256gcm"')
+    done = here.site.dsttool("daemon", "reload", "a")
+    assert "Warning: everybody who can reach 0.0.0.0" in done.stderr
+    assert "a: security default -> aes256gcm" in done.stdout
+    first, second = places(here, "exports", "a")
+    assert "&server=dst1-" in first
+    assert second.startswith("nbd://0.0.0.0:")
+    assert not here.site.path("door").exists()
+    daemon.stop()
+    assert not here.site.path("sealed").exists()
+
+
+def test_a_place_that_is_taken_changes_nothing_and_says_why(here: Configured) -> None:
+    door = f"nbd+unix:///?socket={here.site.path('door')}"
+    here.export(f'listen = ["{door}"]')
+    daemon = here.site.start(*DSTTOOL, "export", "a", ready=here.site.path("door"))
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        other = f"nbd://127.0.0.1:{taken.getsockname()[1]}"
+        here.export(f'listen = ["{other}"]', 'access = ["deny all"]')
+        done = here.site.dsttool("daemon", "reload", "a", code=8)
+        assert "the address is in use" in done.stderr
+        assert places(here, "exports", "a") == [door]
+    assert len(here.reload("a")["applied"]) == 2
+    daemon.stop()
 
 
 def test_what_the_command_line_says_is_not_compared(here: Configured) -> None:

@@ -10,7 +10,7 @@ data from being offered to a network by accident.
 """
 
 import ipaddress
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -154,6 +154,16 @@ def check_exposure(listen: Listen) -> None:
             " everybody on the way and writable for everybody who can connect.",
             f"Listen on 127.0.0.1 or a Unix socket, or spell it out: {listen}{separator}security=none.",
         )
+
+
+def exposure_remarks(listens: Sequence[Listen]) -> list[str]:
+    """A warning for each place at which other machines can connect to unprotected data."""
+    return [
+        f"Warning: everybody who can reach {listen.endpoint} can read what is offered there, and write it "
+        "unless it is read-only."
+        for listen in listens
+        if listen.is_exposed
+    ]
 
 
 def is_local(endpoint: Endpoint) -> bool:

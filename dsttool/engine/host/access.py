@@ -19,12 +19,12 @@ from dsttool.engine.config.address import Address
 from dsttool.engine.config.address_rules import AddressRules
 from dsttool.engine.config.authorized import AuthorizedKeys
 from dsttool.engine.config.invitations import Invitation, Invite
-from dsttool.engine.config.listen import Listen
+from dsttool.engine.config.listen import Listen, exposure_remarks
 from dsttool.engine.config.uri import DEFAULT_PORTS
 from dsttool.engine.control.server import Answer
 from dsttool.engine.export.access import Gate
 from dsttool.engine.export.offer import Offer
-from dsttool.engine.host.listening import Listening
+from dsttool.engine.host.listening import Listening, Place
 from dsttool.engine.host.reloading import Comparison
 from dsttool.engine.runtime.reactor import Reactor
 from dsttool.engine.runtime.telling import tell
@@ -80,13 +80,20 @@ class Access:
         self._offers = offers
         self._plan = plan
         self._names = [offer.name for offer in offers]
-        self._default_bound = False
+        # Places that are listened at whatever the configuration says; and where the default one is bound.
+        self._lent: tuple[Listen, ...] = ()
+        self._default: Listen | None = None
+        self._default_is_new = True
 
-    def begin(self, listens: Sequence[Listen]) -> None:
-        """Read who is authorised, bind all places, invite. Raises what keeps that from being done."""
-        if self._plan.default or any(listen.is_sealed for listen in listens):
+    def begin(self, listens: Sequence[Listen], lent: Sequence[Listen] = ()) -> None:
+        """Read who is authorised, bind all places, invite. Raises what keeps that from being done.
+
+        lent: places that are listened at as long as the daemon runs.
+        """
+        self._lent = tuple(lent)
+        if self._plan.default or any(listen.is_sealed for listen in [*listens, *lent]):
             self._take(*self.read())
-        self.listening.bind(listens)
+        self.listening.bind([*listens, *lent])
         try:
             self._bind_default()
             if self._plan.invite_ns is not None:
@@ -95,8 +102,27 @@ class Access:
             self.listening.close()
             raise
         self._update()
-        if self._plan.default and not self._default_bound and not self.remarks:
-            self.remarks.append(_LOCAL_ONLY)
+        self._remark_default()
+
+    def prepare(self, listens: Sequence[Listen]) -> dict[Listen, Place]:
+        """What `move` needs for those of these places that are new; blocks. Raises what is wrong there."""
+        return self.listening.prepare_all([*listens, *self._lent])
+
+    def move(
+        self, listens: Sequence[Listen], default: Listen | None, prepared: Mapping[Listen, Place]
+    ) -> None:
+        """Listen at these places from now on; default: as in AccessPlan. Raises, and changes nothing then.
+
+        Who is authorised is to be read again afterwards: the default place depends on it.
+        """
+        stays = default == self._plan.default
+        own = [self._default] if stays and self._default is not None else []
+        self.listening.change([*listens, *self._lent, *own], prepared)
+        if not stays:
+            self._plan = replace(self._plan, default=default)
+            self._default = None
+            self._default_is_new = True
+        self.remarks += exposure_remarks([*prepared])
 
     def reload(self, _arguments: dict[str, Any], answer: Answer) -> None:
         """The control command."""
@@ -126,6 +152,7 @@ class Access:
 
     def _take_all(self, found: tuple[AuthorizedKeys, Mapping[bytes, Invitation]]) -> None:
         self._renew(found)
+        self._remark_default()
 
     def _renew(self, found: tuple[AuthorizedKeys, Mapping[bytes, Invitation]]) -> int:
         """Take up who is authorised now; how many links were cut."""
@@ -155,20 +182,32 @@ class Access:
         """Listen for authorised keys, once there are any; a port that is taken is no reason to fail."""
         wanted = self.gate.keys.any_for(self._names) or self.gate.invitations or self._plan.invite_ns
         default = self._plan.default
-        if self._default_bound or default is None or not wanted or not self.listening.tells_apart(default):
+        if (
+            self._default is not None
+            or default is None
+            or not wanted
+            or not self.listening.tells_apart(default)
+        ):
             return
         error: DsttoolError | None = None
         for endpoint in DEFAULT_ENDPOINTS:
             try:
-                self.listening.add(replace(default, endpoint=endpoint), shown=_named(endpoint))
+                place = replace(default, endpoint=endpoint)
+                self.listening.add(place, shown=_named(endpoint))
             except DsttoolError as failure:
                 error = failure
                 continue
-            self._default_bound = True
+            self._default = place
             return
         remark = f"Only this machine can connect. {error} --listen names other places."
         self.remarks.append(remark)
         tell(LOG, "daemon.local_only", "", "%s", remark)
+
+    def _remark_default(self) -> None:
+        """Say once that the default place is asked for, and not listened at."""
+        if self._default_is_new and self._plan.default and not self._default and not self.remarks:
+            self.remarks.append(_LOCAL_ONLY)
+        self._default_is_new = False
 
     def _invite(self, lifetime_ns: int) -> None:
         invited = dict(self.gate.invitations)

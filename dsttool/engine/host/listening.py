@@ -3,14 +3,16 @@
     runtime folder   NAME.nbd, NAME.dst for every name the daemon serves; 0600
     --listen         replaces the default of TCP port 6207, which is for authorised keys only
 
-All are bound before any accepts, so that a socket that accepts means: everything is ready.
+All are bound before any accepts, so that a socket that accepts means: everything is ready. The places may be
+changed while it serves: what is new is bound before anything else happens, and what stays is not touched.
+Clients who came by a place that goes stay until they leave.
 """
 
 import errno
 import grp
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from socket import socket
 from typing import Final, Literal, Protocol
@@ -37,6 +39,10 @@ _ALWAYS: Final[tuple[tuple[Literal["dst", "nbd"], Callable[[str], Path]], ...]] 
 class Server(Protocol):
     """What accepts connections of one protocol."""
 
+    @property
+    def connections(self) -> Collection[object]:
+        """Those that are not closed."""
+
     def accept(self, sock: socket, peer: str) -> None:
         """Take a connected, non-blocking socket."""
 
@@ -61,6 +67,55 @@ def check_listens(listens: Sequence[Listen], names: Sequence[str]) -> None:
             )
 
 
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A place to listen at, with all that has to be looked up for it. See `Listening.prepare`.
+
+    endpoints: numeric. public: the server's key, where it has one. shown: how clients reach it, if not as it
+    is bound.
+    """
+
+    listen: Listen
+    endpoints: tuple[Endpoint, ...]
+    group: int | None
+    security: Security
+    public: bytes | None
+    shown: Endpoint | None = None
+
+    @property
+    def mode(self) -> int:
+        """Of a Unix socket's file."""
+        return 0o600 if self.listen.mode is None else self.listen.mode
+
+
+@dataclass(frozen=True, slots=True)
+class _Open:
+    """A place that is listened at."""
+
+    place: Place
+    listeners: tuple[Listener, ...]
+    server: Server
+    offers: tuple[Offer, ...]
+
+    @property
+    def address(self) -> Endpoint:
+        """Where clients reach it; as the user named it: a host name stays one."""
+        asked = self.place.listen.endpoint
+        named = asked.family != "unix" and asked.port
+        return self.place.shown or (asked if named else self.listeners[0].endpoint)
+
+    def start(self) -> None:
+        """Let its server have who comes from now on."""
+        for listener in self.listeners:
+            listener.on_accept = self.server.accept
+            listener.start()
+
+    def close(self) -> None:
+        """Accept no more; a socket's file goes."""
+        for listener in self.listeners:
+            listener.close()
+
+
 class Listening:
     """The listeners of one daemon and the servers behind them.
 
@@ -72,19 +127,130 @@ class Listening:
         self._reactor = reactor
         self._offers = offers
         self._gate = gate
-        self._listeners: list[Listener] = []
+        self._open: list[_Open] = []
         self._servers: dict[tuple[str, ...], Server] = {}
-        self._protections: dict[tuple[str, str], tuple[Security, bytes | None]] = {}
+        # Of places that are gone; their clients are still here.
+        self._left: list[Server] = []
 
     @property
     def servers(self) -> list[Server]:
-        """All servers behind the listeners."""
-        return list(self._servers.values())
+        """All servers that accept connections, or still have some."""
+        return [*self._servers.values(), *self._left]
 
     def bind(self, listens: Sequence[Listen]) -> None:
         """Bind all places and note their addresses in the offers. Raises what the system refuses."""
-        names = [offer.name for offer in self._offers]
-        check_listens(listens, names)
+        check_listens(listens, [offer.name for offer in self._offers])
+        try:
+            for listen in self._wanted(listens):
+                self.add(listen)
+        except BaseException:
+            self.close()
+            raise
+
+    def start(self) -> None:
+        """Accept from now on, at the places that do not yet."""
+        for each in self._open:
+            each.start()
+
+    def close(self) -> None:
+        """Accept no more; the sockets' files go."""
+        for each in self._open:
+            each.close()
+        self._open.clear()
+
+    def add(self, listen: Listen, shown: Endpoint | None = None) -> None:
+        """Bind one more place. shown: how clients reach it, if not as it is bound. Raises as `bind`."""
+        self._open.append(self._bind(replace(self.prepare(listen), shown=shown)))
+        self._note()
+
+    def tells_apart(self, listen: Listen) -> bool:
+        """Whether clients there are told apart by their keys. Reads key files."""
+        return listen.is_sealed and self._protection(listen)[1] is not None
+
+    # -- changing the places while clients are served ----------------------------------------------------
+
+    def prepare(self, listen: Listen) -> Place:
+        """Look up what a place needs: blocks. Raises DsttoolError for a host, a group, or a key file."""
+        security, public = self._protection(listen)
+        group = _group_id(listen.group) if listen.group else None
+        return Place(listen, tuple(self._reactor.network.resolve(listen.endpoint)), group, security, public)
+
+    def prepare_all(self, listens: Sequence[Listen]) -> dict[Listen, Place]:
+        """`prepare` what is not listened at yet, for `change`; from any thread. Raises as `bind`, too."""
+        check_listens(listens, [offer.name for offer in self._offers])
+        here = {each.place.listen for each in self._open}
+        return {listen: self.prepare(listen) for listen in self._wanted(listens) if listen not in here}
+
+    def lent(self, listens: Iterable[Listen]) -> list[Listen]:
+        """Those of them whose sockets are somebody else's: they are listened at whatever is asked for."""
+        return [listen for listen in listens if self._reactor.network.is_lent(listen.endpoint)]
+
+    def change(self, listens: Sequence[Listen], prepared: Mapping[Listen, Place]) -> None:
+        """Listen at these places, and no more at others; bound, and told apart, before the first change.
+
+        Raises what the system refuses; nothing is changed then.
+        """
+        wanted = self._wanted(listens)
+        gone = list(self._open)
+        found = [_taken(gone, [each for each in gone if each.place.listen == listen]) for listen in wanted]
+        found = [
+            each or _taken(gone, [other for other in gone if _is_same_place(other.place.listen, listen)])
+            for each, listen in zip(found, wanted)
+        ]
+        kept = [each for each in gone if self.lent([each.place.listen])]
+        undo: list[Callable[[], None]] = []
+        opened: list[_Open] = []
+        try:
+            for listen, here in zip(wanted, found):
+                opened.append(self._become(listen, here, prepared, undo))
+        except BaseException:
+            for act in reversed(undo):
+                act()
+            self._forget_unused()
+            raise
+        self._open = [*opened, *kept]
+        self.start()
+        for each in gone:
+            if each not in kept:
+                each.close()
+        self._forget_unused()
+        self._note()
+
+    def _become(
+        self,
+        listen: Listen,
+        here: _Open | None,
+        prepared: Mapping[Listen, Place],
+        undo: list[Callable[[], None]],
+    ) -> _Open:
+        """A place as it is to be. here: what listens there now."""
+        if here is not None and here.place.listen == listen:
+            return here
+        place = prepared[listen]
+        if here is None:
+            opened = self._bind(place)
+            undo.append(opened.close)
+            return opened
+        if place.listen.endpoint.family == "unix" and not self.lent([listen]):
+            before, listener = here.place, here.listeners[0]
+            undo.append(lambda: listener.permit(before.mode, before.group))
+            listener.permit(place.mode, place.group)
+        offers = self._offered(listen)
+        return _Open(place, here.listeners, self._server(place, offers), offers)
+
+    def _forget_unused(self) -> None:
+        """Servers of places that are gone go with their last client."""
+        used = [each.server for each in self._open]
+        for key, server in list(self._servers.items()):
+            if server not in used:
+                del self._servers[key]
+                self._left.append(server)
+        self._left = [server for server in self._left if server.connections]
+
+    # -- one place ---------------------------------------------------------------------------------------
+
+    def _wanted(self, listens: Sequence[Listen]) -> list[Listen]:
+        """Those, and the sockets that always exist."""
         always = [
             Listen(protocol, Endpoint("unix", path=str(path(offer.name))), offer.name)
             for offer in self._offers
@@ -93,40 +259,17 @@ class Listening:
         # The first name's sockets offer everything, the others' what they are named after.
         always[:2] = [replace(listen, export="") for listen in always[:2]]
         spelled = [listen.endpoint for listen in listens]
-        always = [listen for listen in always if listen.endpoint not in spelled]
-        try:
-            for listen in [*always, *listens]:
-                self.add(listen)
-        except BaseException:
-            self.close()
-            raise
+        return [*(listen for listen in always if listen.endpoint not in spelled), *listens]
 
-    def start(self) -> None:
-        """Accept from now on, at the places that do not yet."""
-        for listener in self._listeners:
-            listener.start()
-
-    def close(self) -> None:
-        """Accept no more; the sockets' files go."""
-        for listener in self._listeners:
-            listener.close()
-        self._listeners.clear()
-
-    def add(self, listen: Listen, shown: Endpoint | None = None) -> None:
-        """Bind one more place. shown: how clients reach it, if not as it is bound. Raises as `bind`."""
-        offers = [o for o in self._offers if o.name == listen.export] or list(self._offers)
-        server = self._server(listen, offers)
-        bound = None
+    def _bind(self, place: Place) -> _Open:
+        offers = self._offered(place.listen)
+        server = self._server(place, offers)
+        listeners: list[Listener] = []
         refusal: DsttoolError | None = None
-        group = _group_id(listen.group) if listen.group else None
-        for endpoint in self._reactor.network.resolve(listen.endpoint):
+        for endpoint in place.endpoints:
             try:
-                listener = Listener(
-                    self._reactor,
-                    endpoint,
-                    server.accept,
-                    mode=0o600 if listen.mode is None else listen.mode,
-                    group=group,
+                listeners.append(
+                    Listener(self._reactor, endpoint, server.accept, mode=place.mode, group=place.group)
                 )
             except DsttoolError as error:
                 # A host may resolve to an address family that this machine does not have.
@@ -135,35 +278,36 @@ class Listening:
                     errno.EADDRNOTAVAIL,
                     errno.EAFNOSUPPORT,
                 ):
+                    for listener in listeners:
+                        listener.close()
                     raise
                 refusal = error
-                continue
-            self._listeners.append(listener)
-            bound = bound or listener.endpoint
-        if bound is None:
+        if not listeners:
             assert refusal is not None
             raise refusal
-        if listen.endpoint.family != "unix" and listen.endpoint.port:
-            bound = listen.endpoint  # As the user named it: a host name stays one.
-        self._note(listen, offers, shown or bound)
+        return _Open(place, tuple(listeners), server, offers)
 
-    def tells_apart(self, listen: Listen) -> bool:
-        """Whether clients there are told apart by their keys. Reads key files."""
-        return listen.is_sealed and self._protection(listen)[1] is not None
+    def _offered(self, listen: Listen) -> tuple[Offer, ...]:
+        return tuple(o for o in self._offers if o.name == listen.export) or tuple(self._offers)
 
-    def _note(self, listen: Listen, offers: Sequence[Offer], place: Endpoint) -> None:
+    def _note(self) -> None:
         """Tell the offers how they are reached now."""
-        public = None if listen.protocol == "nbd" else self._protection(listen)[1]
-        server = "" if public is None else keys.format_public(public)
-        for offer in offers:
-            only = len(offers) == 1 and listen.protocol == "nbd"
-            address = listen.address(listen.export if only else offer.name, place, server=server)
-            offer.addresses.append(str(address))
-            if server:
-                self.identified.setdefault(offer.name, address)
+        self.identified.clear()
+        for offer in self._offers:
+            offer.addresses.clear()
+        for each in self._open:
+            listen, public = each.place.listen, each.place.public
+            server = "" if public is None else keys.format_public(public)
+            only = len(each.offers) == 1 and listen.protocol == "nbd"
+            for offer in each.offers:
+                address = listen.address(listen.export if only else offer.name, each.address, server=server)
+                offer.addresses.append(str(address))
+                if server:
+                    self.identified.setdefault(offer.name, address)
 
-    def _server(self, listen: Listen, offers: Sequence[Offer]) -> Server:
+    def _server(self, place: Place, offers: Sequence[Offer]) -> Server:
         """One server for each protocol, protection and set of names."""
+        listen = place.listen
         names = tuple(offer.name for offer in offers)
         alias = "" if listen.export in names else listen.export
         key = (listen.protocol, listen.security, listen.key, alias, *names)
@@ -171,18 +315,33 @@ class Listening:
         if server is None and listen.protocol == "nbd":
             server = NbdServer(self._reactor, offers, alias=alias, gate=self._gate)
         elif server is None:
-            security, _ = self._protection(listen)
-            server = DstServer(self._reactor, offers, alias=alias, security=security, gate=self._gate)
+            server = DstServer(self._reactor, offers, alias=alias, security=place.security, gate=self._gate)
         self._servers[key] = server
         return server
 
     def _protection(self, listen: Listen) -> tuple[Security, bytes | None]:
-        """What protects the links there, and the server's public key if it has one. Reads key files."""
-        key = (listen.security, listen.key)
-        if key not in self._protections:
-            gate = self._gate
-            self._protections[key] = protection.of_listen(listen, gate.knows, gate.invitation_key)
-        return self._protections[key]
+        """What protects the links there, and the server's public key if it has one.
+
+        Reads key files, once for all places that name the same one.
+        """
+        for each in self._open:
+            if (each.place.listen.security, each.place.listen.key) == (listen.security, listen.key):
+                return each.place.security, each.place.public
+        return protection.of_listen(listen, self._gate.knows, self._gate.invitation_key)
+
+
+def _taken(places: list[_Open], fitting: list[_Open]) -> _Open | None:
+    """The first that fits, taken out of the places."""
+    if not fitting:
+        return None
+    places.remove(fitting[0])
+    return fitting[0]
+
+
+def _is_same_place(listen: Listen, other: Listen) -> bool:
+    """Whether one socket serves for both; any free port is another one each time."""
+    same = listen.endpoint == other.endpoint
+    return same and (listen.endpoint.family == "unix" or listen.endpoint.port != 0)
 
 
 def _group_id(group: str) -> int:

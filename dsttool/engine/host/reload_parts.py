@@ -1,15 +1,16 @@
 """What of an array's or an export's configuration can be taken up while it serves. See host.reloading.
 
-array    access, [policy] and the policies in nodes' addresses     applied
-         layout, raw, chunk, read_policy, nodes, listen, links     need a restart
-export   access                                                    applied
-         device, size, read_only, shared, listen, security, key    need a restart
+array    access, listen, [policy], the policies in nodes' addresses applied
+         layout, raw, chunk, read_policy, nodes, links             need a restart
+export   access, listen, security, key                             applied
+         device, size, read_only, shared                           need a restart
 machine  crypto_threads, log_level, [policy]                       applied
 """
 
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from dsttool.engine.array.array import Array
@@ -18,10 +19,13 @@ from dsttool.engine.config.address import Address
 from dsttool.engine.config.address_rules import AddressRules
 from dsttool.engine.config.array_file import ArrayConfig, load_array
 from dsttool.engine.config.export_file import ExportConfig, load_export
+from dsttool.engine.config.listen import Listen
 from dsttool.engine.config.machine_file import MachineConfig, load_machine
 from dsttool.engine.config.options import POLICY_KEYS, Value
 from dsttool.engine.host import logs
+from dsttool.engine.host.access import Access
 from dsttool.engine.host.array_plan import ArrayPlan
+from dsttool.engine.host.listening import Place
 from dsttool.engine.host.policies import MemberPolicy
 from dsttool.engine.host.reloading import Comparison
 from dsttool.engine.host.tuning import THREADS_VARIABLE
@@ -33,37 +37,45 @@ from dsttool.engine.vocabulary import limits
 if TYPE_CHECKING:
     from dsttool.engine.host.run_export import ExportPlan
 
-SetRules = Callable[[str, AddressRules], None]
+Places = Mapping[Listen, Place]
 _FIXED_OF_ARRAY: Final = ("layout", "raw", "chunk", "read_policy")
-_FIXED_OF_EXPORT: Final = ("device", "size", "read_only", "shared", "listen", "security", "key")
+_FIXED_OF_EXPORT: Final = ("device", "size", "read_only", "shared")
+# What says together where an export is listened for.
+_PLACES_OF_EXPORT: Final = ("listen", "security", "key")
 
 
 class ArrayPart:
     """One array: what it was brought up with, and what its file says now."""
 
     def __init__(
-        self, plan: ArrayPlan, array: Array, policies: Sequence[MemberPolicy], set_rules: SetRules
+        self, plan: ArrayPlan, array: Array, policies: Sequence[MemberPolicy], access: Access
     ) -> None:
         self._plan = plan
         self._array = array
         self._policies = policies
-        self._set_rules = set_rules
+        self._access = access
         self._config = plan.config
+        # Relative paths are taken from here; a daemon leaves it.
+        self._folder = Path.cwd()
         # An array that was described on a command line has no file, even if there is one of its name by now.
         self._configured = plan.name in paths.array_names()
 
-    def read(self) -> tuple[ArrayConfig, MachineConfig]:
+    def read(self) -> tuple[ArrayConfig, MachineConfig, Places]:
         """See Part."""
-        return load_array(self._plan.name) if self._configured else self._config, load_machine()
+        config = load_array(self._plan.name) if self._configured else self._config
+        return config, load_machine(), self._access.prepare(self._listens(config))
 
-    def compare(self, found: tuple[ArrayConfig, MachineConfig], comparison: Comparison) -> None:
+    def compare(self, found: tuple[ArrayConfig, MachineConfig, Places], comparison: Comparison) -> None:
         """See Part."""
-        (config, machine), before, name = found, self._config, self._plan.name
+        (config, machine, places), before, name = found, self._config, self._plan.name
         for key in _FIXED_OF_ARRAY:
             comparison.fixed(name, key, getattr(before, key), getattr(config, key))
         nodes = [[str(_without_policy(node)) for node in each.nodes] for each in (before, config)]
         comparison.fixed(name, "nodes", *nodes)
-        comparison.fixed(name, "listen", _texts(before.listen), _texts(config.listen))
+        listens = self._listens(before), self._listens(config)
+        if _compare_listens(name, *listens, self._access, comparison):
+            comparison.attempt = lambda: self._access.move(listens[1], None, places)
+            comparison.acts.append(lambda: self._take_listens(config))
         if self._plan.access is None:
             rules = _texts(before.access.rules), _texts(config.access.rules)
             comparison.live(name, "access", *rules, lambda: self._take_access(config.access))
@@ -94,7 +106,15 @@ class ArrayPart:
 
     def _take_access(self, rules: AddressRules) -> None:
         self._config = replace(self._config, access=rules)
-        self._set_rules(self._plan.name, rules)
+        self._access.gate.set_rules(self._plan.name, rules)
+
+    def _listens(self, config: ArrayConfig) -> list[Listen]:
+        """What that configuration and the command line say."""
+        spelled = self._plan.listens[len(self._plan.config.listen) :]
+        return [listen.absolute(self._folder) for listen in (*config.listen, *spelled)]
+
+    def _take_listens(self, config: ArrayConfig) -> None:
+        self._config = replace(self._config, listen=config.listen)
 
     def _take_policy(
         self,
@@ -114,21 +134,27 @@ class ArrayPart:
 class ExportPart:
     """The configured ones among the exports of a daemon."""
 
-    def __init__(self, plan: "ExportPlan", set_rules: SetRules) -> None:
+    def __init__(self, plan: "ExportPlan", access: Access) -> None:
         self._plan = plan
-        self._set_rules = set_rules
+        self._access = access
+        # Relative paths are taken from here; a daemon leaves it.
+        self._folder = Path.cwd()
         self._configs: dict[str, ExportConfig] = {
             each.name: each.configured for each in plan.offered if each.configured is not None
         }
 
-    def read(self) -> dict[str, ExportConfig]:
+    def read(self) -> tuple[dict[str, ExportConfig], Places]:
         """See Part."""
-        return {name: load_export(config.name) for name, config in self._configs.items()}
+        configs = {name: load_export(config.name) for name, config in self._configs.items()}
+        return configs, self._access.prepare(self._placed(configs)[0]) if self._is_placed else {}
 
-    def compare(self, found: dict[str, ExportConfig], comparison: Comparison) -> None:
+    def compare(self, found: tuple[dict[str, ExportConfig], Places], comparison: Comparison) -> None:
         """See Part."""
+        configs, places = found
         spelled = self._plan.spelled
-        for name, config in found.items():
+        if self._is_placed:
+            self._compare_places(configs, places, comparison)
+        for name, config in configs.items():
             before = self._configs[name]
             for key in _FIXED_OF_EXPORT:
                 if key not in spelled:
@@ -140,9 +166,37 @@ class ExportPart:
     def _taking(self, name: str, rules: AddressRules) -> Callable[[], None]:
         def take() -> None:
             self._configs[name] = replace(self._configs[name], access=rules)
-            self._set_rules(name, rules)
+            self._access.gate.set_rules(name, rules)
 
         return take
+
+    @property
+    def _is_placed(self) -> bool:
+        """Whether it is the configuration that says where to listen."""
+        return bool(self._configs) and "listen" not in self._plan.spelled
+
+    def _placed(self, configs: Mapping[str, ExportConfig]) -> tuple[tuple[Listen, ...], Listen | None]:
+        listens, default = self._plan.placed([*configs.values()], self._folder)
+        return listens, None if listens else default
+
+    def _compare_places(
+        self, configs: Mapping[str, ExportConfig], places: Places, comparison: Comparison
+    ) -> None:
+        before, after = self._placed(self._configs), self._placed(configs)
+        for name, config in configs.items():
+            known = self._configs[name]
+            for key in _PLACES_OF_EXPORT:
+                if key not in self._plan.spelled and key != "listen":
+                    comparison.live(name, key, getattr(known, key), getattr(config, key), _nothing)
+            _compare_listens(name, known.listen, config.listen, self._access, comparison)
+        if before != after:
+            comparison.attempt = lambda: self._access.move(*after, places)
+            comparison.acts.append(lambda: self._take_places(configs))
+
+    def _take_places(self, configs: Mapping[str, ExportConfig]) -> None:
+        for name, config in configs.items():
+            words = {key: getattr(config, key) for key in _PLACES_OF_EXPORT}
+            self._configs[name] = replace(self._configs[name], **words)
 
 
 class MachinePart:
@@ -179,6 +233,18 @@ def _without_policy(node: Address) -> Address:
     return replace(
         node, options={key: value for key, value in node.options.items() if key not in POLICY_KEYS}
     )
+
+
+def _compare_listens(
+    name: str, before: Sequence[Listen], after: Sequence[Listen], access: Access, comparison: Comparison
+) -> bool:
+    """Whether there are other places. Sockets of the service manager's stay as long as the daemon runs."""
+    asked = [listen.endpoint for listen in after]
+    held = access.listening.lent(listen for listen in before if listen.endpoint not in asked)
+    comparison.live(name, "listen", _texts(before), _texts([*after, *held]), _nothing)
+    if held:
+        comparison.fixed(name, "listen", _texts(held), "none")
+    return list(before) != list(after)
 
 
 def _texts(values: Sequence[object]) -> list[str]:

@@ -1,11 +1,13 @@
 """Reading the configuration again while a daemon runs: on SIGHUP, and by a control command.
 
-    reload  {dry?}      answers {"name", "applied", "restart", "unchanged"}; with `dry` nothing is applied
+    reload  {dry?}      answers {"name", "applied", "restart", "unchanged", "remarks"}; with `dry` nothing is
+                        applied
 
 Everything is read, in a thread, and compared with what holds, before the first change is made: what is wrong
-in any file leaves everything as it was. Then comes what can be changed while clients are served (`applied`).
-The rest is named (`restart`), and named again each time until the daemon was started anew. What a command
-line said is stronger than the configuration; it is not compared.
+in any file leaves everything as it was. So does a place that cannot be listened at: the one change that the
+system may refuse is made before the others. Then comes what can be changed while clients are served
+(`applied`). The rest is named (`restart`), and named again each time until the daemon was started anew. What
+a command line said is stronger than the configuration; it is not compared.
 """
 
 import logging
@@ -25,12 +27,16 @@ LOG = logging.getLogger(__name__)
 
 @dataclass(slots=True)
 class Comparison:
-    """What is found to be another than before. acts: what has to be done for all that is `applied`."""
+    """What is found to be another than before. acts: what has to be done for all that is `applied`.
+
+    attempt: what has to be done before, and may raise DsttoolError, having changed nothing.
+    """
 
     applied: list[ConfigChange] = field(default_factory=list)
     restart: list[ConfigChange] = field(default_factory=list)
     unchanged: list[str] = field(default_factory=list)
     acts: list[Callable[[], None]] = field(default_factory=list)
+    attempt: Callable[[], None] | None = None
 
     def live(self, of: str, key: str, before: object, after: object, act: Callable[[], None]) -> None:
         """A value that can be changed now, by `act`. of: NAME, NAME/MEMBER, or '' for the daemon."""
@@ -69,10 +75,11 @@ class Part(Protocol):
 
 
 class Reloading:
-    """Of one daemon, one reload at a time."""
+    """Of one daemon, one reload at a time. remarks: where its parts leave what people should know."""
 
-    def __init__(self, reactor: Reactor, name: str, parts: Sequence[Part]) -> None:
+    def __init__(self, reactor: Reactor, name: str, parts: Sequence[Part], remarks: list[str]) -> None:
         self._reactor = reactor
+        self._remarks = remarks
         self._name = name
         self._parts = parts
         self._running = False
@@ -117,6 +124,9 @@ class Reloading:
             assert found is not None
             for part, content in zip(self._parts, found):
                 part.compare(content, comparison)
+            self._remarks.clear()
+            if not dry and comparison.attempt is not None:
+                comparison.attempt()
         except DsttoolError as failure:
             self._failed(failure, answer, dry=dry)
             return
@@ -135,6 +145,7 @@ class Reloading:
                 "applied": comparison.applied,
                 "restart": comparison.restart,
                 "unchanged": comparison.unchanged,
+                "remarks": list(self._remarks),
             }
         )
 
@@ -149,6 +160,8 @@ class Reloading:
         applied, restart = (_listed(each) for each in (comparison.applied, comparison.restart))
         text = f"applied: {applied or 'nothing'}" + (f"; needs a restart: {restart}" if restart else "")
         tell(LOG, "daemon.reloaded", self._name, "%s: configuration read again; %s", self._name, text)
+        for remark in self._remarks:
+            LOG.warning("%s: %s", self._name, remark)
 
 
 def _listed(changes: Sequence[ConfigChange]) -> str:

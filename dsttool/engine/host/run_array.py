@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from dsttool.engine.array.array import Array
 from dsttool.engine.array.member import Member
@@ -98,7 +99,7 @@ def _run(
         commands,
         plan.access_plan,
         metrics=metrics,
-        part=lambda set_rules: ArrayPart(plan, array, policies, set_rules),
+        part=lambda access: ArrayPart(plan, array, policies, access),
     )
     shown = ArrayStates(reactor, array)
 
@@ -111,7 +112,7 @@ def _run(
     if running is not None:
         running(engine)
     try:
-        code = engine.serve(plan.listens, ready)
+        code = engine.serve([listen.absolute(Path.cwd()) for listen in plan.listens], ready)
     finally:
         returning.end()
     if engine.clean and array.settled:

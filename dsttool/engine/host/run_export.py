@@ -48,7 +48,7 @@ class ExportPlan:
 
     listens: places beside the sockets in the runtime folder; with none, the default one. invite_ns: how
     long an invitation to each export is to hold, None for no invitation. spelled: keys of the configuration
-    that the command line says, too, and with more weight.
+    that the command line says, too, and with more weight. security, key: as the command line says them.
     """
 
     offered: tuple[Offered, ...]
@@ -56,6 +56,8 @@ class ExportPlan:
     default: Listen = DEFAULT_LISTEN
     invite_ns: int | None = None
     spelled: frozenset[str] = frozenset()
+    security: str = ""
+    key: str = ""
 
     @property
     def names(self) -> list[str]:
@@ -67,6 +69,19 @@ class ExportPlan:
         """Who may come in."""
         rules = {each.name: each.access for each in self.offered}
         return AccessPlan(rules, None if self.listens else self.default, self.invite_ns)
+
+    def placed(self, configs: Sequence[ExportConfig], folder: Path) -> tuple[tuple[Listen, ...], Listen]:
+        """Where these configurations want to be listened, and the default place, for if that is nowhere.
+
+        folder: that relative paths are taken from. UsageError if what they say contradicts itself.
+        """
+        places: list[Listen] = []
+        default = DEFAULT_LISTEN.with_security(self.security, self.key)
+        for config in configs:
+            protected = (self.security or config.security, self.key or config.key)
+            default = DEFAULT_LISTEN.with_security(*protected)
+            places += [place.with_security(*protected) for place in config.listen]
+        return tuple(place.absolute(folder) for place in places), default.absolute(folder)
 
 
 def plan(
@@ -97,8 +112,6 @@ def plan(
     words: dict[str, object] = {"size": size, "read_only": read_only, "shared": shared}
     words |= {"listen": tuple(listens), "security": security, "key": key, "access": access}
     offered: list[Offered] = []
-    places = [place.with_security(security, key) for place in listens]
-    default = DEFAULT_LISTEN.with_security(security, key)
     for index, text in enumerate(devices):
         name = names[index] if index < len(names) else ""
         if is_name(text) and text in paths.export_names():
@@ -116,10 +129,6 @@ def plan(
                     config,
                 )
             )
-            protected = (security or config.security, key or config.key)
-            default = DEFAULT_LISTEN.with_security(*protected)
-            if not listens:
-                places += [place.with_security(*protected) for place in config.listen]
         else:
             address = _device(text, size)
             rules = access or EVERYBODY
@@ -127,11 +136,16 @@ def plan(
             offered.append(Offered(name, address, size, read_only, rules, shared))
     chosen = ExportPlan(
         tuple(_checked(each) for each in offered),
-        tuple(place.absolute(Path.cwd()) for place in places),
-        default.absolute(Path.cwd()),
-        invite_ns,
-        frozenset(word for word, value in words.items() if value not in (None, "", False, ())),
+        tuple(place.with_security(security, key).absolute(Path.cwd()) for place in listens),
+        invite_ns=invite_ns,
+        spelled=frozenset(word for word, value in words.items() if value not in (None, "", False, ())),
+        security=security,
+        key=key,
     )
+    if not listens:
+        configs = [each.configured for each in chosen.offered if each.configured is not None]
+        places, default = chosen.placed(configs, Path.cwd())
+        chosen = replace(chosen, listens=places, default=default)
     if len(set(chosen.names)) < len(chosen.names):
         raise UsageError("Two of the exports have the same name.", "Give each its own --name.")
     check_listens(chosen.listens, chosen.names)
@@ -175,7 +189,7 @@ def _run(
         for_exports(offers),
         access=chosen.access,
         metrics=metrics,
-        part=lambda set_rules: ExportPart(chosen, set_rules),
+        part=lambda access: ExportPart(chosen, access),
     )
     if running is not None:
         running(engine)

@@ -109,6 +109,15 @@ class Network:
             raise
         return sock
 
+    def permit(self, endpoint: Endpoint, mode: int, group: int | None) -> None:
+        """Change who may connect to a Unix socket; None is this user's own group. Raises DsttoolError."""
+        try:
+            os.chmod(endpoint.path, mode & 0o600)  # the group may change in between
+            os.chown(endpoint.path, -1, os.getegid() if group is None else group)
+            os.chmod(endpoint.path, mode)
+        except OSError as error:
+            raise from_oserror(error, f"change {endpoint.path}") from error
+
     def queued(self, sock: socket.socket) -> int:
         """How many bytes that were sent the peer's kernel has not taken yet (TIOCOUTQ, tcp(7), unix(7))."""
         return int.from_bytes(fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, bytes(4)), sys.byteorder)

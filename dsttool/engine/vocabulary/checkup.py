@@ -100,13 +100,14 @@ class ConfigChange(TypedDict):
 
 class ReloadedDaemon(TypedDict):
     """What a daemon found when it read its configuration again. applied: holds from now on; restart: holds
-    once it was started anew; unchanged: what is as it was.
+    once it was started anew; unchanged: what is as it was. remarks: sentences on what is applied.
     """
 
     name: str
     applied: list[ConfigChange]
     restart: list[ConfigChange]
     unchanged: list[str]
+    remarks: list[str]
 
 
 class Reloaded(TypedDict):

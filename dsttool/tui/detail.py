@@ -24,6 +24,7 @@ from dsttool.tui import cells, look
 from dsttool.tui.cells import fit
 from dsttool.tui.lines import Pieces
 from dsttool.tui.look import UNKNOWN, Role
+from dsttool.tui.nesting import Lower, Place, nested
 from dsttool.tui.subject import Subject
 from dsttool.tui.targets import silence
 
@@ -44,10 +45,13 @@ def lines_of(picture: Picture, subject: Subject, now_ns: int, asked: Asked = Non
     daemon = known.daemons.get(subject.daemon) if known else None
     if daemon is None:
         return [[(f" Nothing is known of {subject.daemon} any more.", "bad")]]
-    return list(_about(daemon, subject, now_ns, asked))
+    below = nested(known.daemons) if known else {}
+    return list(_about(daemon, subject, now_ns, asked, below))
 
 
-def _about(daemon: DaemonPicture, subject: Subject, now_ns: int, asked: Asked) -> Lines:
+def _about(
+    daemon: DaemonPicture, subject: Subject, now_ns: int, asked: Asked, below: Mapping[Place, Lower]
+) -> Lines:
     lost = silence(daemon, now_ns)
     if lost:
         yield [(f" ✖ {cells.clean(lost)}", "bad")]
@@ -64,9 +68,11 @@ def _about(daemon: DaemonPicture, subject: Subject, now_ns: int, asked: Asked) -
         if member is None:
             yield _gone(subject.label)
         else:
-            yield from _member(member, state["transactions"]["rows"], subject.label, asked)
+            lower = below.get(Place(subject.daemon, subject.name, subject.node))
+            yield from _member(member, state["transactions"]["rows"], subject.label, asked, lower)
     elif subject.kind == "array" and array is not None:
-        yield from _array(array)
+        found = Lower(subject.daemon, subject.name)
+        yield from _array(array, next((at for at, lower in below.items() if lower == found), None))
     elif subject.kind == "export" and export is not None:
         yield from _export(export)
     elif subject.kind == "daemon":
@@ -75,12 +81,14 @@ def _about(daemon: DaemonPicture, subject: Subject, now_ns: int, asked: Asked) -
         yield _gone(subject.label or subject.name)
 
 
-def _array(array: ArrayStatus) -> Lines:
+def _array(array: ArrayStatus, place: Place | None) -> Lines:
     meaning = ARRAY_MEANING.get(array["state"], "")
     yield _state(array["state"], meaning)
     for line in advice(array):
         yield [(" " * (_LABEL + 1), ""), (cells.clean(line), "warn")]
     yield _pair("layout", f"{array['layout']}, {format_size(array['size_bytes'])}" + _only_read(array))
+    if place is not None:
+        yield _pair("member of", f"{place.array}/{place.member}")
     yield from _counts(array)
     for address in array["addresses"]:
         yield _pair("address", address)
@@ -104,9 +112,13 @@ def _array(array: ArrayStatus) -> Lines:
     yield from _sessions(array["sessions"])
 
 
-def _member(member: MemberStatus, rows: Sequence[TransactionStatus], label: str, asked: Asked) -> Lines:
+def _member(
+    member: MemberStatus, rows: Sequence[TransactionStatus], label: str, asked: Asked, lower: Lower | None
+) -> Lines:
     yield _state(member["state"], member.get("reason") or "")
     yield _pair("address", member["address"] or UNKNOWN)
+    if lower is not None:
+        yield _pair("array", f"{lower.array}, which runs here, too")
     yield _pair("slot", f"{member['slot']}; holds {cells.size(member.get('size_bytes'))}")
     yield _pair(
         "to copy", f"{cells.size(member['dirty_bytes'])}; copied {cells.size(member['resynced_bytes'])}"

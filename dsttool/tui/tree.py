@@ -10,6 +10,7 @@ from dsttool.engine.vocabulary.status import ArrayStatus, ExportStatus, LinkStat
 from dsttool.engine.vocabulary.stream import Rates
 from dsttool.tui import cells, keys, look
 from dsttool.tui.look import UNKNOWN, Cell, Role
+from dsttool.tui.nesting import Lower, Place, nested
 from dsttool.tui.subject import Subject
 from dsttool.tui.table import Column, Table
 
@@ -132,42 +133,65 @@ class Tree(Table[Branch]):
                 if folded:
                     continue
                 depth = 1
-            for name, daemon in sorted(known.daemons.items(), key=_arrays_first):
-                yield from self._of_daemon(place, name, daemon, depth)
+            daemons = {name: each for name, each in known.daemons.items() if not self._long_gone(each)}
+            below = nested(daemons)
+            lower = set(below.values())
+            for name, _ in sorted(daemons.items(), key=_arrays_first):
+                yield from self._of_daemon(_Around(place, daemons, below), lower, name, depth)
 
-    def _of_daemon(self, place: str, name: str, daemon: "DaemonPicture", depth: int) -> Iterator[Branch]:
-        lost_ns = None if daemon.lost_since_ns is None else max(0, self._now_ns - daemon.last_ns)
-        if daemon.ended and lost_ns is not None and lost_ns > _FAREWELL_NS:
-            return
-        silent = ""
-        if lost_ns is not None:
-            silent = f"{'ENDED' if daemon.ended else 'LOST'} {cells.age(lost_ns)}"
-        state = daemon.state
+    def _of_daemon(self, around: "_Around", lower: set[Lower], name: str, depth: int) -> Iterator[Branch]:
+        """lower: the arrays that are shown beneath a member."""
+        daemon = around.daemons[name]
+        silent, state = self._silent(daemon), daemon.state
         if state is None or not (state["arrays"] or state["exports"]):
-            word = "connecting" if lost_ns is None else "unreachable"
-            subject = Subject("daemon", place, name, name)
+            word = "connecting" if daemon.lost_since_ns is None else "unreachable"
+            subject = Subject("daemon", around.place, name, name)
             yield Branch(subject, depth, None, look.state(word), None, silent if state else "")
             return
-        rates = state["rates"]
-        for label, array in sorted(state["arrays"].items()):
-            yield from self._of_array(Subject("array", place, name, label), array, rates, depth, silent)
+        for label in sorted(state["arrays"]):
+            if (found := Lower(name, label)) not in lower:
+                yield from self._of_array(around, found, depth)
         for label, export in sorted(state["exports"].items()):
-            subject = Subject("export", place, name, label)
-            yield Branch(subject, depth, None, export, rates.get(label), silent)
+            subject = Subject("export", around.place, name, label)
+            yield Branch(subject, depth, None, export, state["rates"].get(label), silent)
 
-    def _of_array(
-        self, subject: Subject, array: ArrayStatus, rates: dict[str, Rates], depth: int, silent: str
-    ) -> Iterator[Branch]:
+    def _of_array(self, around: "_Around", found: Lower, depth: int) -> Iterator[Branch]:
+        daemon = around.daemons[found.daemon]
+        silent, state = self._silent(daemon), daemon.state
+        assert state is not None, "an array was found in it"
+        subject, array = Subject("array", around.place, *found), state["arrays"][found.array]
         folded = self._folds.get(subject, False)
-        yield Branch(subject, depth, folded, array, rates.get(subject.name), silent)
+        yield Branch(subject, depth, folded, array, state["rates"].get(subject.name), silent)
         for member in () if folded else array["members"]:
             node = subject._replace(kind="node", node=member["name"])
             links = member.get("links") or []
-            closed = self._folds.get(node, True) if len(links) > 1 else None
-            yield Branch(node, depth + 1, closed, member, rates.get(node.label), silent)
-            for number, link in enumerate(links if closed is False else ()):
+            lower = around.below.get(Place(*found, member["name"]))
+            shut = lower is None  # links are shown when somebody asks for them, arrays at once
+            closed = self._folds.get(node, shut) if lower or len(links) > 1 else None
+            yield Branch(node, depth + 1, closed, member, state["rates"].get(node.label), silent)
+            for number, link in enumerate(links if closed is False and len(links) > 1 else ()):
                 own = node._replace(kind="link", number=number)
                 yield Branch(own, depth + 2, None, link, None, silent)
+            if lower is not None and closed is False:
+                yield from self._of_array(around, lower, depth + 2)
+
+    def _silent(self, daemon: "DaemonPicture") -> str:
+        """See Branch."""
+        if daemon.lost_since_ns is None:
+            return ""
+        return f"{'ENDED' if daemon.ended else 'LOST'} {cells.age(max(0, self._now_ns - daemon.last_ns))}"
+
+    def _long_gone(self, daemon: "DaemonPicture") -> bool:
+        lost = daemon.ended and daemon.lost_since_ns is not None
+        return lost and self._now_ns - daemon.last_ns > _FAREWELL_NS
+
+
+class _Around(NamedTuple):
+    """What a row of a place is among. below: the arrays that are shown beneath a member."""
+
+    place: str
+    daemons: "dict[str, DaemonPicture]"
+    below: dict[Place, Lower]
 
 
 def _arrays_first(named: "tuple[str, DaemonPicture]") -> tuple[bool, str]:
@@ -202,7 +226,7 @@ def _array(array: ArrayStatus) -> _Shown:
 def _node(member: MemberStatus) -> _Shown:
     address, link = member["address"] or "", member["link"]
     return (
-        address.partition(":")[0].partition("+")[0] or UNKNOWN,
+        _way(address),
         look.state(member["state"], _progress(member)),
         cells.size(member.get("size_bytes")),
         link_cell(link),
@@ -212,6 +236,14 @@ def _node(member: MemberStatus) -> _Shown:
         cells.count(member.get("losses")),
         _errors(member["errors"]),
     )
+
+
+def _way(address: str) -> str:
+    """How a node is reached: the first part of its scheme; a path and a name have none."""
+    scheme, colon, _ = address.partition(":")
+    if "/" in scheme:
+        return "file"
+    return scheme.partition("+")[0] if colon else "name" if address else UNKNOWN
 
 
 def _export(export: ExportStatus) -> _Shown:
@@ -284,8 +316,9 @@ def _name(row: Branch) -> str:
     if subject.kind == "host":
         return subject.place
     if subject.kind == "node":
-        where = (row.entry["address"] or "").partition("://")[2].partition("?")[0].lstrip("/")
-        return f"{subject.node} {where}"
+        address = row.entry["address"] or ""
+        where = address.partition("://")[2].lstrip("/") if "://" in address else address
+        return f"{subject.node} {where.partition('?')[0]}"
     return f"link {subject.number}" if subject.kind == "link" else subject.name
 
 

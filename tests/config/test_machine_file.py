@@ -1,5 +1,6 @@
 """dsttool.toml: what holds for all arrays and daemons of a machine."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -96,3 +97,20 @@ def test_a_word_that_names_no_key_is_a_file(machine: Path) -> None:
     assert address.options["key"] == "/elsewhere/other"
     with pytest.raises(NotFound, match="There is no key file /elsewhere/other"):
         protection.of_address(address)
+
+
+def test_a_pipe_in_the_place_of_the_file_is_refused_and_not_waited_for(machine: Path) -> None:
+    os.mkfifo(machine)
+    with pytest.raises(UsageError, match="not a regular file"):
+        load_machine()
+
+
+def test_a_file_without_an_end_is_refused(machine: Path) -> None:
+    machine.symlink_to("/dev/zero")
+    with pytest.raises(UsageError, match="not a regular file"):
+        load_machine()
+    machine.unlink()
+    machine.touch()
+    os.truncate(machine, 1 << 40)
+    with pytest.raises(UsageError, match="longer than"):
+        load_machine()

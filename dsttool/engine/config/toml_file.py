@@ -5,7 +5,9 @@ what was complained about, and reads on. What is no TOML at all has one problem,
 means nothing.
 """
 
+import os
 import re
+import stat
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -40,6 +42,7 @@ _MISSING: Final = re.compile(r"Object missing required field `(.*)`")
 
 # A file with more of them is something else.
 _PROBLEMS_MAX: Final = 100
+_BYTES_MAX: Final = 4 << 20
 
 
 class ConfigError(UsageError):
@@ -73,7 +76,7 @@ class TomlFile:
         self.path = path
         self._parsed: dict[str, Any] | None = None
         try:
-            self.text = (path.read_bytes() if content is None else content).decode()
+            self.text = (_read(path) if content is None else content).decode()
         except UnicodeDecodeError as error:
             raise UsageError(f"{_shown(path)} is not UTF-8.", f"Edit {path}.") from error
         except OSError as error:
@@ -220,3 +223,19 @@ def _known_fields(struct: type, path: Sequence[Step]) -> list[str]:
 def _choices(struct: type, path: Sequence[Step]) -> str:
     info = _type_at(struct, path)
     return ", ".join(str(value) for value in info.values) if isinstance(info, inspect.LiteralType) else ""
+
+
+def _read(path: Path) -> bytes:
+    """What is in a regular file; a pipe in its place must not make a daemon wait that reads it again."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
+    try:
+        mode = os.fstat(descriptor).st_mode
+        if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):  # reading a folder says what it is
+            raise UsageError(f"{_shown(path)} is not a regular file.", f"Look at {path}.")
+        with open(descriptor, "rb", closefd=False) as file:
+            content = file.read(_BYTES_MAX + 1)
+    finally:
+        os.close(descriptor)
+    if len(content) > _BYTES_MAX:
+        raise UsageError(f"{_shown(path)} is longer than {_BYTES_MAX} bytes.", f"Look at {path}.")
+    return content

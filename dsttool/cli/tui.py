@@ -11,10 +11,14 @@ from typing import Final
 import click
 
 from dsttool.cli.asking import places
+from dsttool.cli.glyphs import shows
 from dsttool.cli.reading import commands
 from dsttool.cli.settings import Settings, shared
 from dsttool.cli.tree import build
 from dsttool.engine.vocabulary.errors import UsageError
+
+# Of those that are drawn the ones that encodings lack first.
+_GLYPHS: Final = "⣿▕●"
 
 
 @click.command(
@@ -46,7 +50,9 @@ def tui(settings: Settings, replay: Path | None, read_only: bool, ascii_: bool) 
     same as a command line, and has Cancel chosen. `?` shows the keys of the focused pane, `q` leaves.
 
     The terminal has to have 60 columns and 15 lines at least. NO_COLOR and --color=never leave out every
-    colour; states are words and signs, too. Where there is no terminal, see `dsttool status --watch`.
+    colour; states are words and signs, too. In a locale without UTF-8 (LANG=C, LC_ALL=POSIX) the screen is
+    drawn as with --ascii; set LC_ALL=C.UTF-8 where the terminal shows more than that. Where there is no
+    terminal, see `dsttool status --watch`.
     """
     if not (sys.stdin.isatty() and sys.stdout.isatty() and sys.stderr.isatty()) or _dumb():
         raise UsageError(
@@ -58,7 +64,7 @@ def tui(settings: Settings, replay: Path | None, read_only: bool, ascii_: bool) 
     if settings.color == "never":
         os.environ["NO_COLOR"] = "1"
     screen = importlib.import_module("dsttool.tui.run")
-    ascii_ = ascii_ or not (sys.stdout.encoding or "").lower().startswith("utf")
+    ascii_ = ascii_ or not shows(_GLYPHS)
     # ssh must not ask for anything here: nobody would see it, or could answer.
     with places(settings, prompts=False) as chosen:
         code: int = (

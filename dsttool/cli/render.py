@@ -4,14 +4,14 @@ Tables are never truncated, wherever they go. Colour and glyphs only go to termi
 a state is a word first, so that nothing is said by colour alone.
 """
 
-import json
-import sys
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 import click
 
+from dsttool.cli import glyphs
 from dsttool.cli.settings import Settings
+from dsttool.engine.vocabulary.texts import to_json
 
 # Okabe and Ito's palette, which people with any colour vision tell apart, with a glyph each.
 _GOOD: Final = ("●", (0, 158, 115))
@@ -47,14 +47,14 @@ def emit_json(settings: Settings, answer: Any, lines: Iterable[Any] | None = Non
     """The answer as one indented object, or for jsonl each of `lines` (else the answer) as one line."""
     if settings.format == "jsonl":
         for line in [answer] if lines is None else lines:
-            click.echo(json.dumps(line, separators=(",", ":")))
+            click.echo(to_json(line))
     else:
-        click.echo(json.dumps(answer, indent=2))
+        click.echo(to_json(answer, indent=2))
 
 
 def emit_line(line: Any) -> None:
     """One of many answers as one line of JSON, at once."""
-    click.echo(json.dumps(line, separators=(",", ":")))
+    click.echo(to_json(line))
 
 
 def table(
@@ -82,7 +82,7 @@ def state(settings: Settings, word: str) -> str:
     """A state as glyph and word in its colour on a terminal, and as the bare word elsewhere."""
     glyph, rgb = _STATES.get(word, ("", None))
     shown = word.replace("_", " ")
-    if settings.format == "plain" or not settings.coloured() or not _takes(glyph):
+    if settings.format == "plain" or not settings.coloured() or not glyphs.shows(glyph):
         return word if settings.format == "plain" else shown
     return click.style(f"{glyph} {shown}", fg=rgb) if rgb else f"{glyph} {shown}"
 
@@ -90,7 +90,7 @@ def state(settings: Settings, word: str) -> str:
 def glyph(word: str) -> str:
     """The glyph of a state; '' for a word that has none, or where stdout cannot show it."""
     sign = _STATES.get(word, ("", None))[0]
-    return sign if _takes(sign) else ""
+    return sign if glyphs.shows(sign) else ""
 
 
 def paint(settings: Settings, word: str, text: str) -> str:
@@ -107,12 +107,4 @@ def emphasis(settings: Settings, text: str) -> str:
 def bar(fraction: float, width: int = 24) -> str:
     """A bar of `width` characters, filled up to `fraction` (0 to 1)."""
     filled = int(width * min(1.0, max(0.0, fraction)))
-    return "█" * filled + "·" * (width - filled) if _takes("█") else "#" * filled + "." * (width - filled)
-
-
-def _takes(glyph: str) -> bool:
-    try:
-        glyph.encode(sys.stdout.encoding or "ascii")
-    except UnicodeEncodeError:
-        return False
-    return bool(glyph)
+    return "█" * filled + "·" * (width - filled) if glyphs.shows("█") else "#" * filled + "." * (width - filled)

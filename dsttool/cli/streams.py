@@ -4,6 +4,8 @@ import os
 import sys
 from typing import Any
 
+from dsttool.engine.vocabulary.texts import readable
+
 
 def fill_closed() -> None:
     """Open the null device in the place of each of descriptors 0, 1 and 2 that is closed. To be done first.
@@ -44,4 +46,4 @@ def drop(descriptor: int) -> None:
 
 def printable(text: Any) -> str:
     """Text that a terminal takes for nothing else: what would steer it is shown as an escape, as \\x1b."""
-    return "".join(c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in str(text))
+    return "".join(c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in readable(str(text)))

@@ -73,7 +73,9 @@ ADDRESSES = st.one_of(
 
 @given(ADDRESSES)
 def test_every_address_is_read_back_the_same(address: Address) -> None:
-    assert parse_address(str(address)) == address
+    text = str(address)
+    assert parse_address(text) == address
+    assert text.encode(), "it is text, whatever the names of files are"
 
 
 @given(st.text(max_size=80))
@@ -184,6 +186,8 @@ def test_each_form_of_an_address_is_read(text: str, address: Address) -> None:
         ("nbd://a/x?socket=s", "both a host and a socket", "nbd+unix"),
         ("nbd://a/%00", "zero byte", "Remove"),
         ("nbd://a/%ff", "not UTF-8", "percent"),
+        ("./a\ud800", "is not text", "encoding"),
+        ("./a\0", "zero byte", "Remove"),
         (f"nbd://a/{'x' * 4097}", "4097 bytes", "shorter"),
         (f"nbd+unix:///a?socket=/{'x' * 107}", "has 108 bytes, and a Unix socket's may have 107", "shorter"),
         ("dst://a/x?resend_timout=5s", "'resend_timout' in .* is not an option", "'resend_timeout'"),

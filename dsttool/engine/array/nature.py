@@ -72,4 +72,4 @@ def identity_of(name: str, algorithm: Algorithm, members: Sequence[Member]) -> b
     """The same as long as the array is made of the same addresses in the same way."""
     words = [name, algorithm.name, *(f"{k}={v}" for k, v in sorted(algorithm.parameters().items()))]
     words += [member.address for member in members]
-    return hashlib.blake2b("\0".join(words).encode(), digest_size=16).digest()
+    return hashlib.blake2b("\0".join(words).encode(errors="surrogateescape"), digest_size=16).digest()

@@ -33,6 +33,7 @@ from dsttool.engine.config.uri import (
 )
 from dsttool.engine.vocabulary.endpoint import Endpoint
 from dsttool.engine.vocabulary.errors import UsageError
+from dsttool.engine.vocabulary.texts import readable
 
 Kind = Literal["file", "mem", "dst", "nbd", "name"]
 
@@ -125,7 +126,7 @@ def parse_address(text: str) -> Address:
     if looks_like_uri(text):
         return _parse_network(text)
     if "/" in text:
-        return Address("file", path=text)
+        return Address("file", path=decode(text.replace("%", "%25"), text))
     if is_name(text):
         return Address("name", export=text)
     raise UsageError(
@@ -196,7 +197,7 @@ def _parse_name(query_text: str, text: str) -> dict[str, Value]:
 
 
 def _format_file(path: str, query: Mapping[str, str]) -> str:
-    if not query and path.startswith(("/", "./", "../")):
+    if not query and path.startswith(("/", "./", "../")) and readable(path) == path:
         return path
     # Two leading slashes would be read as the beginning of a host.
     text = "/%2F" + encode(path[2:]) if path.startswith("//") else encode(path)

@@ -24,6 +24,7 @@ from typing import Any, Final
 
 from dsttool.engine.control import messages
 from dsttool.engine.vocabulary.errors import ProtocolError
+from dsttool.engine.vocabulary.texts import to_json
 
 SCHEMA: Final = "dsttool.ctl/1"
 
@@ -44,7 +45,7 @@ def pack_line(channel: int, line: bytes) -> bytes:
 
 def pack_note(**fields: Any) -> bytes:
     """Anything else."""
-    return json.dumps(fields, separators=(",", ":")).encode() + b"\n"
+    return to_json(fields).encode() + b"\n"
 
 
 def parse_line(line: bytes) -> tuple[int, bytes] | None:

@@ -22,6 +22,7 @@ import json
 from typing import Any, Final, NamedTuple, TypedDict, cast
 
 from dsttool.engine.vocabulary import errors
+from dsttool.engine.vocabulary.texts import to_json
 
 SCHEMA: Final = "dsttool.control/1"
 
@@ -64,7 +65,8 @@ class Command(NamedTuple):
 def pack_command(command: str, arguments: dict[str, Any], expect: Expect | None = None) -> bytes:
     """One line that asks for `command`."""
     message = {"schema": SCHEMA, "command": command, "arguments": arguments}
-    return _line(message if expect is None else message | {"expect": expect})
+    message |= {} if expect is None else {"expect": expect}
+    return json.dumps(message, separators=(",", ":")).encode() + b"\n"
 
 
 def parse_command(line: bytes) -> Command:
@@ -123,7 +125,7 @@ def failure_from_json(value: Any) -> errors.DsttoolError:
 
 
 def _line(message: dict[str, Any]) -> bytes:
-    return json.dumps(message, separators=(",", ":")).encode() + b"\n"
+    return to_json(message).encode() + b"\n"
 
 
 def _object(line: bytes) -> dict[str, Any]:

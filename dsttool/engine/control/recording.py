@@ -19,6 +19,7 @@ from typing import Any, Final
 from dsttool.engine.control.frames import FRAME_BYTES_MAX, check_frame
 from dsttool.engine.control.picture import Update
 from dsttool.engine.vocabulary.errors import Conflict, DsttoolError, ProtocolError, UsageError, from_oserror
+from dsttool.engine.vocabulary.texts import to_json
 
 SCHEMA: Final = "dsttool.recording/1"
 _LINE_BYTES_MAX: Final = FRAME_BYTES_MAX + 4096
@@ -84,7 +85,7 @@ class Writer:
         self.close()
 
     def _write(self, line: dict[str, Any]) -> None:
-        packed = json.dumps(line, separators=(",", ":")).encode() + b"\n"
+        packed = to_json(line).encode() + b"\n"
         try:
             self._file.write(packed)
             self._file.flush()

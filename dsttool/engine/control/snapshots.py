@@ -5,7 +5,6 @@ watcher's own is put before it. Encoding stops other threads: what is long is en
 them `breathe` is called.
 """
 
-import json
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
@@ -14,6 +13,7 @@ import msgspec
 from dsttool.engine.control.deltas import difference
 from dsttool.engine.control.rings import History
 from dsttool.engine.vocabulary import stream
+from dsttool.engine.vocabulary.texts import cleaned
 
 # The past in one snapshot. That of a label which was busy for 24 hours is 0.5 MB, of an idle one 0.2 MB, and
 # 45 KB of it are the seconds of the last 15 minutes: past the first bound only those of further labels are
@@ -25,11 +25,11 @@ _ENCODE: Final = msgspec.json.Encoder().encode
 
 
 def encode(value: Any) -> bytes:
-    """A value as JSON. Names of files need not be text: what is none becomes '?'."""
+    """A value as JSON. Names of files need not be text: see vocabulary.texts."""
     try:
         return _ENCODE(value)
     except UnicodeEncodeError:
-        return json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode(errors="replace")
+        return _ENCODE(cleaned(value))
 
 
 def line(kind: str, sequence: int, time_ns: int, body: bytes) -> bytes:

@@ -11,6 +11,7 @@ from dsttool.engine.runtime.reactor import Reactor
 from dsttool.engine.transaction.grant import Holder
 from dsttool.engine.transaction.latency import Latencies
 from dsttool.engine.vocabulary.status import SessionStatus
+from dsttool.engine.vocabulary.texts import name_of
 
 
 class Session:
@@ -114,7 +115,7 @@ class Offer:
         figures = self.figures
         return {
             "name": self.name,
-            "device": self.device.name,
+            "device": name_of(self.device.name),
             "state": self.state,
             "size_bytes": self.device.capabilities.size,
             "read_only": self.read_only,

@@ -7,7 +7,6 @@
 Nothing that steers a terminal gets into any of them: peers may put anything into a name or a reason.
 """
 
-import json
 import logging
 import os
 import time
@@ -15,6 +14,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final, Literal, TextIO
 
 from dsttool.engine.config.names import is_name
+from dsttool.engine.vocabulary.texts import readable, to_json
 
 Format = Literal["text", "json", "journal"]
 FORMATS: Final[tuple[Format, ...]] = ("text", "json", "journal")
@@ -53,7 +53,7 @@ class JsonLines(TextLines):
         if kind is not None:
             line["kind"] = kind
             line["name"], line["node"] = _named(getattr(record, "event_label", ""))
-        return json.dumps(line, separators=(",", ":"))
+        return to_json(line)
 
 
 class JournalLines(logging.Formatter):
@@ -98,7 +98,7 @@ def _module(record: logging.LogRecord) -> str:
 
 
 def _shown(text: str) -> str:
-    return "".join(c if c.isprintable() or c == "\n" else "?" for c in text)
+    return "".join(c if c.isprintable() or c == "\n" else "?" for c in readable(text))
 
 
 def _named(label: str) -> tuple[str | None, str | None]:

@@ -26,4 +26,4 @@ def _can(info: ExportInfo) -> tuple[bool, ...]:
 def identity_of(endpoint: Endpoint, info: ExportInfo) -> bytes:
     """NBD tells nothing of the storage behind an export: the same place and size must do."""
     words = f"{endpoint}\0{info.name}\0{info.size}"
-    return hashlib.blake2b(words.encode(), digest_size=16).digest()
+    return hashlib.blake2b(words.encode(errors="surrogateescape"), digest_size=16).digest()

@@ -42,6 +42,7 @@ from dsttool.engine.vocabulary.errors import (
     ProtocolError,
     Unreachable,
 )
+from dsttool.engine.vocabulary.texts import readable
 
 _HELLO: Final = Struct(">16sQQQ16sHHBBHH")
 _WELCOME: Final = Struct(">16sQIIIIIQ16sBBHQI")
@@ -221,7 +222,7 @@ class Welcome:
 
 def pack_reason(code: int, reason: str) -> bytes:
     """The body of a REFUSAL or NOTICE record."""
-    return _CODE.pack(code) + reason.encode()[: limits.NAME_BYTES_MAX]
+    return _CODE.pack(code) + readable(reason).encode()[: limits.NAME_BYTES_MAX]
 
 
 def parse_reason(body: bytes) -> tuple[int, DsttoolError]:

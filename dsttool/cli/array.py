@@ -61,10 +61,10 @@ def down(settings: Settings, names: tuple[str, ...]) -> None:
 def list_arrays(settings: Settings) -> None:
     """List arrays: those that are configured, and those that are up.
 
-    One that is configured and not up has the state `down`. One that is not configured was brought up from a
-    command line, and is gone once it is down.
+    One that is configured and not up has the state `down`, and one whose daemon does not answer the state
+    `unreachable`. One that is not configured was brought up from a command line, and is gone once it is down.
     """
-    entries = [_entry(settings, name, running) for name, running in sorted(_all(settings).items())]
+    entries = [_entry(settings, name, found) for name, found in sorted(_all(settings).items())]
     if settings.json:
         render.emit_json(settings, {"schema": "dsttool.arrays/1", "arrays": entries}, entries)
         return
@@ -116,21 +116,28 @@ def show(settings: Settings, name: str) -> None:
         click.echo(f"{'listen':<12}{address}")
 
 
-def _all(settings: Settings) -> dict[str, ArrayStatus | None]:
-    """Every array by name: its status if it is up, else None."""
-    found: dict[str, ArrayStatus | None] = dict.fromkeys(paths.array_names() if is_here(settings) else ())
-    found.update({each["name"]: each for each in gather(settings)["arrays"]})
+def _all(settings: Settings) -> dict[str, ArrayStatus | str]:
+    """Every array by name: its status if it is up, else the word for what it is instead."""
+    found: dict[str, ArrayStatus | str] = {}
+    if is_here(settings):
+        found.update(dict.fromkeys(paths.array_names(), "down"))
+    status = gather(settings)
+    # A daemon has the name of the first thing that it serves. What else is silent, nobody can tell.
+    silent = [each["name"] for each in status["daemons"] if each["state"] == "unreachable"]
+    found.update(dict.fromkeys(found.keys() & silent, "unreachable"))
+    found.update({each["name"]: each for each in status["arrays"]})
     return found
 
 
-def _entry(settings: Settings, name: str, running: ArrayStatus | None) -> dict[str, Any]:
+def _entry(settings: Settings, name: str, found: ArrayStatus | str) -> dict[str, Any]:
     """One array for `list` and `show`: what is configured, else what runs."""
+    running = None if isinstance(found, str) else found
     configured = is_here(settings) and name in paths.array_names()
     config = load_array(name) if configured else None
     entry: dict[str, Any] = {
         "name": name,
         "configured": config is not None,
-        "state": running["state"] if running else "down",
+        "state": found if isinstance(found, str) else found["state"],
         "layout": config.layout if config else running["layout"] if running else None,
         "size_bytes": running["size_bytes"] if running else None,
         "chunk_bytes": config.chunk if config else None,

@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 from pathlib import Path
 
 import pytest
@@ -43,6 +44,17 @@ def test_a_configured_array_comes_up_by_its_name_and_goes_down(site: Site) -> No
     assert not site.processes()
     assert [path.name for path in runtime(site).iterdir()] == ["pool.log"]
     assert site.dsttool("array", "down", "pool", code=3).stderr.startswith("error: The array pool is not up.")
+
+
+def test_an_array_whose_daemon_is_silent_is_not_taken_for_one_that_is_down(site: Site) -> None:
+    site.dsttool("array", "create", "pool", "--layout", "mirror", "--raw", "mem:1M", "mem:1M")
+    runtime(site).mkdir(mode=0o700)
+    with socket.socket(socket.AF_UNIX) as silent:
+        silent.bind(str(runtime(site) / "pool.sock"))
+        silent.listen()
+        (listed,) = site.json("array", "list", "--timeout", "50ms")["arrays"]
+        assert (listed["state"], listed["layout"]) == ("unreachable", "mirror")
+        assert "unreachable" in site.dsttool("array", "show", "pool", "--timeout", "50ms").stdout
 
 
 def test_an_array_from_the_command_line_is_not_saved(site: Site) -> None:

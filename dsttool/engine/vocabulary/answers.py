@@ -153,7 +153,7 @@ class ArrayNode(TypedDict):
 
 
 class ListedArray(TypedDict):
-    """One array, configured or running or both. State down: it does not run."""
+    """One array, configured or running or both. State down: it does not run; unreachable: nothing answers."""
 
     name: str
     configured: bool

@@ -27,9 +27,12 @@ _MEMBER_ADVICE: Final = {
     "faulty": "{member} has ended for good{reason} Bring it back, then restart {name}: "
     "dsttool array down {name}, dsttool array up {name}",
 }
-_STOPPED: Final = (
-    "{member} missed writes, and its resync was stopped: it gets nothing until dsttool resync start {name}"
-)
+# By the state of its resync, of a member that gets nothing until somebody says so.
+_HELD: Final = {
+    word: f"{{member}} missed writes, and its resync {was}: it gets nothing until "
+    "dsttool resync start {name}"
+    for word, was in (("stopped", "was stopped"), ("paused", "is paused"))
+}
 _FENCED: Final = (
     "Another writer has taken {member} over. What {name} still holds is not sent any more, for it could "
     "destroy what that one wrote: take {name} down with dsttool array down {name}"
@@ -89,9 +92,9 @@ def advice(array: ArrayStatus) -> list[str]:
         return [_said(_FENCED, array, member) for member in fenced] or [
             _said(_FROZEN, array, member) for member in held
         ]
-    stopped = {job.get("member") for job in array["jobs"] if job["state"] == "stopped"}
+    waiting = {job.get("member"): _HELD[job["state"]] for job in array["jobs"] if job["state"] in _HELD}
     return [
-        _said(_STOPPED if member["name"] in stopped else _MEMBER_ADVICE[member["state"]], array, member)
+        _said(waiting.get(member["name"]) or _MEMBER_ADVICE[member["state"]], array, member)
         for member in members
         if member["state"] in _MEMBER_ADVICE
     ]

@@ -97,6 +97,23 @@ def test_each_member_that_is_not_in_sync_has_its_advice(
     assert lines[2].startswith("mirror")
 
 
+@pytest.mark.parametrize(("job", "was"), [("stopped", "was stopped"), ("paused", "is paused")])
+def test_nobody_is_told_to_wait_for_a_resync_that_does_not_go_on(
+    capsys: pytest.CaptureFixture[str], job: str, was: str
+) -> None:
+    held: Any = {
+        "kind": "resync",
+        "member": "n1",
+        "state": job,
+        "done_bytes": 0,
+        "total_bytes": 8,
+        "rate_bytes": 0,
+    }
+    entry = array("degraded", member(0), member(1, "resyncing"), jobs=[{**held, "eta_ns": None}])
+    advice = f"n1 missed writes, and its resync {was}: it gets nothing until dsttool resync start pool"
+    assert shown(capsys, entry)[1] == advice
+
+
 def test_a_fenced_array_is_told_from_one_that_waits_for_somebody_to_act(
     capsys: pytest.CaptureFixture[str],
 ) -> None:

@@ -12,6 +12,7 @@ from dsttool.cli.asking import places
 from dsttool.cli.doctor_checks import Check, Patient
 from dsttool.cli.settings import Settings, shared
 from dsttool.engine.config import paths
+from dsttool.engine.config.names import check_name
 from dsttool.engine.control import client
 from dsttool.engine.control.place import Local, Place
 from dsttool.engine.vocabulary.checkup import Doctor, Finding
@@ -108,9 +109,11 @@ def examine(patient: Patient, checks: dict[str, Check]) -> Iterator[Finding]:
 
 def _check_known(patient: Patient) -> None:
     """NotFound for what is neither configured nor runs."""
-    name, status = patient.name, patient.status
+    name = patient.name
     if name is None:
         return
+    check_name(name)
+    status = patient.status
     running = [each["name"] for each in (*status["arrays"], *status["exports"], *status["daemons"])]
     known = {*paths.array_names(), *paths.export_names(), *running}
     if name not in known:

@@ -43,7 +43,8 @@ def folders(_: Patient) -> Iterator[Finding]:
 def folder(check: str, path: Path, least: int = FREE_LEAST, wanted: int = FREE_WANTED) -> Iterator[Finding]:
     """One folder: ours alone to write, and with room on its file system (bytes)."""
     subject = str(path)
-    there = next(each for each in (path, *path.parents) if each.exists())
+    # Not Path.exists: below a folder that may not be looked into that is an error.
+    there = next(each for each in (path, *path.parents) if os.path.exists(each))
     try:
         status, room = there.stat(), os.statvfs(there)
     except OSError as error:
@@ -51,15 +52,18 @@ def folder(check: str, path: Path, least: int = FREE_LEAST, wanted: int = FREE_W
         return
     free = room.f_bavail * room.f_frsize
     mode = stat.S_IMODE(status.st_mode)
+    variable = f"DSTTOOL_{check.partition('.')[2].upper()}_DIR"
     if not stat.S_ISDIR(status.st_mode):
         yield failed(check, f"{there} is no folder.", "Move it away.", subject)
     elif there == path and status.st_uid != os.geteuid():
-        advice = f"Use a folder of your own: DSTTOOL_{check.partition('.')[2].upper()}_DIR."
+        advice = f"Use a folder of your own: {variable}."
         yield failed(check, f"It belongs to another user (uid {status.st_uid}).", advice, subject)
     elif there == path and mode & key_files.WRITABLE_BY_OTHERS:
         yield failed(check, f"Other users may write there (mode {mode:04o}).", f"chmod 700 {path}", subject)
     elif not os.access(there, os.W_OK | os.X_OK):
-        yield failed(check, f"{there} cannot be written.", "Change its mode, or run as who may.", subject)
+        yield failed(
+            check, f"{there} cannot be written.", f"Run as who may, or use another: {variable}.", subject
+        )
     elif free < least:
         yield failed(check, f"Only {format_size(free)} are free there.", "Make room.", subject)
     elif free < wanted:

@@ -81,9 +81,8 @@ def file_limits(_: Patient) -> Iterator[Finding]:
     check = "limits.files"
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if hard == resource.RLIM_INFINITY or hard >= 4 * CLIENTS_MAX:
-        yield ok(
-            check, f"A process may have {_number(hard)} files open; daemons raise their {_number(soft)}."
-        )
+        raised = f"; daemons raise their {_number(soft)} to that" if soft != hard else ""
+        yield ok(check, f"A process may have {_number(hard)} files open{raised}.")
         return
     says = f"A process may have {hard} files open."
     advice = "Raise it: ulimit -Hn, LimitNOFILE= of the unit, or /etc/security/limits.conf."

@@ -16,7 +16,9 @@ import pytest
 from dsttool.cli import doctor_files, doctor_system
 from dsttool.cli.doctor import CHECKS, examine
 from dsttool.cli.doctor_checks import Patient
+from dsttool.cli.failure import run
 from dsttool.engine.config import keys
+from dsttool.engine.control import gathering
 from dsttool.engine.control.place import Local
 from dsttool.engine.vocabulary.errors import Forbidden
 from support.far_machine import FarMachine
@@ -171,6 +173,33 @@ def test_a_folder_that_others_may_write_has_failed(site: Site) -> None:
     found = of(examined(site, code=1), "folder.state")
     assert "Other users may write there (mode 0777)." in found["says"]
     assert found["advice"] == f"chmod 700 {site.path('state')}"
+
+
+def test_a_folder_that_may_not_be_looked_at_is_a_finding(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_: Path) -> bool:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "exists", refuse)  # as it does below a folder of somebody else
+    (found,) = doctor_files.folder("folder.state", tmp_path / "state")
+    assert found["state"] == "ok"
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    (found,) = doctor_files.folder("folder.state", tmp_path / "state")
+    assert found["says"] == f"{tmp_path} cannot be written."
+    assert found["advice"] == "Run as who may, or use another: DSTTOOL_STATE_DIR."
+
+
+def test_everything_else_is_examined_where_nobody_may_look_for_daemons(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refuse(*_: object) -> None:
+        raise Forbidden("Cannot look into /run/dsttool: Permission denied.", "Run as who may.")
+
+    monkeypatch.setattr(gathering, "gather", refuse)
+    run(["doctor", "--json"])
+    checks = {each["check"] for each in json.loads(capsys.readouterr().out)["findings"]}
+    assert {"version.python", "folder.runtime", "config"} <= checks
 
 
 def test_a_folder_that_is_none_and_one_without_room_have_failed(tmp_path: Path) -> None:

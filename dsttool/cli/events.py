@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final, get_args
 import click
 
 from dsttool.cli import render
-from dsttool.cli.asking import places
+from dsttool.cli.asking import places, split_node
 from dsttool.cli.settings import Settings, shared
 from dsttool.engine.config.units import parse_duration
 from dsttool.engine.control import client
@@ -78,7 +78,7 @@ def _wanted(name: str | None, since: str | None, level: str, new_ns: int | None)
     starts again begins anew with its numbers.
     """
     lowest = _LEVELS.index(level)
-    array, _, node = (name or "").partition("/")
+    array, node = (None, None) if name is None else split_node(name)
     after_id, after_ns = _since(since)
 
     def wanted(event: Event) -> bool:

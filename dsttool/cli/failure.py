@@ -1,6 +1,5 @@
 """From an exception to an exit code, one sentence saying what is wrong, and one saying what to do."""
 
-import json
 import sys
 from contextlib import suppress
 from itertools import pairwise
@@ -12,6 +11,8 @@ from dsttool.cli.signals import Terminated
 from dsttool.cli.streams import printable
 from dsttool.cli.tree import build
 from dsttool.engine.vocabulary.errors import DsttoolError, from_oserror
+from dsttool.engine.vocabulary.suggest import suggest
+from dsttool.engine.vocabulary.texts import to_json
 
 
 def run(arguments: list[str], root: click.Command | None = None) -> int:
@@ -66,8 +67,12 @@ def _from_click(error: click.ClickException) -> DsttoolError:
     what = " ".join(error.format_message().split())  # a list of choices has a line for each
     if isinstance(error, click.NoSuchOption):
         what = f"There is no option {error.option_name}."
-        if error.possibilities:
-            advice = f"Did you mean {' or '.join(sorted(error.possibilities))}?"
+        # Click's own comparison counts the dashes, by which all are alike.
+        near = suggest(
+            error.option_name.lstrip("-"), [each.lstrip("-") for each in error.possibilities or ()]
+        )
+        if near:
+            advice = f"Did you mean --{near}?"
     failure = DsttoolError(what if what.endswith((".", "?")) else f"{what}.", advice)
     failure.exit_code = error.exit_code
     return failure
@@ -90,7 +95,7 @@ def _say(settings: Settings, failure: DsttoolError, error: BaseException | None)
         traceback.print_exception(error)
     if settings.json:
         body = {"what": failure.what, "advice": failure.advice, "exit_code": failure.exit_code}
-        print(json.dumps({"schema": "dsttool.error/1", "error": body}), file=sys.stderr)
+        print(to_json({"schema": "dsttool.error/1", "error": body}), file=sys.stderr)
         return
     label = "error:"
     if settings.coloured(sys.stderr):

@@ -68,7 +68,10 @@ def iostat(settings: Settings, words: tuple[str, ...]) -> None:
 def _parse(words: tuple[str, ...]) -> tuple[str, float, int | None]:
     """The name ('' for everything), seconds between reports, and how many there are; None: no end."""
     rest = list(words)
-    name = rest.pop(0) if rest and not _NUMBER.fullmatch(rest[0]) else ""
+    name = ""
+    if rest and not _NUMBER.fullmatch(rest[0]):
+        name = rest.pop(0)
+        split_node(name)
     if len(rest) > 2:
         raise UsageError(f"'{rest[2]}' is a word too many.", "Write: dsttool iostat [NAME] [SECONDS [COUNT]]")
     if not rest:

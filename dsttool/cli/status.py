@@ -8,6 +8,7 @@ from dsttool.cli import render
 from dsttool.cli.asking import gather
 from dsttool.cli.settings import Settings, shared
 from dsttool.cli.status_text import entries, only, show_status, worst
+from dsttool.engine.config.names import check_name
 from dsttool.engine.vocabulary.errors import Conflict, UsageError
 from dsttool.engine.vocabulary.status import ArrayStatus, ExportStatus, Status
 
@@ -40,6 +41,8 @@ def status(settings: Settings, name: str | None, seconds: str | None, exit_code:
     degraded serves, with fewer copies than it should have. One that has failed or is frozen does not get
     requests done: they fail, or are held until somebody decides. Both make --exit-code 11.
     """
+    if name is not None:
+        check_name(name)
     if seconds is not None:
         from dsttool.cli.status_watch import watch
 
@@ -75,6 +78,7 @@ def show(settings: Settings, found: Status, *, named: bool) -> None:
 @shared(waits=True, asks=True)
 def uri(settings: Settings, name: str) -> None:
     """Print the address at which NBD clients on this machine reach NAME."""
+    check_name(name)
     found = only(settings, gather(settings, name), name)
     served: Sequence[ArrayStatus | ExportStatus] = [*found["arrays"], *found["exports"]]
     addresses = [address for each in served for address in each["addresses"]]

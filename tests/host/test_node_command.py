@@ -144,6 +144,8 @@ def test_a_resync_can_be_slowed_paused_and_let_go_on(site: Site) -> None:
         64 << 10,
         MIB,
     )
+    refused = site.dsttool("resync", "limit", "pool", "--floor", "2M", code=2).stderr
+    assert "The floor of 2 MiB/s is above the ceiling of 1 MiB/s.\nSet both" in refused
     site.dsttool("node", "suspend", "pool", "n1")
     site.run("qemu-io", "-f", "raw", "-c", "write -P 9 0 32M", site.nbd("pool"))
     site.dsttool("node", "resume", "pool", "n1")

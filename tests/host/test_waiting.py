@@ -151,7 +151,7 @@ def test_a_wait_whose_time_is_over_says_what_was_in_its_way(hall: Hall) -> None:
     assert hall.reactor.run_until(lambda: bool(asker.results), 10 * SECOND)
     (error,) = asker.results
     assert isinstance(error, TimedOut)
-    assert error.what == "pool is not clean in time: n1 is stale."
+    assert error.what == "pool did not become clean in time: n1 is stale."
     assert len(hall.waits) == 0
 
 

@@ -51,7 +51,7 @@ class Client:
             return messages.parse_answer(self._line())
         except TimeoutError:
             raise errors.TimedOut(
-                f"The daemon {self.path.stem} did not answer within {timeout or self._timeout:g} s.",
+                f"The daemon {self.path.stem} did not answer within {timeout or self._timeout:.3g} s.",
                 f"See `dsttool logs {self.path.stem}`.",
             ) from None
         except OSError as error:

@@ -74,6 +74,6 @@ def _lock(name: str) -> int:
                 continue
             raise Conflict(
                 f"{name} is already running.",
-                f"Use another --name, or stop it first: dsttool daemon stop {name}.",
+                f"Use another name, or stop it first: dsttool daemon stop {name}",
             ) from None
         os.close(descriptor)

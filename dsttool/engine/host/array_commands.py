@@ -7,6 +7,7 @@ from dsttool.engine.array.array import Array
 from dsttool.engine.array.member import Member
 from dsttool.engine.config import paths
 from dsttool.engine.config.options import Value, parse_policy
+from dsttool.engine.config.units import format_size
 from dsttool.engine.control.server import Answer
 from dsttool.engine.host.policies import MemberPolicy
 from dsttool.engine.node.dst import DstNode
@@ -171,7 +172,8 @@ class Resyncs:
             raise UsageError("A floor of nothing lets a busy array starve its resyncs.", "Give at least 1K.")
         if ceiling and floor > ceiling:
             raise UsageError(
-                f"The floor of {floor} bytes a second is above the ceiling of {ceiling}.", "Set both."
+                f"The floor of {format_size(floor)}/s is above the ceiling of {format_size(ceiling)}/s.",
+                "Set both, the floor to no more than the ceiling.",
             )
         return floor, ceiling
 

@@ -68,7 +68,7 @@ def refuse_running(names: Sequence[str]) -> None:
             continue  # Whoever had it has died.
         raise Conflict(
             f"{name} is already running.",
-            f"Use another --name, or stop it first: dsttool daemon stop {name}.",
+            f"Use another name, or stop it first: dsttool daemon stop {name}",
         )
 
 
@@ -105,7 +105,9 @@ def _brought_up(plan: ArrayPlan, nodes: Sequence[Device | None], size: int) -> l
     acts = [f"bring up {plan.name}, {format_size(size)}: {plan.config.layout} of {made_of}"]
     absent = [name for name, node in zip(names, nodes) if node is None]
     if absent:
-        acts.append(f"go without {' and '.join(absent)} until they are there")
+        acts.append(
+            f"go without {' and '.join(absent)} until {'they are' if len(absent) > 1 else 'it is'} there"
+        )
     if plan.source is not None:
         acts.append(f"copy all of {names[plan.source]} onto the other members")
     if plan.listens:

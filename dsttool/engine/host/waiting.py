@@ -152,7 +152,7 @@ class Waits:
         self._drop(wait)
         wait.answer(
             TimedOut(
-                f"{wait.name} is not {wait.condition} in time: {reason}.",
+                f"{wait.name} did not become {wait.condition} in time: {reason}.",
                 f"See `dsttool status {wait.name}`.",
             )
         )

@@ -1,3 +1,4 @@
+import re
 from pathlib import Path
 
 import pytest
@@ -274,10 +275,20 @@ def test_a_deleted_array_is_configured_no_more(config_dir: Path) -> None:
         delete_array("pool")
 
 
-def test_a_file_that_is_not_utf8_is_a_clear_error(config_dir: Path) -> None:
+@pytest.mark.parametrize(
+    ("content", "complaint"),
+    [
+        (b"layout = '\xff'", "arrays/p.toml:1:11: The byte 0xff is no part of a text in UTF-8."),
+        ("raw = true\n# für\xa0".encode() + b"\xe4", "arrays/p.toml:2:7: The byte 0xe4"),
+        (b'\xef\xbb\xbflayout = "mirror"', "arrays/p.toml:1:1: It begins with a byte order mark."),
+    ],
+)
+def test_a_file_that_is_no_plain_utf8_is_an_error_at_its_place(
+    config_dir: Path, content: bytes, complaint: str
+) -> None:
     _put(config_dir, "arrays/p.toml", "")
-    (config_dir / "arrays/p.toml").write_bytes(b"layout = '\xff'")
-    with pytest.raises(UsageError, match=r"arrays/p.toml is not UTF-8"):
+    (config_dir / "arrays/p.toml").write_bytes(content)
+    with pytest.raises(UsageError, match=re.escape(complaint)):
         load_array("p")
 
 

@@ -37,6 +37,8 @@ _SPOKEN: Final = {
     "object": "a table",
 }
 _NO_CHOICE: Final = re.compile(r"Invalid enum value (.*)")
+# Some editors write it before a text; TOML has none.
+_BYTE_ORDER_MARK: Final = "\ufeff"
 _MISSING: Final = re.compile(r"Object missing required field `(.*)`")
 
 
@@ -76,11 +78,17 @@ class TomlFile:
         self.path = path
         self._parsed: dict[str, Any] | None = None
         try:
-            self.text = (_read(path) if content is None else content).decode()
-        except UnicodeDecodeError as error:
-            raise UsageError(f"{_shown(path)} is not UTF-8.", f"Edit {path}.") from error
+            content = _read(path) if content is None else content
         except OSError as error:
             raise from_oserror(error, f"read {path}") from error
+        try:
+            self.text = content.decode()
+        except UnicodeDecodeError as error:
+            raise _no_text(path, content, error.start) from None
+        if self.text.startswith(_BYTE_ORDER_MARK):
+            raise ConfigError(
+                path, Place(1, 1), (), "It begins with a byte order mark.", "Save it without one."
+            )
 
     def convert(self, struct: type[T]) -> T:
         """The content as a msgspec Struct. ConfigError otherwise."""
@@ -183,6 +191,14 @@ def require(path: Path, what: str, names: Sequence[str]) -> None:
     raise NotFound(
         f"No {what} named '{path.stem}' is configured.", f"Did you mean '{near}'?" if near else listed
     )
+
+
+def _no_text(path: Path, content: bytes, at: int) -> ConfigError:
+    """An error about the first byte that is no part of a text."""
+    before = content[:at].decode()
+    place = Place(before.count("\n") + 1, len(before) - before.rfind("\n"))
+    what = f"The byte 0x{content[at]:02x} is no part of a text in UTF-8."
+    return ConfigError(path, place, (), what, f"Save {path} as UTF-8.")
 
 
 def _shown(path: Path) -> str:

@@ -6,6 +6,7 @@
     Resyncs      members that lack something get it back
     Suspensions  members that get no request at all for a while
     Discards     members whose content is void, by somebody's word
+    Settling     what failed everywhere is made alike again
     Fence        a member that has another writer freezes all of it
 
 The array's own `verifier` changes when acked writes were lost that no member can give back.
@@ -24,6 +25,7 @@ from dsttool.engine.array.marks import Marks, Record
 from dsttool.engine.array.member import Member
 from dsttool.engine.array.nature import capabilities_of, check_newcomer, identity_of
 from dsttool.engine.array.resyncs import Resyncs
+from dsttool.engine.array.settling import Settling
 from dsttool.engine.array.suspensions import Done, Suspensions
 from dsttool.engine.array.trust import Trust
 from dsttool.engine.device.device import Device
@@ -83,6 +85,7 @@ class Array(Device):
             self._marks,
             broke=self._broke,
             lose=self._lose,
+            differ=self._differ,
         )
         self._flow = Flow(
             reactor,
@@ -107,6 +110,17 @@ class Array(Device):
             busy=self._is_busy,
             longest=self.capabilities.payload_max,
             drained=self._drained,
+        )
+        self._settling = Settling(
+            reactor,
+            self._trust,
+            self.resyncs.pacer,
+            lock=self._flow.lock,
+            read=self._flow.submit,
+            fill=self._flow.fill,
+            release=self._flow.release,
+            block=self.capabilities.block_min,
+            longest=self.capabilities.payload_max,
         )
         # Called when a member's state, or its link, may have changed.
         self.on_change: Callable[[], None] | None = None
@@ -249,6 +263,10 @@ class Array(Device):
     def _fenced(self) -> None:
         self.failure = Fenced(f"{self.name} has another writer.", "Take it down; the other one goes on.")
         self.resyncs.end()
+        self._settling.end()
+
+    def _differ(self) -> None:
+        self._settling.begin()
 
     def _broke(self, member: Member, error: int) -> None:
         self.resyncs.broke(member, error)
@@ -296,6 +314,7 @@ class Array(Device):
         self._open = len(nodes) + 1
         self._suspensions.end()
         self.resyncs.end()
+        self._settling.end()
         self._flow.close(self._maybe_closed)
         for node in nodes:
             node.close(self._node_closed)

@@ -130,6 +130,15 @@ class Flow:
         self.changing += 1
         return self._gate.admit(lock)
 
+    def fill(self, lock: Lock, data: memoryview) -> None:
+        """Write this where the lock is granted, as a client would have done; with the end of that it is
+        released."""
+        lock.op, lock.flags, lock.data = WRITE, 0, data
+        out: list[list[Request]] = [[] for _ in self._members]
+        at_once: list[Request] = []
+        self._start_change(lock, out, at_once)
+        self._dispatch(out, at_once)
+
     def repeat(self) -> None:
         """What is under way and not answered yet has to be done once more before it is."""
         self._repeat.update(self._flushing)

@@ -5,7 +5,8 @@ hold it; or when it is suspended. From then on its dirty map says what it lacks.
 resync. The last member in sync is never given up: what fails there goes up, and what it loses is lost.
 
 Extents that a change failed on everywhere are unsettled: members may differ there, so they are read from
-the first member in sync and no other, and are dirty on every member that is not in sync.
+the first member in sync and no other, and are dirty on every member that is not in sync. `Settling` makes
+them alike again.
 """
 
 import errno
@@ -41,6 +42,7 @@ class Trust:
 
     broke(member, error): a member became stale, because of this errno or, if that is 0, because of what it
     lost. lose(acked): what was being changed has to be done again; acked: and acked writes are lost.
+    differ(): there are unsettled extents.
     """
 
     def __init__(
@@ -55,6 +57,7 @@ class Trust:
         *,
         broke: Callable[[Member, int], None],
         lose: Callable[[bool], None],
+        differ: Callable[[], None],
     ) -> None:
         self._reactor = reactor
         self._name = name
@@ -64,6 +67,7 @@ class Trust:
         self._marks = marks
         self._broke = broke
         self._lose = lose
+        self._differ = differ
         self._block = capabilities.block_min
         self._shift = chunk_shift(capabilities.size, capabilities.block_min)
         self.unsettled = RangeSet()
@@ -166,6 +170,7 @@ class Trust:
         for member in self.members:
             if member.dirty is not None:
                 self._on(member, request.offset, request.length, member.dirty.mark)
+        self._differ()
 
     def _missed(self, member: Member, piece: Piece) -> None:
         """A member that is out of sync, or has to be, has not done this piece."""

@@ -27,11 +27,22 @@ _MEMBER_ADVICE: Final = {
     "faulty": "{member} has ended for good{reason} Bring it back, then restart {name}: "
     "dsttool array down {name}, dsttool array up {name}",
 }
-# By the state of its resync, of a member that gets nothing until somebody says so.
+# By the state of its resync, if nothing is copied to it until somebody says so.
 _HELD: Final = {
-    word: f"{{member}} missed writes, and its resync {was}: it gets nothing until "
-    "dsttool resync start {name}"
-    for word, was in (("stopped", "was stopped"), ("paused", "is paused"))
+    "stopped": "{member} missed writes, and its resync was stopped: it gets nothing until "
+    "dsttool resync start {name}",
+    "paused": "{member} missed writes, and its resync is paused: they are not copied until "
+    "dsttool resync start {name}",
+}
+_FAILING: Final = (
+    "{member} missed writes, and copying them to it fails{reason} Mend what is at {address}: it is tried "
+    "again by itself."
+)
+_AWAY: Final = {
+    "in_sync": "{member} cannot be reached: what needs it waits as long as its budget lasts. Bring back what "
+    "is at {address}.",
+    "stale": "{member} missed writes and cannot be reached: bring back what is at {address}, and they are "
+    "copied to it.",
 }
 _FENCED: Final = (
     "Another writer has taken {member} over. What {name} still holds is not sent any more, for it could "
@@ -92,12 +103,19 @@ def advice(array: ArrayStatus) -> list[str]:
         return [_said(_FENCED, array, member) for member in fenced] or [
             _said(_FROZEN, array, member) for member in held
         ]
-    waiting = {job.get("member"): _HELD[job["state"]] for job in array["jobs"] if job["state"] in _HELD}
-    return [
-        _said(waiting.get(member["name"]) or _MEMBER_ADVICE[member["state"]], array, member)
-        for member in members
-        if member["state"] in _MEMBER_ADVICE
-    ]
+    resyncs = {job.get("member"): _HELD[job["state"]] for job in array["jobs"] if job["state"] in _HELD}
+    texts = [(resyncs.get(member["name"]) or _advice(member), member) for member in members]
+    return [_said(text, array, member) for text, member in texts if text]
+
+
+def _advice(member: MemberStatus) -> str:
+    """What to do about one member; '' for nothing."""
+    state, link = member["state"], member["link"]
+    if link and link["state"] != "up" and state in _AWAY:
+        return _AWAY[state]
+    if state == "stale" and member.get("reason"):
+        return _FAILING
+    return _MEMBER_ADVICE.get(state, "")
 
 
 def _said(text: str, array: ArrayStatus, member: MemberStatus) -> str:
@@ -105,7 +123,7 @@ def _said(text: str, array: ArrayStatus, member: MemberStatus) -> str:
         name=array["name"],
         member=member["name"],
         address=member["address"] or "its address",
-        reason=f": {member['reason']}" if member.get("reason") else ".",
+        reason=f": {str(member['reason']).rstrip('.')}." if member.get("reason") else ".",
     )
 
 

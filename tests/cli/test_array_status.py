@@ -97,7 +97,33 @@ def test_each_member_that_is_not_in_sync_has_its_advice(
     assert lines[2].startswith("mirror")
 
 
-@pytest.mark.parametrize(("job", "was"), [("stopped", "was stopped"), ("paused", "is paused")])
+def test_a_member_in_sync_that_cannot_be_reached_is_not_passed_over(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    lines = shown(capsys, array("online", member(0), member(1, link=link("connecting"))))
+    assert lines[1] == (
+        "n1 cannot be reached: what needs it waits as long as its budget lasts. "
+        "Bring back what is at dst://h1/d."
+    )
+    assert lines[2].startswith("mirror")
+
+
+def test_a_stale_member_says_what_it_waits_for_or_fails_at(capsys: pytest.CaptureFixture[str]) -> None:
+    away = member(1, "stale", link=link("down"), reason="Link has been severed")
+    full = member(1, "stale", reason="No space left on device")
+    assert shown(capsys, array("degraded", member(0), away))[1] == (
+        "n1 missed writes and cannot be reached: bring back what is at dst://h1/d, and they are copied to it."
+    )
+    assert shown(capsys, array("degraded", member(0), full))[1] == (
+        "n1 missed writes, and copying them to it fails: No space left on device. "
+        "Mend what is at dst://h1/d: it is tried again by itself."
+    )
+
+
+@pytest.mark.parametrize(
+    ("job", "was"),
+    [("stopped", "was stopped: it gets nothing"), ("paused", "is paused: they are not copied")],
+)
 def test_nobody_is_told_to_wait_for_a_resync_that_does_not_go_on(
     capsys: pytest.CaptureFixture[str], job: str, was: str
 ) -> None:
@@ -110,7 +136,7 @@ def test_nobody_is_told_to_wait_for_a_resync_that_does_not_go_on(
         "rate_bytes": 0,
     }
     entry = array("degraded", member(0), member(1, "resyncing"), jobs=[{**held, "eta_ns": None}])
-    advice = f"n1 missed writes, and its resync {was}: it gets nothing until dsttool resync start pool"
+    advice = f"n1 missed writes, and its resync {was} until dsttool resync start pool"
     assert shown(capsys, entry)[1] == advice
 
 

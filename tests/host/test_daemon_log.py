@@ -1,5 +1,7 @@
 """A name's log belongs to the daemon that holds the name."""
 
+import errno
+import os
 from pathlib import Path
 
 import pytest
@@ -9,7 +11,7 @@ from dsttool.engine.control import lock
 from dsttool.engine.control.lock import NameLock
 from dsttool.engine.host import daemon
 from dsttool.engine.host.logs import LOG_BYTES_KEPT
-from dsttool.engine.vocabulary.errors import Conflict
+from dsttool.engine.vocabulary.errors import Conflict, DsttoolError
 from support.site import Site
 
 
@@ -48,3 +50,16 @@ def test_a_long_log_is_put_aside_when_its_daemon_starts_again(site: Site) -> Non
 def test_why_a_start_failed_is_told_and_in_the_log(site: Site) -> None:
     assert "No such file" in site.dsttool("export", "/no/such/file", "--name", "a", "-d", code=3).stderr
     assert "No such file" in site.dsttool("logs", "a").stdout
+
+
+def test_what_the_system_refuses_at_the_start_is_told_as_a_sentence(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DSTTOOL_RUNTIME_DIR", str(site.path("runtime")))
+
+    def serve(_lock: NameLock, _ready: daemon.Ready) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with pytest.raises(DsttoolError) as caught:
+        daemon.detach(["a"], serve)
+    assert caught.value.what == "Cannot start a: No space left on device."

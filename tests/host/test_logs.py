@@ -3,7 +3,7 @@
 import errno
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -65,6 +65,29 @@ def test_a_short_log_stays_where_it_is(tmp_path: Path) -> None:
     assert logs_as_a_daemon(tmp_path / "a.log", 5) == 0
     assert numbers(tmp_path / "a.log") == list(range(5))
     assert [each.name for each in tmp_path.iterdir()] == ["a.log"]
+
+
+@pytest.mark.parametrize("take_away", [lambda path: path.rename(path.with_suffix(".old")), Path.unlink])
+def test_a_log_that_others_took_away_is_begun_anew(tmp_path: Path, take_away: Callable[[Path], None]) -> None:
+    path = tmp_path / "a.log"
+    child = os.fork()
+    if child == 0:
+        code = 1
+        try:
+            daemon._redirect(path)
+            with open(2, "w", closefd=False) as stream:
+                writing = Logs(0, stream=stream, put_aside=lambda: daemon._redirect(path), file=path)
+                LOG.info("line 0")
+                while not path.stat().st_size:
+                    pass
+                take_away(path)
+                LOG.info("line 1")
+                writing.close()
+            code = 0
+        finally:
+            os._exit(code)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert numbers(path) == [1]
 
 
 def test_a_log_that_cannot_be_put_aside_is_written_on(tmp_path: Path) -> None:

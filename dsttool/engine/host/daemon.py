@@ -63,7 +63,13 @@ def detach(names: list[str], serve: Serve, verbose: int = 0, form: Format | None
         os.setsid()
         if os.fork():
             os._exit(0)
-        _live(names, serve, writer, log_path, lambda: Logs(verbose, put_aside=put_aside, form=form))
+        _live(
+            names,
+            serve,
+            writer,
+            log_path,
+            lambda: Logs(verbose, put_aside=put_aside, file=log_path, form=form),
+        )
     os.close(writer)
     os.waitpid(middle, 0)
     with open(reader, "rb") as pipe:
@@ -102,6 +108,10 @@ def _live(
     except DsttoolError as error:
         code = error.exit_code
         tell({"failure": messages.failure_to_json(error)})
+    except OSError as error:
+        failure = from_oserror(error, f"use {error.filename}" if error.filename else f"start {names[0]}")
+        code = failure.exit_code
+        tell({"failure": messages.failure_to_json(failure)})
     except BaseException as error:  # noqa: BLE001 - nothing above catches it, and the starter waits
         failure = DsttoolError(f"The daemon failed: {error!r}.", f"Look into {log_path}.")
         tell({"failure": messages.failure_to_json(failure)})

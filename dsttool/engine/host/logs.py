@@ -11,6 +11,7 @@ import queue
 import sys
 from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 from typing import Any, Final, TextIO
 
 from dsttool.engine.host.log_lines import Format, formatter
@@ -40,27 +41,42 @@ class _Queue(logging.handlers.QueueHandler):
 
 
 class _Writer(logging.StreamHandler[TextIO]):
-    """Writes lines, and puts the log aside when it has grown long."""
+    """Writes lines, puts the log aside when it has grown long, and begins it anew when others moved it."""
 
-    def __init__(self, stream: TextIO, put_aside: Callable[[], None] | None) -> None:
+    def __init__(self, stream: TextIO, put_aside: Callable[[], None] | None, file: Path | None) -> None:
         super().__init__(stream)
         self._put_aside = put_aside
+        self._file = file
 
     def emit(self, record: logging.LogRecord) -> None:
+        if self._file is not None and self._is_elsewhere(self._file):
+            self._begin_anew()
         super().emit(record)
-        if self._put_aside is None:
-            return
+        with suppress(OSError):
+            if self._put_aside is not None and os.fstat(self.stream.fileno()).st_size > LOG_BYTES_KEPT:
+                self._begin_anew()
+
+    def _is_elsewhere(self, file: Path) -> bool:
+        """Whether what is written on is not what is there any more: logrotate(8), or rm(1)."""
+        try:
+            return not os.path.samestat(os.fstat(self.stream.fileno()), file.stat())
+        except FileNotFoundError:
+            return True
+        except OSError:
+            return False
+
+    def _begin_anew(self) -> None:
         # If it cannot be (its folder is full, or gone), the log is written on: this thread must not end.
         with suppress(OSError, DsttoolError):
-            if os.fstat(self.stream.fileno()).st_size > LOG_BYTES_KEPT:
+            if self._put_aside is not None:
                 self._put_aside()
 
 
 class Logs:
     """Log lines of this process go to `stream` from now until `close`.
 
-    put_aside: called from the writing thread when the file behind the stream has grown long. form: None
-    for what fits the stream.
+    put_aside: called from the writing thread when the file behind the stream has grown long, or is not `file`
+    any more. form: None for what fits the stream.
     """
 
     def __init__(
@@ -70,10 +86,11 @@ class Logs:
         quiet: bool = False,
         stream: TextIO | None = None,
         put_aside: Callable[[], None] | None = None,
+        file: Path | None = None,
         form: Format | None = None,
     ) -> None:
         level = logging.WARNING if quiet else _VERBOSE[min(verbose, len(_VERBOSE) - 1)]
-        writer = _Writer(stream or sys.stderr, put_aside)
+        writer = _Writer(stream or sys.stderr, put_aside, file)
         writer.setFormatter(formatter(form, writer.stream))
         waiting: queue.Queue[Any] = queue.Queue(WAITING_MAX)
         self._handler = _Queue(waiting)

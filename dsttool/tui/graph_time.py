@@ -45,6 +45,8 @@ def resample(
     The right edge is the last sample, or `silent_ns` after it: the clocks of two machines are not compared.
     pick: makes one of the values that fall into a column. None where nothing was measured.
     """
+    if columns == 0:
+        return []
     step_ns = series.step_ns
     values = series.column(name, span_ns // step_ns + 1)
     # Samples are taken when the daemon has time: a little early or late is the same second.

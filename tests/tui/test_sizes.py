@@ -9,6 +9,7 @@ from textual.pilot import Pilot
 from dsttool.tui.app import Tui
 from dsttool.tui.table import Column, place
 from tui import frames, screens
+from tui.recording import Recorder
 
 
 def test_no_size_breaks_the_screen() -> None:
@@ -27,6 +28,23 @@ def test_no_size_breaks_the_screen() -> None:
                 assert len(screens.text(app)) == height
 
     screens.run(Tui(source), script)
+
+
+@pytest.mark.parametrize(
+    "keys", ["a", "question_mark", "colon", "ctrl+p", "exclamation_mark", "enter", "slash"]
+)
+def test_no_size_breaks_what_is_open_over_the_screen(keys: str) -> None:
+    source = frames.mirror_in_trouble(200, 3121)
+
+    async def script(pilot: Pilot[int], app: Tui) -> None:
+        await pilot.press(keys)
+        for size in ((1, 1), (8, 80), (300, 1), (59, 14), (60, 15), (2, 40), (120, 40)):
+            await pilot.resize_terminal(*size)
+            source.say(frames.Speaker().delta((["arrays", "pool", "generation"], size[0])))
+            await screens.settle(pilot)
+        await pilot.press("escape")
+
+    screens.run(Tui(source, places=[Recorder()]), script)
 
 
 def test_the_screen_comes_back_after_it_was_too_small() -> None:

@@ -1,5 +1,6 @@
 """From an exception to an exit code, one sentence saying what is wrong, and one saying what to do."""
 
+import os
 import sys
 from contextlib import suppress
 from itertools import pairwise
@@ -100,6 +101,16 @@ def _say(settings: Settings, failure: DsttoolError, error: BaseException | None)
     label = "error:"
     if settings.coloured(sys.stderr):
         label = click.style(label, fg="red", bold=True)
-    click.echo(f"{label} {printable(failure.what)}", err=True, color=True)
+    priority = _priority()
+    click.echo(f"{priority}{label} {printable(failure.what)}", err=True, color=True)
     if failure.advice:
-        click.echo(printable(failure.advice), err=True)
+        click.echo(f"{priority}{printable(failure.advice)}", err=True)
+
+
+def _priority() -> str:
+    """What has the journal, if that reads stderr, take a line for an error: sd-daemon(3)."""
+    if "JOURNAL_STREAM" not in os.environ:
+        return ""
+    from dsttool.engine.host.log_lines import is_journal
+
+    return "<3>" if is_journal(sys.stderr) else ""

@@ -4,16 +4,20 @@ import io
 import json
 import logging
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TextIO
 
 import pytest
 
+from dsttool.cli.failure import report
+from dsttool.cli.settings import Settings
 from dsttool.engine.host import logs
 from dsttool.engine.host.log_lines import Format
 from dsttool.engine.host.logs import Logs
 from dsttool.engine.runtime.telling import tell
+from dsttool.engine.vocabulary.errors import Unsafe
 
 LOG = logging.getLogger("dsttool.engine.host.engine")
 MANAGED = "JOURNAL_STREAM"
@@ -123,3 +127,15 @@ def test_the_command_line_is_stronger_than_the_configuration() -> None:
     logs.configure("warning")
     LOG.debug("said")
     assert said.lines() == ["<7>engine: said"]
+
+
+def test_why_a_command_failed_is_an_error_to_the_journal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with (tmp_path / "journal").open("w+") as stream:
+        status = os.fstat(stream.fileno())
+        monkeypatch.setenv(MANAGED, f"{status.st_dev}:{status.st_ino}")
+        monkeypatch.setattr(sys, "stderr", stream)
+        assert report(Settings(), Unsafe("No.", "Or yes.")) == 6
+        stream.seek(0)
+        assert stream.read() == "<3>error: No.\n<3>Or yes.\n"

@@ -78,10 +78,10 @@ _FORMATTERS: Final[Mapping[str, Callable[[], logging.Formatter]]] = {
 
 def formatter(wanted: Format | None, stream: TextIO) -> logging.Formatter:
     """The formatter for lines that go to `stream`; without a wish the journal's, if it reads that stream."""
-    return _FORMATTERS[wanted or ("journal" if _is_journal(stream) else "text")]()
+    return _FORMATTERS[wanted or ("journal" if is_journal(stream) else "text")]()
 
 
-def _is_journal(stream: TextIO) -> bool:
+def is_journal(stream: TextIO) -> bool:
     """Whether the service manager reads it into its journal: $JOURNAL_STREAM of systemd.exec(5)."""
     told = os.environ.get("JOURNAL_STREAM")
     if not told:

@@ -200,6 +200,22 @@ def test_a_member_that_was_missing_is_resynced_when_it_is_there(site: Site) -> N
     assert right.read_bytes()[: 64 << 10] == b"\x09" * (64 << 10)
 
 
+def test_another_file_in_the_place_of_a_missing_member_is_not_overwritten(site: Site) -> None:
+    left, right = files(site, "left", "right")
+    up = ("array", "up", "pool", "--layout", "mirror", "--raw", left, right)
+    site.dsttool(*up)
+    site.dsttool("array", "down", "pool")
+    right.rename(site.path("hidden"))
+    site.dsttool(*up, "--degraded")
+    foreign = b"foreign!" * (4 * MIB // 8)
+    right.write_bytes(foreign)
+    said = "right.img is other storage than when pool last ran"
+    wait_until(lambda: said in site.dsttool("logs", "pool").stdout, "a look at it")
+    site.dsttool("array", "down", "pool")
+    assert "n1 of pool is other storage" in site.dsttool(*up, "--degraded", code=6).stderr
+    assert right.read_bytes() == foreign
+
+
 def test_the_source_of_a_resync_wins_over_what_the_others_hold(site: Site) -> None:
     left = site.file("left.img", 4 * MIB, b"one")
     right = site.file("right.img", 4 * MIB, b"two")

@@ -154,7 +154,6 @@ def test_other_storage_at_the_address_of_a_member_is_not_taken_for_a_copy() -> N
     assert "--resync-from n0" in refused.value.advice
     with pytest.raises(Unsafe, match="n0 of pool is other storage"):
         history.check_storage([Node(ONE, OTHER), None], states)
-    history.check_storage([Node(ONE, ONE), Node(TWO, OTHER)], ["in_sync", "stale"])
     assumed = History(plan(assume_clean=True))
     assumed.check_storage([Node(ONE, ONE), Node(TWO, OTHER)], states)
 
@@ -185,3 +184,33 @@ def test_storage_is_known_in_another_slot_and_unknown_where_nothing_was_written_
     state_file.store("pool", msgspec.structs.replace(before, identities=()))
     history = History(plan())
     history.check_storage([Node(ONE, OTHER), Node(TWO, TWO)], history.states_to_begin_with())
+
+
+def test_other_storage_at_the_address_of_a_stale_member_is_not_overwritten_unless_it_is_named() -> None:
+    ran(plan(), "in_sync", "stale", clean=True)
+    history = History(plan(degraded=True))
+    states = history.states_to_begin_with()
+    history.check_storage([Node(ONE, ONE), Node(TWO, TWO)], states)
+    with pytest.raises(Unsafe, match="n1 of pool is other storage") as refused:
+        history.check_storage([Node(ONE, ONE), Node(TWO, OTHER)], states)
+    assert "--resync-from n0" in refused.value.advice
+    told = History(plan(resync_from="n0"))
+    told.check_storage([Node(ONE, ONE), Node(TWO, OTHER)], told.states_to_begin_with())
+
+
+def test_what_storage_a_member_was_is_remembered_while_it_is_missing() -> None:
+    ran(plan(), "in_sync", "in_sync", clean=True)
+    for _ in range(2):
+        made = History(plan(degraded=True))
+        made.store(Record(["in_sync", "stale"], 6, [ONE, None], False, [ONE, None]))
+        history = History(plan(degraded=True))
+        assert history.is_known(1, Node(TWO, TWO))
+        assert not history.is_known(1, Node(TWO, OTHER))
+        assert made.is_known(1, Node(TWO, TWO))
+
+
+def test_storage_of_which_nothing_is_remembered_may_come_in() -> None:
+    assert History(plan()).is_known(1, Node(TWO, OTHER))
+    ran(plan(), "in_sync", "in_sync", clean=True)
+    told = History(plan(resync_from="n0", degraded=True))
+    assert told.is_known(1, Node(TWO, OTHER)), "somebody said that it is to be overwritten"

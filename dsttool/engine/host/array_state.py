@@ -43,6 +43,10 @@ class History:
         self._before = before if before is not None and self._is_same(before) else None
         self.generation = self._before.generation if self._before is not None else 0
         self.clean = self._before is None or self._before.clean
+        # Of nodes that are missing now, too: what comes back in their place is told by that.
+        self._identities: dict[str, str | None] = {}
+        if self._before is not None:
+            self._identities = dict(zip(self._before.nodes, self._before.identities))
 
     def states_to_begin_with(self) -> list[MemberState]:
         """Each member's state as far as is remembered. Unsafe if that is no good to begin with."""
@@ -71,26 +75,30 @@ class History:
         return [state or "stale" for state in states]
 
     def check_storage(self, nodes: Sequence[Device | None], states: Sequence[str]) -> None:
-        """Unsafe if a member that is to count as in sync is other storage than it was, behind the same
-        address, and another one holds everything, or may do so and is missing.
+        """Unsafe if a member that is to count as in sync, or to be overwritten though nobody has named it, is
+        other storage than it was, behind the same address, and another one holds everything, or may do so and
+        is missing.
 
         NBD tells nothing of the storage behind an address, so there only its size is known.
         """
         plan, before = self._plan, self._before
         if before is None or plan.assume_clean or not plan.spare:
             return
-        other: list[int] = []
-        current: list[str] = []
         had_all = [slot for slot, state in enumerate(self._carried_over(before)) if state == "in_sync"]
-        for slot in had_all:
-            node = nodes[slot]
-            known = _of(before.nodes, before.identities, self._nodes[slot])
-            if node is not None and known in (None, node.identity.hex()):
-                current.append(plan.member_names[slot])
-            elif node is not None and states[slot] == "in_sync":
-                other.append(slot)
+        known = [node is not None and self._is_same_storage(slot, node) for slot, node in enumerate(nodes)]
+        current = [plan.member_names[slot] for slot in had_all if known[slot]]
+        other = [
+            slot
+            for slot, node in enumerate(nodes)
+            if node is not None and not known[slot] and (plan.source is None or states[slot] == "in_sync")
+        ]
         if other and (current or any(nodes[slot] is None for slot in had_all)):
             raise self._unknown(other[0], "is other storage than when it last ran", current)
+
+    def is_known(self, slot: int, node: Device) -> bool:
+        """Whether a member that was missing may be overwritten with what the others hold: it is the storage
+        that it was, or somebody has named what is to be copied onto all others."""
+        return self._plan.source is not None or self._is_same_storage(slot, node)
 
     def vouches_for(self, present: Sequence[bool]) -> bool:
         """Whether any member that is present had everything when the array last ran."""
@@ -129,6 +137,11 @@ class History:
         if self._plan.read_only:
             return
         self.generation = record.generation
+        self._identities |= {
+            address: identity
+            for address, identity in zip(self._nodes, _hex(record.identities))
+            if identity is not None
+        }
         states: list[MemberState] = [_known(state) for state in record.states]
         state_file.store(
             self._plan.name,
@@ -141,7 +154,7 @@ class History:
                 generation=record.generation,
                 verifiers=_hex(record.verifiers),
                 lost=record.lost,
-                identities=_hex(record.identities),
+                identities=tuple(self._identities.get(address) for address in self._nodes),
             ),
         )
 
@@ -168,6 +181,12 @@ class History:
                 " name.",
             )
         return ["in_sync" if slot == source else "stale" for slot in range(len(self._nodes))]
+
+    def _is_same_storage(self, slot: int, node: Device) -> bool:
+        """Whether it is what was there before, as far as is known. Nodes that share an address are memory."""
+        address = self._nodes[slot]
+        known = self._identities.get(address) if self._nodes.count(address) == 1 else None
+        return known in (None, node.identity.hex())
 
     def _is_same(self, before: ArrayState) -> bool:
         return (before.layout, before.parameters) == (

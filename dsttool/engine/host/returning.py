@@ -1,10 +1,11 @@
 """Members that were missing when their array came up: tried again and again until they are there.
 
-One that comes is handed to the array, which resyncs all of it: nobody knows what it missed.
+One that comes is handed to the array, which resyncs all of it: nobody knows what it missed. Other storage
+that is found in its place is not: it would be overwritten.
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -26,17 +27,24 @@ AGAIN_NS: Final = 5 * SECOND
 
 class Returning:
     """Tries the members of an array that have no node. openings, policies: of all its members, in slot order.
+    is_known(slot, node): whether it is what is missing.
 
     A policy may change meanwhile. Nothing is taken over from a writer who has come meanwhile.
     """
 
     def __init__(
-        self, reactor: Reactor, array: Array, openings: Sequence[Opening], policies: Sequence[MemberPolicy]
+        self,
+        reactor: Reactor,
+        array: Array,
+        openings: Sequence[Opening],
+        policies: Sequence[MemberPolicy],
+        is_known: Callable[[int, Device], bool],
     ) -> None:
         self._reactor = reactor
         self._array = array
         self._openings = openings
         self._policies = policies
+        self._is_known = is_known
         self._reasons: dict[int, str] = {}
         self._timers: dict[int, Timer] = {}
         self._ended = False
@@ -63,6 +71,13 @@ class Returning:
             self._failed(member, result)
         elif self._ended:
             result.close(_closed)
+        elif not self._is_known(member.slot, result):
+            result.close(_closed)
+            name = self._array.name
+            what = f"what is at {member.address} is other storage than when {name} last ran"
+            self._failed(
+                member, DsttoolError(f"{what}.", f"Restart {name} with --resync-from to overwrite it.")
+            )
         else:
             try:
                 self._array.adopt(member.slot, result)

@@ -91,7 +91,7 @@ def _run(
     offer = offer_of(plan.name, array, read_only=plan.read_only, shared=plan.shared)
     offer.lost = lost
     history.store(array.record)
-    returning = Returning(reactor, array, asked, policies)
+    returning = Returning(reactor, array, asked, policies, history.is_known)
     commands = for_array(array, offer, policies)
     engine = Engine(
         *("array", reactor, lock, [offer], events),

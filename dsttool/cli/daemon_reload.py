@@ -1,6 +1,6 @@
 """`daemon reload`."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import click
 
@@ -9,6 +9,7 @@ from dsttool.cli.asking import ask, gather
 from dsttool.cli.dry_run import would
 from dsttool.cli.settings import Settings, shared
 from dsttool.engine.vocabulary.checkup import ConfigChange, ReloadedDaemon
+from dsttool.engine.vocabulary.errors import DsttoolError
 
 
 @click.command(
@@ -35,14 +36,21 @@ def reload(settings: Settings, names: tuple[str, ...]) -> None:
     and `key revoke` cut them off. A key's file is read when its place is listened at first.
 
     The exit code is 0 once the configuration is read and all of it that can be applied is, whether or not
-    something needs a restart: `--json` lists that.
+    something needs a restart: `--json` lists that. One daemon that refuses keeps no other one from it; the
+    exit code is that of the first refusal.
+
     SIGHUP has a daemon do the same, and say it in its log.
     """
     if not names:
         names = tuple(each["name"] for each in gather(settings)["daemons"] if each["state"] != "unreachable")
     reloaded: list[ReloadedDaemon] = []
+    failures: dict[str, DsttoolError] = {}
     for name in names:
-        answer: ReloadedDaemon = ask(settings, name, "reload", dry=settings.dry_run)
+        try:
+            answer: ReloadedDaemon = ask(settings, name, "reload", dry=settings.dry_run)
+        except DsttoolError as error:
+            failures[name] = error
+            continue
         reloaded.append(answer)
         if not settings.dry_run:
             _show(settings, answer)
@@ -50,8 +58,23 @@ def reload(settings: Settings, names: tuple[str, ...]) -> None:
         would(settings, [f"apply {_text(change)}" for each in reloaded for change in each["applied"]])
     elif settings.json:
         render.emit_json(settings, {"schema": "dsttool.reload/1", "daemons": reloaded}, reloaded)
-    elif not reloaded:
+    elif not names:
         render.say(settings, "Nothing is running.")
+    _raise(settings, names, failures)
+
+
+def _raise(settings: Settings, names: Sequence[str], failures: Mapping[str, DsttoolError]) -> None:
+    """What kept daemons from reloading; the others have been asked before that is said."""
+    if not failures:
+        return
+    first = next(iter(failures.values()))
+    if len(names) == 1:
+        raise first
+    for name, error in failures.items():
+        render.note(settings, f"{name}: {error}")
+    summary = DsttoolError(f"{', '.join(failures)} did not take up the configuration.", "See above why.")
+    summary.exit_code = first.exit_code
+    raise summary
 
 
 def _show(settings: Settings, answer: ReloadedDaemon) -> None:

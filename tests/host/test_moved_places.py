@@ -22,6 +22,7 @@ from dsttool.engine.vocabulary.endpoint import Endpoint
 from dsttool.engine.vocabulary.errors import Conflict, DsttoolError, NotFound, Unsafe
 from dsttool.engine.vocabulary.limits import SECOND
 from dsttool.engine.wire import dst_preface
+from support.ports import free_port
 from support.site import Site
 
 NBD = b"NBDMAGICIHAVEOPT"
@@ -155,6 +156,25 @@ def test_a_place_that_cannot_be_bound_changes_nothing(house: House) -> None:
     assert mode_of(house.site.path("stays")) == 0o660
     for name in ("stays", "goes"):
         assert house.heard(house.come(name)).startswith(NBD)
+
+
+def test_a_place_may_overlap_with_one_that_goes(house: House) -> None:
+    port = free_port()
+    one, all_of_them = (
+        parse_listen(f"nbd://{host}:{port}?security=none") for host in ("127.0.0.1", "0.0.0.0")
+    )
+    house.begin(one)
+    house.site.path("taken").write_text("no socket")
+    with pytest.raises(Conflict, match="taken"):
+        house.move(all_of_them, house.unix("taken"))
+    assert house.places() == [f"nbd://127.0.0.1:{port}/"], "it was gone back to"
+    for listens in ([], [all_of_them], [one]):
+        if listens:
+            house.move(*listens)
+        client = socket.create_connection(("127.0.0.1", port))
+        house.clients.append(client)
+        client.setblocking(False)
+        assert house.heard(client).startswith(NBD)
 
 
 def test_what_is_unsafe_or_unknown_is_refused_before_anything_is_bound(house: House) -> None:

@@ -269,6 +269,18 @@ def test_without_a_name_all_daemons_reload_and_dry_run_applies_nothing(here: Con
     assert here.policy("n0")["resends"]["value"] == 7
 
 
+def test_one_daemon_that_refuses_keeps_no_other_from_reloading(here: Configured) -> None:
+    here.export()
+    here.run_export()
+    here.site.export(here.site.file("d0", 1 << 20), "d0")
+    here.export("device = 3")
+    here.write("dsttool.toml", "[daemon]\ncrypto_threads = 3\n")
+    done = here.site.dsttool("daemon", "reload", code=2)
+    assert "a did not take up the configuration." in done.stderr
+    assert "exports/a.toml" in done.stderr
+    assert "crypto_threads default -> 3" in done.stdout
+
+
 def test_with_nothing_running_there_is_nothing_to_do(site: Site) -> None:
     assert site.json("daemon", "reload") == {"schema": "dsttool.reload/1", "daemons": []}
     assert site.dsttool("daemon", "reload").stdout == "Nothing is running.\n"

@@ -9,7 +9,9 @@ Clients who came by a place that goes stay until they leave.
 """
 
 import errno
+import functools
 import grp
+import logging
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -27,9 +29,12 @@ from dsttool.engine.export.offer import Offer
 from dsttool.engine.runtime.reactor import Reactor
 from dsttool.engine.transport.listener import Listener
 from dsttool.engine.vocabulary.endpoint import Endpoint
-from dsttool.engine.vocabulary.errors import DsttoolError, NotFound, UsageError
+from dsttool.engine.vocabulary.errors import Conflict, DsttoolError, NotFound, UsageError
 from dsttool.engine.wire.dst_security import Security
 
+LOG = logging.getLogger(__name__)
+
+_WITH_PORTS: Final = ("tcp", "mptcp")
 _ALWAYS: Final[tuple[tuple[Literal["dst", "nbd"], Callable[[str], Path]], ...]] = (
     ("nbd", paths.nbd_socket),
     ("dst", paths.dst_socket),
@@ -103,6 +108,11 @@ class _Open:
         asked = self.place.listen.endpoint
         named = asked.family != "unix" and asked.port
         return self.place.shown or (asked if named else self.listeners[0].endpoint)
+
+    @property
+    def ports(self) -> set[int]:
+        """Those of TCP that it takes up."""
+        return {each.endpoint.port for each in self.listeners if each.endpoint.family in _WITH_PORTS}
 
     def start(self) -> None:
         """Let its server have who comes from now on."""
@@ -202,7 +212,12 @@ class Listening:
         opened: list[_Open] = []
         try:
             for listen, here in zip(wanted, found):
-                opened.append(self._become(listen, here, prepared, undo))
+                if here is None:
+                    opened.append(self._bind_among(prepared[listen], gone, undo))
+                elif here.place.listen == listen:
+                    opened.append(here)
+                else:
+                    opened.append(self._become(prepared[listen], here, undo))
         except BaseException:
             for act in reversed(undo):
                 act()
@@ -216,26 +231,41 @@ class Listening:
         self._forget_unused()
         self._note()
 
-    def _become(
-        self,
-        listen: Listen,
-        here: _Open | None,
-        prepared: Mapping[Listen, Place],
-        undo: list[Callable[[], None]],
-    ) -> _Open:
-        """A place as it is to be. here: what listens there now."""
-        if here is not None and here.place.listen == listen:
-            return here
-        place = prepared[listen]
-        if here is None:
+    def _bind_among(self, place: Place, gone: Sequence[_Open], undo: list[Callable[[], None]]) -> _Open:
+        """Bind a place. One that goes, and overlaps with it as all addresses do with each, is left before."""
+        try:
             opened = self._bind(place)
-            undo.append(opened.close)
-            return opened
-        if place.listen.endpoint.family == "unix" and not self.lent([listen]):
+        except Conflict:
+            ports = {endpoint.port for endpoint in place.endpoints if endpoint.family in _WITH_PORTS}
+            in_its_way = [each for each in gone if each.ports & ports and not self.lent([each.place.listen])]
+            if not in_its_way:
+                raise
+            for each in in_its_way:
+                undo.append(functools.partial(self._go_back, each))
+                each.close()
+            opened = self._bind(place)
+        undo.append(opened.close)
+        return opened
+
+    def _go_back(self, left: _Open) -> None:
+        """Listen again at a place that was left for another one."""
+        try:
+            again = self._bind(left.place)
+        except DsttoolError as error:  # somebody was faster
+            LOG.error("%s is not listened at any more: %s", left.place.listen, error)
+            self._open.remove(left)
+            self._note()
+            return
+        self._open[self._open.index(left)] = again
+        again.start()
+
+    def _become(self, place: Place, here: _Open, undo: list[Callable[[], None]]) -> _Open:
+        """What listens there now, as the place is to be."""
+        if place.listen.endpoint.family == "unix" and not self.lent([place.listen]):
             before, listener = here.place, here.listeners[0]
             undo.append(lambda: listener.permit(before.mode, before.group))
             listener.permit(place.mode, place.group)
-        offers = self._offered(listen)
+        offers = self._offered(place.listen)
         return _Open(place, here.listeners, self._server(place, offers), offers)
 
     def _forget_unused(self) -> None:

@@ -82,16 +82,17 @@ class TransactionTable(Table["Found[TransactionStatus]"]):
     def show(self, picture: "Picture", now_ns: int) -> None:
         """As Panel's."""
         self._found = picture.transactions()
-        total = matched = 0
+        total = matched = tried = 0
         states: dict[str, int] = {}
         for _, _, daemon in picture.daemons():
             if daemon.state is None or daemon.lost_since_ns is not None:
                 continue
             known = daemon.state["transactions"]
             total, matched = total + known["total"], matched + known["matched"]
+            tried += known.get("tried", known["total"])
             for word, number in known["states"].items():
                 states[word] = states.get(word, 0) + number
-        self._totals = (total, matched, states)
+        self._totals = (total, matched, tried, states)
         self._arrange()
 
     def sort(self) -> None:
@@ -125,13 +126,13 @@ class TransactionTable(Table["Found[TransactionStatus]"]):
     def _arrange(self) -> None:
         order = _ORDERS[self._order]
         rows = self._found if self._order == 0 else sorted(self._found, key=lambda row: order.key(row.entry))
-        total, matched, states = self._totals
+        total, matched, tried, states = self._totals
         counts = " · ".join(
             f"{number} {word.replace('_', ' ')}" for word, number in sorted(states.items()) if number
         )
         note = f"{len(rows)} of {total} shown" if total > len(rows) else f"{total}"
         if matched < total:
-            note += f", {matched} match"
+            note += f", {matched} match" if tried >= total else f", {matched} of the oldest {tried} match"
         self.annotate(" · ".join(part for part in (note, counts, f"by {order.word}") if part))
         self.fill(rows)
 

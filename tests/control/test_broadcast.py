@@ -159,6 +159,18 @@ def test_only_the_oldest_are_shown_of_many() -> None:
     shown = stage.read(watcher)[-1]["state"]["transactions"]
     assert [each["id"] for each in shown["rows"]] == list(range(ROWS_SHOWN))
     assert shown["matched"] == shown["total"] == 1500
+    assert "tried" not in shown
+
+
+def test_a_filter_that_was_not_tried_on_all_says_on_how_many() -> None:
+    stage = Stage()
+    watcher, everything = stage.join("op:write"), stage.join()
+    seen = look(*(row(n) for n in range(300)))
+    seen.states["queued"] += 5000
+    stage.news(seen)
+    shown = stage.read(watcher)[-1]["state"]["transactions"]
+    assert (shown["total"], shown["tried"], shown["matched"]) == (5300, 300, 300)
+    assert "tried" not in stage.read(everything)[-1]["state"]["transactions"]
 
 
 def test_what_is_the_same_for_several_is_encoded_once(monkeypatch: pytest.MonkeyPatch) -> None:

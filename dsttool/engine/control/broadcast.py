@@ -309,7 +309,15 @@ def _choose(look: Look, view: _View) -> stream.Transactions:
             rows += [row for row in look.rows[begin : begin + 256] if matches(row)]
             breathe()
         matched = len(rows)
-    return {"total": total, "matched": matched, "states": dict(look.states), "rows": rows[:ROWS_SHOWN]}
+    chosen: stream.Transactions = {
+        "total": total,
+        "matched": matched,
+        "states": dict(look.states),
+        "rows": rows[:ROWS_SHOWN],
+    }
+    if view.chosen.tests and len(look.rows) < total:
+        chosen["tried"] = len(look.rows)
+    return chosen
 
 
 class _Breath:

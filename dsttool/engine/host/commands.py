@@ -18,33 +18,29 @@
 A handler runs on the reactor and raises vocabulary.errors, which arrive at the command as they are.
 """
 
-from collections import Counter
 from collections.abc import Sequence
-from itertools import islice
-from typing import Any, Final
 
 from dsttool.engine.array.array import Array
-from dsttool.engine.control.server import Answer, Handler
+from dsttool.engine.control.server import Handler
 from dsttool.engine.export.offer import Offer
-from dsttool.engine.host.array_commands import Members, Resyncs, Settings, text_of
+from dsttool.engine.host.array_commands import Members, Resyncs, Settings
 from dsttool.engine.host.policies import MemberPolicy
-from dsttool.engine.vocabulary import tx_filter
-from dsttool.engine.vocabulary.errors import NotFound
-
-# Of more than this nobody reads the list; the totals say how many there are.
-TRANSACTIONS_MAX: Final = 200
+from dsttool.engine.host.tx_commands import Transactions
+from dsttool.engine.runtime.reactor import Reactor
 
 
-def for_exports(offers: Sequence[Offer]) -> dict[str, Handler]:
+def for_exports(reactor: Reactor, offers: Sequence[Offer]) -> dict[str, Handler]:
     """The commands of an export daemon."""
-    return {"tx.list": _Transactions(offers).list}
+    return {"tx.list": Transactions(reactor, offers).list}
 
 
-def for_array(array: Array, offer: Offer, policies: Sequence[MemberPolicy]) -> dict[str, Handler]:
+def for_array(
+    reactor: Reactor, array: Array, offer: Offer, policies: Sequence[MemberPolicy]
+) -> dict[str, Handler]:
     """The commands of an array daemon. policies: in slot order."""
     members, resyncs, settings = Members(array), Resyncs(array), Settings(array, policies)
     return {
-        "tx.list": _Transactions([offer]).list,
+        "tx.list": Transactions(reactor, [offer]).list,
         "node.suspend": members.suspend,
         "node.resume": members.resume,
         "node.discard": members.discard,
@@ -62,26 +58,3 @@ def for_array(array: Array, offer: Offer, policies: Sequence[MemberPolicy]) -> d
         "check.resync.limit": resyncs.check_limit,
         "check.policy.set": settings.check_set,
     }
-
-
-class _Transactions:
-    def __init__(self, offers: Sequence[Offer]) -> None:
-        self._offers = offers
-
-    def list(self, arguments: dict[str, Any], answer: Answer) -> None:
-        """The oldest of the transactions of what is served under a name, and totals by state of all."""
-        name, node, id_ = text_of(arguments, "name"), arguments.get("node"), arguments.get("id")
-        label = None if node is None else f"{name}/{node}"
-        device = next((offer.device for offer in self._offers if offer.name == name), None)
-        if device is None:
-            raise NotFound(f"Nothing called {name} is running here.")
-        listed = device.transactions(label)
-        chosen = tx_filter.parse(text_of({"filter": "", **arguments}, "filter"))
-        if id_ is None and not chosen.tests:
-            oldest = list(islice(listed, TRANSACTIONS_MAX))
-            states = device.transaction_states(label)
-        else:
-            matching = [each for each in listed if id_ in (None, each["id"]) and chosen.matches(each)]
-            oldest = matching[:TRANSACTIONS_MAX]
-            states = Counter(each["state"] for each in matching)
-        answer({"name": name, "total": states.total(), "states": states, "transactions": oldest})

@@ -92,7 +92,7 @@ def _run(
     offer.lost = lost
     history.store(array.record)
     returning = Returning(reactor, array, asked, policies, history.is_known)
-    commands = for_array(array, offer, policies)
+    commands = for_array(reactor, array, offer, policies)
     engine = Engine(
         *("array", reactor, lock, [offer], events),
         lambda: ([array_status(array, offer)], []),

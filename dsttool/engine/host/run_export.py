@@ -186,7 +186,7 @@ def _run(
     engine = Engine(
         *("export", reactor, lock, offers, events),
         statuses,
-        for_exports(offers),
+        for_exports(reactor, offers),
         access=chosen.access,
         metrics=metrics,
         part=lambda access: ExportPart(chosen, access),

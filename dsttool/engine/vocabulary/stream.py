@@ -53,11 +53,13 @@ class Rates(TypedDict):
 
 class Transactions(TypedDict):
     """Requests under way to other machines. `states`: how many of all are in each state; `matched`: how many
-    the watcher's filter lets through; `rows`: the oldest of those, at most 200.
+    the watcher's filter lets through; `rows`: the oldest of those, at most 200. `tried`: only so many, the
+    oldest, has the filter been tried on; missing if it was tried on all.
     """
 
     total: int
     matched: int
+    tried: NotRequired[int]
     states: dict[str, int]
     rows: list[TransactionStatus]
 

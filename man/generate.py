@@ -17,8 +17,10 @@ from typing import Final
 import click
 
 from dsttool.cli.tree import build
+from dsttool.engine.control.metrics import Reading, families
 from dsttool.engine.vocabulary import states
 from dsttool.engine.vocabulary.event_kinds import KINDS
+from dsttool.engine.vocabulary.status import DaemonStatus
 
 FOLDER: Final = Path(__file__).parent
 PROJECT: Final = FOLDER.parent
@@ -282,10 +284,37 @@ def machine(name: str) -> Callable[[], list[str]]:
 
 
 def event_list() -> list[str]:
-    """Every kind of event with its level and what it says."""
+    """Every kind of event with its level, what it says, and what to do."""
     lines = [".Bl -tag -width Ds -compact"]
     for name, kind in KINDS.items():
         lines += [f".It Li {name} Pq {kind.level}", *prose(kind.says)]
+        if kind.do:
+            first, *more = prose(kind.do)
+            lines += [".br", f"\\(-> {first}", *more]
+    return [*lines, ".El"]
+
+
+def metric_list() -> list[str]:
+    """Every metric with its type, its labels and its help."""
+    nobody: DaemonStatus = {
+        "name": "",
+        "kind": None,
+        "instance": None,
+        "state": "",
+        "reason": None,
+        "pid": None,
+        "version": None,
+        "since_ns": None,
+        "socket": "",
+        "serves": [],
+        "refusals": {},
+    }
+    lines = [".Bl -tag -width Ds -compact"]
+    for family in families(Reading(nobody)):
+        name = family.name + "_total" * (family.type == "counter")
+        labels = ", ".join(family._labelnames)
+        about = f"{family.type}: {labels}" if labels else family.type
+        lines += [f".It Li {name} Pq {about}", *prose(family.documentation)]
     return [*lines, ".El"]
 
 
@@ -300,6 +329,7 @@ BLOCKS: Final[Mapping[str, Callable[[], list[str]]]] = {
     "shared-options": shared_list,
     "man-pages": wheel_entries,
     "events": event_list,
+    "metrics": metric_list,
     **{f"machine-{name}": machine(name) for name in states.MACHINES},
 }
 

@@ -28,8 +28,8 @@ from dsttool.engine.vocabulary.suggest import suggest
 def man(settings: Settings, words: tuple[str, ...]) -> None:
     """Show a manual page: of dsttool itself, of a command, or on a topic.
 
-    A PAGE is a command's words, as in `array up`, or a topic: tutorial, config, internals, protocol. With
-    --quiet only the path of the page's file is printed. In a pipe the page comes as plain text.
+    A PAGE is a command's words, as in `array up`, or a topic: tutorial, trouble, config, internals, protocol.
+    With --quiet only the path of the page's file is printed. In a pipe the page comes as plain text.
     """
     path = _find(words)
     if settings.quiet:

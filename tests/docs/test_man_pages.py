@@ -15,7 +15,13 @@ from support.site import Site
 
 ROOT = Path(dsttool.__file__).parent.parent
 PAGES = sorted((ROOT / "man").glob("*.[1-8]"))
-TOPICS = {"dsttool-config.5", "dsttool-internals.7", "dsttool-protocol.7", "dsttool-tutorial.7"}
+TOPICS = {
+    "dsttool-config.5",
+    "dsttool-internals.7",
+    "dsttool-protocol.7",
+    "dsttool-trouble.7",
+    "dsttool-tutorial.7",
+}
 
 
 @pytest.fixture(scope="module")

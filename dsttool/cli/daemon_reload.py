@@ -79,7 +79,7 @@ def _raise(settings: Settings, names: Sequence[str], failures: Mapping[str, Dstt
 
 def _show(settings: Settings, answer: ReloadedDaemon) -> None:
     applied, restart = answer["applied"], answer["restart"]
-    for remark in answer["remarks"]:
+    for remark in answer.get("remarks", ()):  # a daemon of an earlier version has none
         render.note(settings, remark)
     if not applied and not restart:
         render.say(settings, f"{answer['name']}: nothing has changed.")

@@ -202,7 +202,10 @@ def _open(path: str, *, read_only: bool, create: bool) -> int:
                 "Unmount it or stop its user first.",
             ) from error
         if error.errno == errno.EROFS:
-            raise Conflict(f"Cannot write to {path}: it is read-only.", "Add --read-only.") from error
+            raise Conflict(
+                f"Cannot write to {path}: it is read-only.",
+                "Add --read-only; or if systemd started this, ReadWritePaths= of its unit.",
+            ) from error
         raise from_oserror(error, f"open {path}") from error
 
 

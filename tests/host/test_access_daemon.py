@@ -366,6 +366,23 @@ def test_without_an_authorised_key_an_export_stays_local_and_says_so(house: Hous
     assert "Only this machine can connect: TCP port 6207 is for authorised keys" in house.access.remarks[0]
 
 
+@pytest.mark.parametrize("words", [("--security", "none"), ("--key", "k")], ids=" ".join)
+def test_what_tells_no_keys_apart_is_said_to_be_no_reason_to_listen(
+    site: Site, words: tuple[str, str]
+) -> None:
+    site.dsttool("key", "generate", "--shared", "k")
+    site.dsttool("key", "authorize", own_key(site), "--name", "me")
+    said = site.dsttool("export", "mem:1M", "--name", "a", *words, "-d").stderr
+    site.dsttool("daemon", "stop", "a")
+    assert "Only this machine can connect" in said
+    assert "a shared key, or without a seal, are not told apart by keys" in said
+
+
+def test_a_key_that_is_not_there_is_an_error_before_anybody_is_authorised(site: Site) -> None:
+    done = site.dsttool("export", "mem:1M", "--name", "a", "--key", "./nokey", "-d", code=3)
+    assert "There is no key file" in done.stderr
+
+
 def test_with_an_authorised_key_an_export_listens_on_tcp(house: House) -> None:
     authorized.authorize(b"k" * 32, exports=["a"])
     house.access.begin([])

@@ -44,6 +44,10 @@ _LOCAL_ONLY: Final = (
     f"Only this machine can connect: TCP port {DEFAULT_PORTS['dst']} is for authorised keys, and there are"
     " none. Authorise one (dsttool key authorize), invite one (--invite), or name other places (--listen)."
 )
+_TELLS_NOBODY_APART: Final = (
+    f"Only this machine can connect: TCP port {DEFAULT_PORTS['dst']} is for authorised keys, and clients with"
+    " a shared key, or without a seal, are not told apart by keys. Name the places for them (--listen)."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +95,7 @@ class Access:
         lent: places that are listened at as long as the daemon runs.
         """
         self._lent = tuple(lent)
+        self._why_local()  # a key that cannot be read is an error now, not once somebody is authorised
         if self._plan.default or any(listen.is_sealed for listen in [*listens, *lent]):
             self._take(*self.read())
         self.listening.bind([*listens, *lent])
@@ -206,8 +211,20 @@ class Access:
     def _remark_default(self) -> None:
         """Say once that the default place is asked for, and not listened at."""
         if self._default_is_new and self._plan.default and not self._default and not self.remarks:
-            self.remarks.append(_LOCAL_ONLY)
+            try:
+                self.remarks.append(self._why_local())
+            except DsttoolError as error:
+                self.remarks.append(f"Only this machine can connect. {error}")
         self._default_is_new = False
+
+    def _why_local(self) -> str:
+        """What keeps the default place closed, if it is. Raises what is wrong with the key for it."""
+        default = self._plan.default
+        if default is None or (
+            default.is_sealed and (not default.key or self.listening.tells_apart(default))
+        ):
+            return _LOCAL_ONLY
+        return _TELLS_NOBODY_APART
 
     def _invite(self, lifetime_ns: int) -> None:
         invited = dict(self.gate.invitations)

@@ -68,7 +68,7 @@ Examples:
   dsttool config check
   dsttool config check arrays/pool.toml && dsttool array up pool"""
 )
-@click.argument("files", nargs=-1, type=click.Path(path_type=Path), metavar="[FILE...]")
+@click.argument("files", nargs=-1, type=click.Path(path_type=Path, readable=False), metavar="[FILE...]")
 @shared()
 def check(settings: Settings, files: tuple[Path, ...]) -> None:
     """Check configuration files: all of them, or the FILEs named; nothing is opened or started.

@@ -62,6 +62,14 @@ def _asks_for_json(arguments: list[str]) -> bool:
 
 def _from_click(error: click.ClickException) -> DsttoolError:
     """Click's own complaints in our two sentences."""
+    if (
+        isinstance(error, click.BadParameter)
+        and not isinstance(error, click.MissingParameter)
+        and isinstance(error.param, click.Argument)
+    ):
+        error.param_hint = (
+            error.param.name or ""
+        ).upper()  # not "[array|export]", which says how to write it
     context = error.ctx if isinstance(error, click.UsageError) else None
     command = context.command_path if context else "dsttool"
     advice = f"See `{command} --help`."

@@ -7,7 +7,7 @@ import click
 
 from dsttool.cli import render
 from dsttool.cli.array_status import show_array, show_clients
-from dsttool.cli.asking import configured
+from dsttool.cli.asking import configured, connect
 from dsttool.cli.settings import Settings
 from dsttool.engine.config.units import format_size
 from dsttool.engine.vocabulary.errors import NotFound, Unreachable
@@ -33,9 +33,11 @@ def only(settings: Settings, found: Status, name: str) -> Status:
     if arrays or exports:
         return {"schema": found["schema"], "arrays": arrays, "exports": exports, "daemons": daemons}
     for daemon in daemons:
+        with connect(settings, daemon["name"]):
+            pass  # Who may not, or finds nobody there, is told so.
         raise Unreachable(
             f"The daemon {name} cannot be reached: {daemon['reason']}.",
-            f"It may have died; starting it again replaces {daemon['socket']}.",
+            f"See `dsttool logs {daemon['name']}`; if it hangs, end its process.",
         )
     running = [each["name"] for each in (*found["arrays"], *found["exports"])]
     near = suggest(name, running)
@@ -118,4 +120,4 @@ def _show_lost(settings: Settings, lost: Sequence[DaemonStatus]) -> None:
         click.echo(
             f"{daemon['name']}  {render.state(settings, 'unreachable')}: {daemon['reason']}", color=True
         )
-    click.echo("Starting a daemon again replaces its dead socket; `dsttool logs NAME` may say why it ended.")
+    click.echo("`dsttool doctor` says what to do about it; `dsttool logs NAME` may say why it ended.")

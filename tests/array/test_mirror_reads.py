@@ -82,6 +82,16 @@ def test_a_read_error_is_served_by_the_other_side_counted_and_not_marked() -> No
         assert bench.states() == ["in_sync", "in_sync"]
 
 
+def test_read_errors_of_a_member_are_told_but_not_each(caplog: pytest.LogCaptureFixture) -> None:
+    with ArrayBench(read_policy="first") as bench:
+        bench.nodes[0].fail(errno.EIO, READ)
+        bench.run(*[read(0, 512) for _ in range(5)])
+    told = [each for each in caplog.records if getattr(each, "event_kind", "") == "member.failing"]
+    assert [each.getMessage().partition(": ")[2] for each in told] == [
+        "member n0 fails: Input/output error (errors so far: 1)"
+    ]
+
+
 def test_a_read_that_no_member_can_answer_fails_with_the_members_error_after_asking_each_once() -> None:
     with ArrayBench(count=3) as bench:
         for node in bench.nodes:

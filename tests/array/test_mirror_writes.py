@@ -167,6 +167,17 @@ def test_the_last_member_in_sync_is_never_marked_and_its_error_goes_up() -> None
         assert bench.run(write(0, OLD)) == [0]
 
 
+def test_errors_that_go_up_are_told(caplog: pytest.LogCaptureFixture) -> None:
+    with ArrayBench() as bench:
+        for node in bench.nodes:
+            node.fail(errno.ENOSPC, WRITE)
+        bench.run(write(0, DATA), write(8192, DATA))
+    told = [each for each in caplog.records if getattr(each, "event_kind", "") == "member.failing"]
+    assert [each.getMessage().partition(": ")[2] for each in told] == [
+        "member n0 fails: No space left on device (errors so far: 1)"
+    ]
+
+
 def test_a_flush_that_fails_on_the_last_member_goes_up() -> None:
     with ArrayBench(states=["in_sync", "stale"]) as bench:
         bench.nodes[0].fail(errno.EIO, FLUSH)

@@ -75,7 +75,9 @@ class Flow:
         self._outgoing: list[tuple[list[list[Request]], list[Request]]] = []
         self._unsettled = trust.unsettled
         self._unflushed = trust.unflushed
-        self.searches = Searches(reactor, algorithm, members, trust.unsettled, budget_ns, self._ended)
+        self.searches = Searches(
+            reactor, algorithm, members, trust.unsettled, budget_ns, self._ended, trust.failing
+        )
         # What cannot be written has nothing to flush.
         self._flushed = () if read_only else tuple(range(len(members)))
         self._closing: Callable[[], None] | None = None

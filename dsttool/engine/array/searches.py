@@ -39,7 +39,8 @@ class Search:
 
 
 class Searches:
-    """All searches of an array. `sink`: the array's, for pieces that wait no more.
+    """All searches of an array. `sink`: the array's, for pieces that wait no more. failing(member, error): it
+    answered a read with an error.
 
     unsettled: extents that are read from the first member in sync and no other (the array's own set).
     """
@@ -52,6 +53,7 @@ class Searches:
         unsettled: RangeSet,
         budget_ns: int,
         sink: Callable[[list[Any]], None],
+        failing: Callable[[Member, int], None],
     ) -> None:
         self._reactor = reactor
         self._algorithm = algorithm
@@ -59,6 +61,7 @@ class Searches:
         self._unsettled = unsettled
         self._budget_ns = budget_ns
         self._sink = sink
+        self._failing = failing
         self._parked: list[Piece] = []
         self._alarm: Timer | None = None
         self._ended = False
@@ -72,6 +75,7 @@ class Searches:
             search.slow.add(piece.slot)
         elif piece.slot != NOWHERE and self._members[piece.slot].in_sync:
             self._members[piece.slot].errors += 1
+            self._failing(self._members[piece.slot], piece.error)
             search.failed.add(piece.slot)
         candidates = [slot for slot in self._holders(piece) if slot not in search.failed]
         ready = [slot for slot in candidates if self._members[slot].up]

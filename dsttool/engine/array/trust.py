@@ -27,6 +27,7 @@ from dsttool.engine.extents.unflushed import Unflushed
 from dsttool.engine.mapping.algorithm import Algorithm
 from dsttool.engine.runtime.reactor import Reactor
 from dsttool.engine.runtime.telling import tell
+from dsttool.engine.vocabulary.limits import SECOND
 from dsttool.engine.vocabulary.operations import CACHE, FLUSH, WRITE, WRITE_ZEROES
 
 LOG = logging.getLogger(__name__)
@@ -34,6 +35,8 @@ LOG = logging.getLogger(__name__)
 # How often a flush is sent again because it was answered under another verifier. Each time stands for a
 # loss of power of that member; a peer that never says the same twice is broken.
 _FLUSHES_MAX: Final = 5
+# A disk that is broken fails at everything: that is said once in this time.
+FAILING_NS: Final = 60 * SECOND
 
 
 class Trust:
@@ -74,6 +77,7 @@ class Trust:
         self.unflushed = Unflushed(capabilities.size, self._shift) if algorithm.spare else None
         self.era = 0
         self.whole = True
+        self._silent: dict[int, int] = {}  # by slot, until when nothing is said of failures
         for member in members:
             if not member.in_sync:
                 self.whole = False
@@ -136,6 +140,7 @@ class Trust:
         held = not behind or self._held_elsewhere(request, pieces, {piece.slot for piece in behind})
         if not held:
             request.error = behind[0].error
+            self.failing(self.members[behind[0].slot], request.error)
             if self.algorithm.spare and request.op in CHANGES:
                 self._unsettle(request)
         if request.op == CACHE:  # that was advice
@@ -144,6 +149,13 @@ class Trust:
             member = self.members[piece.slot]
             if held or not member.in_sync:
                 self._missed(member, piece)
+
+    def failing(self, member: Member, error: int) -> None:
+        """A member in sync answered with an error, and stays what it is. Says so from time to time."""
+        if self._reactor.now >= self._silent.get(member.slot, 0):
+            self._silent[member.slot] = self._reactor.now + FAILING_NS
+            what = f"fails: {os.strerror(error)} (errors so far: {member.errors})"
+            self._tell(member, "member.failing", what)
 
     def settle(self, requests: list[Request]) -> None:
         """What all members in sync have just taken is alike on them. A trim need not be."""

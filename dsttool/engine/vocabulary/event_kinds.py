@@ -78,6 +78,11 @@ KINDS: Final[dict[str, Kind]] = {
         "It has missed a change, or may have lost one; it will be resynced.",
         "Nothing, if its machine comes back by itself; else see `The array is degraded` above.",
     ),
+    "member.failing": Kind(
+        "warning",
+        "It answers with errors and stays in sync: others answer reads, or there is no other copy.",
+        "Look at the disk there; see `A disk has died` above.",
+    ),
     "member.missing": Kind(
         "warning",
         "Its node is not there.",

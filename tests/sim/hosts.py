@@ -86,9 +86,11 @@ class Host(Party):
 
     @property
     def whole(self) -> bool:
-        """Whether it serves, and all its members are in sync."""
+        """Whether it serves, and all its members are in sync and hold the same."""
         array = self.array
-        return self.serving and (array is None or all(member.in_sync for member in array.members))
+        return self.serving and (
+            array is None or (array.settled and all(member.in_sync for member in array.members))
+        )
 
     @property
     def size(self) -> int:

@@ -61,16 +61,27 @@ def leftovers(patient: Patient) -> Iterator[Finding]:
         path.stem for path in files if path.suffix in (*_SOCKETS, ".lock") and not path.name.startswith(".")
     }
     served = {name for each in patient.status["daemons"] for name in each["serves"]}
+    places = _listened_at(patient)
     for name in sorted(names - served):
         if not patient.concerns(name) or _is_locked(folder / f"{name}.lock"):
             continue
         left = [path.name for path in files if path.stem == name and path.suffix in (*_SOCKETS, ".lock")]
+        left = [each for each in left if str(folder / each) not in places]
+        if not left:
+            continue
         yield warning(
             "leftovers",
             f"A daemon has died and left {', '.join(left)}.",
             f"Starting {name} again replaces them; dsttool daemon stop {name} removes them.",
             name,
         )
+
+
+def _listened_at(patient: Patient) -> set[str]:
+    """Unix sockets that daemons are asked to listen at; they may be in the runtime folder, too."""
+    offers = [*patient.status["arrays"], *patient.status["exports"]]
+    endpoints = [parse_address(address).endpoint for each in offers for address in each["addresses"]]
+    return {each.path for each in endpoints if each is not None and each.family == "unix"}
 
 
 def _is_locked(path: Path) -> bool:

@@ -282,6 +282,14 @@ def test_what_a_daemon_left_that_died_is_seen(site: Site) -> None:
     assert [each["subject"] for each in examined(site, code=0) if each["check"] == "leftovers"] == ["b"]
 
 
+def test_a_place_in_the_runtime_folder_that_is_listened_at_is_not_left_over(site: Site) -> None:
+    place = f"dst+unix:///?socket={site.path('runtime/shared.dst')}"
+    done = site.dsttool("export", "mem:1M", "--name", "a", "--listen", place, "-d")
+    assert "shared.dst" in done.stdout
+    assert not [each for each in examined(site, code=0) if each["check"] == "leftovers"]
+    site.dsttool("daemon", "stop", "a")
+
+
 def test_a_daemon_that_does_not_answer_has_failed(site: Site) -> None:
     daemon = site.export("mem:1M", "a")
     daemon.process.send_signal(signal.SIGSTOP)

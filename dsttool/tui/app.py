@@ -17,7 +17,7 @@ from textual.message import Message
 
 from dsttool.engine.control.picture import Picture
 from dsttool.engine.vocabulary.errors import DsttoolError
-from dsttool.tui import acting, cells, keys, lines, look, svg
+from dsttool.tui import acting, cells, job_control, keys, lines, look, svg
 from dsttool.tui.command import Command, CommandLine, Output
 from dsttool.tui.details import Detail
 from dsttool.tui.events import Events
@@ -119,6 +119,8 @@ class Tui(App[int]):
             loop = asyncio.get_running_loop()
             # Not the loop's own handler: the loop stands still while a terminal takes nothing.
             signal.signal(signal.SIGTERM, lambda *_: self._terminate(loop))
+            if self._driver is not None and self._driver.can_suspend:
+                job_control.JobControl(self._driver, lambda: loop.call_soon_threadsafe(self._draw_all))
         self.set_interval(1.0, self._second)
         self.call_after_refresh(self._begin)
 
@@ -127,6 +129,18 @@ class Tui(App[int]):
         signal.signal(signal.SIGALRM, lambda *_: os._exit(_TERMINATED))
         signal.setitimer(signal.ITIMER_REAL, _TERMINAL_SECONDS)
         loop.call_soon_threadsafe(self.exit, _TERMINATED)
+
+    def action_suspend(self) -> None:
+        """Stop, for the shell; `fg` comes back."""
+        if job_control.can_stop():
+            os.kill(os.getpid(), signal.SIGTSTP)
+        else:
+            self.notify("There is no shell here to come back from.", severity="warning", markup=False)
+
+    def _draw_all(self) -> None:
+        """Nothing of what the terminal shows is ours any more."""
+        self.refresh(layout=True)
+        self.redraw()
 
     def on_unmount(self) -> None:
         """Hang up."""

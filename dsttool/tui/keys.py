@@ -60,6 +60,7 @@ TABLE: Final = (
     Key("space", "Space", "play", "Stop the recording, or let it go on.", "Replay", "stop", pane="replay"),
     Key("full_stop", ".", "step(1)", "The next moment of the recording.", "Replay", "next", pane="replay"),
     Key("comma", ",", "step(-1)", "The moment before.", "Replay", "before", pane="replay"),
+    Key("ctrl+z", "^Z", "suspend", "Stop the screen for the shell; `fg` brings it back.", "Leave"),
     Key("q,ctrl+c,ctrl+q", "q ^C", "quit", "Leave; what runs goes on.", "Leave", "quit"),
 )  # fmt: skip
 

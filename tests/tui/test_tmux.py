@@ -2,6 +2,7 @@
 
 import os
 import re
+import shlex
 import signal
 import sys
 from collections.abc import Iterator
@@ -11,8 +12,8 @@ from tmux import Terminal
 
 from support.site import Daemon, Site, wait_until
 
-# A budget of 10 s: long enough to restart an export, short enough to watch it end.
-POLICY = {"resend_timeout": "1s", "resends": 9, "backoff_max": "300ms"}
+# A budget of 20 s: long enough to restart an export on a busy machine, short enough to watch it shrink.
+POLICY = {"resend_timeout": "2s", "resends": 9, "backoff_max": "300ms"}
 SIZE = 64 << 20
 TUI = (sys.executable, "-m", "dsttool", "tui")
 
@@ -123,6 +124,22 @@ def test_sigterm_leaves_the_terminal_as_it_was(site: Site) -> None:
         pid = next(pid for pid, line in site.processes().items() if line.endswith("-m dsttool tui"))
         os.kill(pid, signal.SIGTERM)
         screen.wait(r"^code 143$")
+        screen.wait(r"^settings ")
+        assert screen.is_restored()
+
+
+def test_a_stopped_screen_leaves_the_terminal_to_the_shell_and_comes_back_whole(site: Site) -> None:
+    with Terminal(site, "bash", "--norc", "-i") as screen:
+        screen.keys(f"{shlex.join(TUI)}", "Enter")
+        whole = screen.wait(r"^ Tab pane ")
+        screen.keys("C-z")
+        assert "STORAGE" not in screen.wait(r"Stopped ")
+        screen.keys("fg", "Enter")
+        again = screen.wait(r"^ Tab pane ")
+        assert [line[:9] for line in again.splitlines()] == [line[:9] for line in whole.splitlines()]
+        screen.keys("q")
+        screen.wait(r"[#$] fg$")
+        screen.keys("exit", "Enter")
         screen.wait(r"^settings ")
         assert screen.is_restored()
 

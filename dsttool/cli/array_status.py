@@ -7,7 +7,7 @@ import click
 
 from dsttool.cli import render
 from dsttool.cli.settings import Settings
-from dsttool.engine.config.units import format_duration, format_size
+from dsttool.engine.config.units import format_size, format_span
 from dsttool.engine.vocabulary.status import ArrayStatus, JobStatus, LinkStatus, MemberStatus, SessionStatus
 
 MEANING: Final = {
@@ -160,7 +160,7 @@ def _show_members(settings: Settings, members: Sequence[MemberStatus]) -> None:
             )
             for member in members
         ],
-        right=("SLOT", "SIZE", "DIRTY", "RTT", "RESENT", "ERRORS"),
+        right=("SLOT", "SIZE", "DIRTY", "RTT", "IN FLIGHT", "RESENT", "ERRORS"),
     )
 
 
@@ -180,7 +180,7 @@ def _job(settings: Settings, job: JobStatus) -> str:
     if job["rate_bytes"] is not None:
         shown += f", {format_size(job['rate_bytes'])}/s"
     if job["eta_ns"] is not None:
-        shown += f", {format_duration(max(1, job['eta_ns'] // 10**9) * 10**9)} left"
+        shown += f", {format_span(max(job['eta_ns'], 10**9))} left"
     return shown
 
 

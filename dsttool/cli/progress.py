@@ -8,7 +8,7 @@ from typing import Final
 
 from dsttool.cli import render
 from dsttool.cli.settings import Settings
-from dsttool.engine.config.units import format_size
+from dsttool.engine.config.units import format_size, format_span
 
 _BAR_SECONDS: Final = 0.2
 _LINE_SECONDS: Final = 30.0
@@ -80,7 +80,8 @@ class Progress:
         (then, before), (now, _) = self._marks[0], self._marks[-1]
         rate = (done_bytes - before) / (now - then) if now > then else 0.0
         fraction = done_bytes / self._total if self._total else 1.0
-        left = f"{(self._total - done_bytes) / rate:.0f} s left" if rate > 0 else "no rate yet"
+        left_ns = int((self._total - done_bytes) / rate * 1e9) if rate > 0 else None
+        left = "no rate yet" if left_ns is None else f"{format_span(left_ns)} left"
         sizes = f"{format_size(done_bytes)} of {format_size(self._total)}"
         shown = f"{render.bar(fraction)} " if self._live else ""
         return f"{self._doing} {shown}{fraction:4.0%}  {sizes}  {format_size(int(rate))}/s  {left}"

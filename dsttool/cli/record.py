@@ -13,7 +13,7 @@ from dsttool.cli.asking import places
 from dsttool.cli.progress import LineInPlace
 from dsttool.cli.settings import Settings, shared
 from dsttool.cli.signals import Terminated, terminable
-from dsttool.engine.config.units import format_duration, format_size, parse_duration, parse_size
+from dsttool.engine.config.units import format_size, format_span, parse_duration, parse_size
 from dsttool.engine.vocabulary.errors import DsttoolError, UsageError
 
 if TYPE_CHECKING:
@@ -130,8 +130,8 @@ class _Shown:
 
 
 def _amount(writer: "Writer", elapsed_ns: int) -> str:
-    spent = format_duration(elapsed_ns // 10**9 * 10**9)
-    return f"{writer.frames} frames, {format_size(writer.bytes)}, {spent}"
+    frames = f"{writer.frames} frame{'' if writer.frames == 1 else 's'}"
+    return f"{frames}, {format_size(writer.bytes)}, {format_span(elapsed_ns)}"
 
 
 def _say(settings: Settings, file: Path, writer: "Writer", elapsed_ns: int, ended: Ended) -> None:

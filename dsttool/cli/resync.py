@@ -9,7 +9,7 @@ from dsttool.cli import render
 from dsttool.cli.asking import ask_array, connect_array
 from dsttool.cli.dry_run import would
 from dsttool.cli.settings import Settings, shared
-from dsttool.engine.config.units import format_duration, format_size, parse_size
+from dsttool.engine.config.units import format_size, format_span, parse_size
 from dsttool.engine.vocabulary.errors import UsageError
 from dsttool.engine.vocabulary.status import JobStatus
 
@@ -165,4 +165,4 @@ def _running(answer: dict[str, Any]) -> str:
 def _time_left(eta_ns: int | None) -> str:
     if eta_ns is None:
         return render.UNKNOWN
-    return format_duration(max(1, eta_ns // 1_000_000_000) * 1_000_000_000)
+    return format_span(max(eta_ns, 1_000_000_000))

@@ -7,7 +7,7 @@ import click
 
 from dsttool.cli import render
 from dsttool.cli.settings import Settings
-from dsttool.engine.config.units import format_duration, format_size
+from dsttool.engine.config.units import format_size, format_span
 from dsttool.engine.control.picture import WORST_FIRST, DaemonPicture, Found, Picture
 from dsttool.engine.vocabulary.limits import SECOND
 from dsttool.engine.vocabulary.status import ArrayStatus, ExportStatus, JobStatus
@@ -99,7 +99,7 @@ def _progress(job: JobStatus) -> str:
     )
     if job["eta_ns"] is None:
         return done
-    return f"{done}, {format_duration(max(1, job['eta_ns'] // SECOND) * SECOND)} left"
+    return f"{done}, {format_span(max(job['eta_ns'], SECOND))} left"
 
 
 def _rates(picture: Picture, used: str) -> str:

@@ -128,3 +128,21 @@ def test_a_duration_is_read_back_the_same(duration_ns: int) -> None:
 )
 def test_durations_are_written_with_the_largest_unit_that_divides_them(duration_ns: int, shown: str) -> None:
     assert units.format_duration(duration_ns) == shown
+
+
+@pytest.mark.parametrize(
+    ("seconds", "shown"),
+    [
+        (0, "0s"),
+        (1.9, "1s"),
+        (119, "119s"),
+        (125, "2m 5s"),
+        (3600, "60m"),
+        (2 * 3600, "2h"),
+        (36_017, "10h"),
+        (36_120, "10h 2m"),
+        (3 * 86_400 + 4 * 3600 + 59, "3d 4h"),
+    ],
+)
+def test_a_span_is_shown_in_two_units_at_most(seconds: float, shown: str) -> None:
+    assert units.format_span(int(seconds * 1e9)) == shown

@@ -7,6 +7,7 @@ as a whole number of bytes or nanoseconds is an error, never rounded.
 """
 
 import re
+from itertools import pairwise
 from typing import Final
 
 from dsttool.engine.vocabulary.errors import UsageError
@@ -97,6 +98,16 @@ def format_duration(duration_ns: int) -> str:
         if duration_ns % scale == 0:
             return f"{duration_ns // scale}{unit}"
     raise AssertionError(f"not a whole number of nanoseconds: {duration_ns}")
+
+
+def format_span(duration_ns: int) -> str:
+    """A duration in nanoseconds for display, two units of whole seconds at most: '90s', '12m 5s', '3d 4h'."""
+    seconds = max(0, duration_ns) // 1_000_000_000
+    for (unit, length), (part, step) in pairwise((("d", 86_400), ("h", 3600), ("m", 60), ("s", 1))):
+        if seconds >= 2 * length:
+            whole, rest = divmod(seconds, length)
+            return f"{whole}{unit} {rest // step}{part}" if rest // step else f"{whole}{unit}"
+    return f"{seconds}s"
 
 
 def _scale(number: str, unit: int) -> tuple[int, int]:

@@ -4,15 +4,23 @@ import re
 import subprocess
 from pathlib import Path
 
+import pytest
+
 import dsttool
+from dsttool.engine.config.units import parse_size
 from dsttool.engine.device.request import Request
 from dsttool.engine.node.memory import MemoryDevice
 from dsttool.engine.runtime.reactor import Reactor
+from dsttool.engine.vocabulary.errors import ProtocolError
 from dsttool.engine.vocabulary.operations import WRITE
+from dsttool.engine.wire import dst_records
+from dsttool.engine.wire.dst_records import HEADER
 from support.dst_hall import DstHall
 from support.dst_strangers import RawClient
 
 PAGE = Path(dsttool.__file__).parent.parent / "man" / "dsttool-protocol.7"
+# A row of the table of types of records: number, name, body at most.
+TYPE = r"^\.It (\d) Ta ([A-Z]+) Ta \w+ Ta (\d+(?: [KM]iB)?)$"
 
 
 class Disk(MemoryDevice):
@@ -74,3 +82,21 @@ def test_a_server_answers_as_the_page_says_and_does_not_execute_a_resent_write_t
         client.close()
 
         assert disk.writes == [(0, b"data"), (4, b"more")]
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "longest"),
+    [(int(kind), name, size) for kind, name, size in re.findall(TYPE, PAGE.read_text(), flags=re.MULTILINE)],
+)
+def test_a_body_is_as_long_as_the_page_says_and_no_longer(kind: int, name: str, longest: str) -> None:
+    length = int(longest) if longest.isdigit() else parse_size(longest)
+
+    assert getattr(dst_records, name) == kind
+    dst_records.split(memoryview(HEADER.pack(length, kind, 0, 0)), 0, HEADER.size)
+    with pytest.raises(ProtocolError):
+        dst_records.split(memoryview(HEADER.pack(length + 1, kind, 0, 0)), 0, HEADER.size)
+
+
+def test_the_page_lists_all_types_and_bounds_what_a_record_counts() -> None:
+    assert len(re.findall(TYPE, PAGE.read_text(), flags=re.MULTILINE)) == 9
+    assert f"(at most {dst_records.BATCH_COUNT_MAX})" in PAGE.read_text()

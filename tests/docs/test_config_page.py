@@ -1,0 +1,49 @@
+"""The page on configuration says which values hold where nothing is said."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+import dsttool
+from dsttool.engine.config.units import format_duration
+from dsttool.engine.transaction.policy import REDUNDANT, SINGLE_COPY
+
+PAGE = (Path(dsttool.__file__).parent.parent / "man" / "dsttool-config.5").read_text()
+
+
+def paragraph(title: str) -> str:
+    """What is said of an option of an address."""
+    return PAGE.partition(f"\n.It Li {title}\n")[2].partition("\n.It ")[0].partition("\n.El")[0]
+
+
+@pytest.mark.parametrize(
+    ("title", "defaults"),
+    [
+        ("links", [str(SINGLE_COPY.links)]),
+        ("on_exhausted", [SINGLE_COPY.on_exhausted]),
+        ("ping_interval , ping_misses", [format_duration(SINGLE_COPY.ping_interval_ns), "3"]),
+        ("connect_timeout", [format_duration(SINGLE_COPY.connect_timeout_ns)]),
+        (
+            "backoff_min , backoff_max",
+            [format_duration(SINGLE_COPY.backoff_min_ns), format_duration(SINGLE_COPY.backoff_max_ns)],
+        ),
+        ("window", [str(SINGLE_COPY.window)]),
+    ],
+)
+def test_the_default_of_an_option_is_the_one_that_holds(title: str, defaults: list[str]) -> None:
+    found = re.search(r"^Defaults?: (.*)\.$", paragraph(title), flags=re.MULTILINE)
+
+    assert found is not None
+    assert found[1].split(", ") == defaults
+    assert SINGLE_COPY.ping_misses == 3
+
+
+def test_budgets_are_those_that_hold_with_copies_and_without() -> None:
+    said = [
+        f"{format_duration(policy.resend_timeout_ns)} and {policy.resends} on {where}, "
+        f"which makes {policy.budget_ns // 10**9} s"
+        for policy, where in ((REDUNDANT, "layouts with copies"), (SINGLE_COPY, "others"))
+    ]
+
+    assert f"Defaults are {said[0]}, and {said[1]}." in paragraph("resend_timeout , resends")

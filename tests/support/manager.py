@@ -20,7 +20,7 @@ for place, number in enumerate(numbers, 3):
 os.environ.setdefault("LISTEN_PID", str(os.getpid()))
 os.execv(sys.argv[2], sys.argv[2:])
 """
-HEARD_SECONDS = 20.0
+HEARD_SECONDS = 40.0
 
 
 class Service(Daemon):

@@ -20,8 +20,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-START_SECONDS = 20.0
-STOP_SECONDS = 20.0
+# Long enough for a machine with much else to do: what happens at once elsewhere may take a while there.
+START_SECONDS = 40.0
+STOP_SECONDS = 40.0
 
 Done = subprocess.CompletedProcess[str]
 

@@ -28,7 +28,8 @@ def test_daemons_come_go_and_are_lost(site: Site) -> None:
 
     async def script(pilot: Pilot[int], app: Tui) -> None:
         await shown(pilot, app, " a ")
-        pool = site.array("pool", "mirror", site.dst("a"), site.dst("b"))
+        nodes = [site.dst(name, resend_timeout="500ms", resends=1) for name in "ab"]
+        pool = site.array("pool", "mirror", *nodes)
         assert "ONLINE" in await shown(pilot, app, "▾pool")
         assert "IN SYNC" in await shown(pilot, app, "n0 a")
         disk.kill()

@@ -1,4 +1,4 @@
-"""The page on configuration says which values hold where nothing is said."""
+"""The page on configuration says which values hold where nothing is said, and its files are right."""
 
 import re
 from pathlib import Path
@@ -8,6 +8,7 @@ import pytest
 import dsttool
 from dsttool.engine.config.units import format_duration
 from dsttool.engine.transaction.policy import REDUNDANT, SINGLE_COPY
+from support.site import Site
 
 PAGE = (Path(dsttool.__file__).parent.parent / "man" / "dsttool-config.5").read_text()
 
@@ -47,3 +48,16 @@ def test_budgets_are_those_that_hold_with_copies_and_without() -> None:
     ]
 
     assert f"Defaults are {said[0]}, and {said[1]}." in paragraph("resend_timeout , resends")
+
+
+def test_the_files_of_the_page_are_right_as_they_stand(site: Site) -> None:
+    files = re.findall(r"^\.Bd -literal -offset 2n\n(.*?)^\.Ed", PAGE, flags=re.MULTILINE | re.DOTALL)
+    names = ("arrays/pool.toml", "exports/a.toml", "keys/authorized.toml", "dsttool.toml")
+    site.dsttool("key", "generate")
+    public = re.findall(r"dst1-\S+", site.dsttool("key", "show").stdout)[0]
+    for name, text in zip(names, files, strict=True):
+        path = Path(site.env["DSTTOOL_CONFIG_DIR"]) / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text.replace("dst1-...", public))
+
+    assert "4 files" in site.dsttool("config", "check").stdout

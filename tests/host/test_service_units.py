@@ -123,6 +123,9 @@ def test_arrays_start_after_the_exports_of_their_machine_and_end_before_them() -
     assert between in " ".join(export["Before"]).split()
     # An order holds between jobs: without the wish there would be none for what is between.
     assert all(between in " ".join(array[key]).split() for key in ("After", "Wants"))
+    # One command stops all of them, in that order.
+    assert export["PartOf"] == array["PartOf"] == [between]
+    assert between in " ".join(export["Wants"]).split()
 
 
 def test_an_array_has_the_time_to_start_that_its_members_are_waited_for() -> None:

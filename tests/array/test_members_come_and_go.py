@@ -9,10 +9,11 @@ import pytest
 from dsttool.engine.array.pacer import Pacer
 from dsttool.engine.array.resyncs import AGAIN_MIN_NS
 from dsttool.engine.mapping.linear import Linear
+from dsttool.engine.mapping.mirror import Mirror
 from dsttool.engine.vocabulary.errors import Conflict, DsttoolError, Unsafe, UsageError
 from dsttool.engine.vocabulary.limits import KIB, MIB, MS, SECOND
 from dsttool.engine.vocabulary.operations import CACHE, FLUSH, READ, TRIM, WRITE
-from support.array_bench import SIZE, ArrayBench, Store, ask, content, flush, is_done, read, trim, write
+from support.array_bench import SIZE, ArrayBench, Store, ask, content, flush, is_done, over, read, trim, write
 from support.faulty_device import FaultyDevice
 
 DATA = b"d" * 512
@@ -449,3 +450,15 @@ def test_an_array_closes_in_the_middle_of_a_suspension() -> None:
         answers = suspend(bench, 1, 10 * SECOND)
         bench.close()
         assert isinstance(answers[0], Conflict)
+
+
+def test_nothing_is_copied_in_an_array_that_is_only_read() -> None:
+    with ArrayBench() as bench:
+        nodes = [FaultyDevice(bench.reactor, SIZE, f"r{slot}", read_only=True) for slot in range(2)]
+        array = over(bench.reactor, Mirror([SIZE] * 2), nodes, states=["in_sync", "stale"])
+        nodes[1].go_down()
+        nodes[1].come_up()
+        array.resyncs.start()
+        bench.settle()
+        assert array.members[1].state == "stale"
+        assert not any(node.got for node in nodes)

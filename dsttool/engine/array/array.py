@@ -111,6 +111,8 @@ class Array(Device):
             longest=self.capabilities.payload_max,
             drained=self._drained,
         )
+        if self.capabilities.read_only:
+            self.resyncs.end()
         self._settling = Settling(
             reactor,
             self._trust,
@@ -242,7 +244,7 @@ class Array(Device):
         node.on_frozen = self.changed
         if not self.capabilities.read_only:
             node.on_verifier = lambda: self._trust.verifier_changed(member)
-            self._reactor.post(lambda: self.resyncs.consider(member))
+        self._reactor.post(lambda: self.resyncs.consider(member))
 
     def _came_up(self, member: Member) -> None:
         self._flow.searches.wake()

@@ -9,7 +9,8 @@ such extents has not ended cleanly. So each is done as soon as all members in sy
 3. write that to all members, the one it came from among them: what was given up there, and might land later
    still, has to end before. A member that fails this is stale, as with any other write.
 
-One at a time, no faster than the floor of resyncs. After a failure it is tried again later and later.
+One at a time, no faster than the floor of resyncs. After a failure it is tried again later and later. In the
+members' figures it counts as a client's.
 """
 
 import errno

@@ -126,3 +126,41 @@ def test_the_client_of_a_request_is_found_where_its_answer_goes(client: RawClien
         nbd.until(lambda: bool(held.held))
         assert client_of(held.held[0]) == "test"
         held.release()
+
+
+def told(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """What was said of requests that failed."""
+    kind = "client.failing"
+    return [each.getMessage() for each in caplog.records if getattr(each, "event_kind", "") == kind]
+
+
+def test_that_requests_of_dst_clients_fail_is_told_but_not_of_each(
+    client: RawClient, hall: DstHall, caplog: pytest.LogCaptureFixture
+) -> None:
+    offer = hall.exports[0].offer
+    device = offer.device
+    assert isinstance(device, FaultyDevice)
+    device.fail(errno.ENOSPC, WRITE)
+    for id_ in (1, 2):
+        client.say(requests(head(WRITE, 0, 1, id_=id_), payload=b"a"))
+        client.answers(1)
+    assert told(caplog) == [
+        f"{offer.name}: requests of clients fail: No space left on device (errors so far: 1)"
+    ]
+
+
+def test_that_requests_of_nbd_clients_fail_is_told_but_not_what_cannot_be_done(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    with Hall(HeldDevice()) as hall:
+        client = hall.client()
+        device = hall.device
+        assert isinstance(device, HeldDevice)
+        for error in (errno.EOPNOTSUPP, errno.EIO, errno.EIO):
+            client.say(packed(READ, 0, 512))
+            hall.until(lambda: bool(device.held))
+            device.held[0].error = error
+            device.release()
+        assert told(caplog) == [
+            f"{hall.offer.name}: requests of clients fail: Input/output error (errors so far: 2)"
+        ]

@@ -262,6 +262,8 @@ class DstRequests:
                 if op in _CHANGES:
                     window.finish(request.cookie, 0)
         figures.add(now - began, told, reads, writes, others, read_bytes, written_bytes, errors)
+        if errors:
+            self._offer.failing(requests, now)
         if session.waiters:  # while these still count as running, so that nothing closes the link meanwhile
             self._tell_waiters(requests)
         self.running -= len(requests)

@@ -249,6 +249,8 @@ class NbdConnection(Session):
             else:
                 others += 1
         figures.add(now - began, told, reads, writes, others, read_bytes, written_bytes, errors)
+        if errors:
+            self.offer.failing(requests, now)
         size = REPLY * len(requests) + read_bytes
         self._budget.requests -= len(requests)
         self._budget.bytes -= read_bytes + written_bytes + failed_bytes

@@ -1,17 +1,30 @@
 """Offer: a device under a name, with what its clients share: counters, sessions, the right to write."""
 
-from typing import Any
+import errno
+import logging
+import os
+from typing import Any, Final
 
 from dsttool.engine.device.device import Device
 from dsttool.engine.device.figures import Figures
+from dsttool.engine.device.request import Request
 from dsttool.engine.export.dst_session import DstSessions
 from dsttool.engine.export.nbd_writers import NbdWriters
 from dsttool.engine.export.writers import Store, Writers
 from dsttool.engine.runtime.reactor import Reactor
+from dsttool.engine.runtime.telling import tell
 from dsttool.engine.transaction.grant import Holder
 from dsttool.engine.transaction.latency import Latencies
+from dsttool.engine.vocabulary.limits import SECOND
 from dsttool.engine.vocabulary.status import SessionStatus
 from dsttool.engine.vocabulary.texts import name_of
+
+LOG = logging.getLogger(__name__)
+
+# A disk that is full or broken fails at everything: that is said once in this time.
+FAILING_NS: Final = 60 * SECOND
+# Those are answers as good as any, or come with an end that is told.
+_UNTOLD: Final = (0, errno.EOPNOTSUPP, errno.ECANCELED, errno.ESHUTDOWN)
 
 
 class Session:
@@ -72,6 +85,7 @@ class Offer:
         self.sessions: list[Session] = []
         self.addresses: list[str] = []
         self.figures = Figures()
+        self._silent_until = 0
 
     def attach(self, reactor: Reactor) -> None:
         """Called by each server that offers it."""
@@ -95,6 +109,16 @@ class Offer:
     def latencies(self) -> Latencies:
         """How long its clients' requests took, those of an array too; counts grow only."""
         return self.figures.latencies
+
+    def failing(self, requests: list[Request], now: int) -> None:
+        """Some of these failed: say at what, from time to time."""
+        if now < self._silent_until:
+            return
+        error = next((request.error for request in requests if request.error not in _UNTOLD), 0)
+        if error:
+            self._silent_until = now + FAILING_NS
+            what = f"{os.strerror(error)} (errors so far: {self.figures.errors})"
+            tell(LOG, "client.failing", self.name, "%s: requests of clients fail: %s", self.name, what)
 
     @property
     def in_flight(self) -> int:

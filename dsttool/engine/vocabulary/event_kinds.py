@@ -179,6 +179,11 @@ KINDS: Final[dict[str, Kind]] = {
         "A client was not let in, or was cut off.",
         "The event says who and why; see `A client is refused` above.",
     ),
+    "client.failing": Kind(
+        "warning",
+        "Requests of clients fail.",
+        "The event says at what: look at the disk there, or at the members of the array.",
+    ),
     "client.told": Kind(
         "error",
         "A client's flush fails, to tell it that acked writes may be lost.",

@@ -12,6 +12,7 @@ import pytest
 from dsttool.engine.control import messages, watching
 from dsttool.engine.control.picture import DaemonPicture, Picture, Update
 from dsttool.engine.control.place import Local
+from dsttool.engine.control.remote import Remote
 from dsttool.engine.control.watching import Watch
 from dsttool.engine.vocabulary import stream
 from dsttool.engine.vocabulary.errors import Unreachable, UsageError
@@ -177,6 +178,46 @@ def test_a_line_without_end_is_cut_off(tmp_path: Path, seen: Seen, monkeypatch: 
             assert seen.daemon().reason == "The daemon's frame is too long."
         finally:
             watch.close()
+
+
+def test_a_machine_that_cannot_be_reached_is_tried_less_and_less_often_and_stays_lost_meanwhile(
+    tmp_path: Path, seen: Seen, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watching, "PAUSE_FIRST", 0.01)
+    pauses: list[float] = []
+    lose = Watch._lose_place
+
+    def noted(watch: Watch, around: watching._Surroundings, error: Exception) -> None:
+        pauses.append(around.pause)
+        lose(watch, around, error)
+
+    monkeypatch.setattr(Watch, "_lose_place", noted)
+    monkeypatch.setenv("DSTTOOL_SSH", "false")
+    place = Remote("ssh://box")
+    watch = Watch([place], seen)
+    try:
+        wait_until(lambda: len(pauses) >= 4, "it is tried again and again")
+    finally:
+        watch.close()
+        place.close()
+    assert pauses[:4] == [0.01, 0.02, 0.04, 0.08]
+    assert all("The connection to box ended" in reason for reason in seen.places())
+
+
+def test_a_folder_that_is_moved_away_is_watched_no_more(
+    tmp_path: Path, seen: Seen, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watching, "PAUSE_FIRST", 0.05)
+    folder = tmp_path / "run"
+    folder.mkdir()
+    watch = Watch([Local(folder)], seen)
+    try:
+        wait_until(lambda: watch._surroundings[0].names is not None, "it is watched")
+        folder.rename(tmp_path / "moved")
+        wait_until(lambda: seen.places()[-1:] == [""], "another is made and watched")
+        assert "was removed" in seen.places()[-2]
+    finally:
+        watch.close()
 
 
 def test_a_folder_that_is_removed_and_made_again_is_watched_again(

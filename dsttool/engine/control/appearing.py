@@ -19,6 +19,7 @@ _IN_ATTRIB: Final = 0x4
 _IN_MOVED_TO: Final = 0x80
 _IN_CREATE: Final = 0x100
 _IN_DELETE: Final = 0x200
+_IN_MOVE_SELF: Final = 0x800
 # Events are read only to be forgotten; a full queue of the kernel's still wakes us.
 _READ_BYTES: Final = 1 << 16
 
@@ -36,7 +37,14 @@ class News:
         self._descriptor: int = library.inotify_init1(os.O_CLOEXEC | os.O_NONBLOCK)
         if self._descriptor < 0:
             raise from_oserror(OSError(ctypes.get_errno(), ""), "watch folders")
-        events = _IN_ATTRIB | _IN_MOVED_TO | _IN_CREATE | _IN_DELETE | (_IN_MODIFY if written else 0)
+        events = (
+            _IN_ATTRIB
+            | _IN_MOVED_TO
+            | _IN_CREATE
+            | _IN_DELETE
+            | _IN_MOVE_SELF
+            | (_IN_MODIFY if written else 0)
+        )
         if library.inotify_add_watch(self._descriptor, os.fsencode(folder), events) < 0:
             code = ctypes.get_errno()
             os.close(self._descriptor)

@@ -29,6 +29,9 @@ class Names(Protocol):
         be asked for its names anew then.
         """
 
+    def reached(self) -> bool:
+        """Whether the place has answered; before that there are no names, and nothing is wrong yet."""
+
     def close(self) -> None:
         """Ask no more."""
 
@@ -116,6 +119,10 @@ class LocalNames:
         if not self._is_the_same():
             raise NotFound(f"The folder {self._runtime} was removed.", "A daemon that starts makes it again.")
         return self._place.daemons()
+
+    def reached(self) -> bool:
+        """See Names."""
+        return True
 
     def close(self) -> None:
         """See Names."""

@@ -178,6 +178,10 @@ class RemoteNames:
             pass
         return self._link.daemons()
 
+    def reached(self) -> bool:
+        """See Names."""
+        return self._link.greeted
+
     def close(self) -> None:
         """See Names."""
         self._link.untell(self._told)

@@ -167,6 +167,8 @@ class Watch:
             around.names = None
             self._lose_place(around, error)
             return
+        if not around.names.reached():
+            return  # Nothing is known of it yet; if that fails, the next pause is longer.
         around.pause = PAUSE_FIRST
         if around.lost:
             around.lost = False

@@ -25,6 +25,8 @@ from dsttool.engine.vocabulary.status import DaemonStatus
 FOLDER: Final = Path(__file__).parent
 PROJECT: Final = FOLDER.parent
 DATE: Final = "November 22, 2026"
+# Commands by which somebody looks what is wrong.
+LOOKS: Final = {("status",), ("events",), ("doctor",), ("logs",), ("tx", "list"), ("array", "up"), ("wait",)}
 # The root takes the shared options, and no others.
 SHARED_OPTIONS: Final = [option for option in build().params if isinstance(option, click.Option)]
 SHARED: Final = frozenset(name for option in SHARED_OPTIONS for name in option.opts)
@@ -228,8 +230,10 @@ def _listed(names: Sequence[str]) -> str:
 def see_also(path: tuple[str, ...], below: Sequence[tuple[str, ...]]) -> list[str]:
     """The pages above and beside this one."""
     around = {path[:-1] or ("dsttool",), ("dsttool",), *below} - {path}
-    names = sorted("-".join(each) for each in around)
-    return [f".Xr {name} 1" + (" ," if name != names[-1] else "") for name in names]
+    pages = [f"{'-'.join(each)} 1" for each in sorted(around)]
+    if path[1:] in LOOKS:
+        pages.append("dsttool-trouble 7")
+    return [f".Xr {page}" + (" ," if page != pages[-1] else "") for page in pages]
 
 
 # -- everything ------------------------------------------------------------------------------------

@@ -30,7 +30,8 @@ Examples:
     "condition",
     required=True,
     type=click.Choice(["up", "clean", "connected", "degraded"]),
-    help="up: it serves. connected: every member is there. clean: every member is in sync. degraded.",
+    help="up: it serves. connected: every member is there. clean: every member is in sync. "
+    "degraded: one is not.",
 )
 @shared(waits=True, asks=True)
 def wait(settings: Settings, name: str, condition: str) -> None:

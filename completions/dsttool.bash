@@ -141,7 +141,7 @@ _dsttool_at() {
         operands='PLACE PLACE'
         ;;
     'bench')
-        switches='--rw:=randread|randwrite|read|write --bs:TEXT --depth:TEXT --time:TEXT -q,--quiet:- -v,--verbose:-* --color:=auto|always|never --json:- -o,--output:=table|plain|json|jsonl -y,--yes:- --no-input:- -h,--help:-'
+        switches='--rw:=randread|randwrite|read|write --bs:TEXT --depth:TEXT --time:TEXT -q,--quiet:- -v,--verbose:-* --color:=auto|always|never --json:- -o,--output:=table|plain|json|jsonl -y,--yes:- --no-input:- --dry-run:- -h,--help:-'
         operands='PLACE'
         ;;
     'tui')
@@ -151,7 +151,7 @@ _dsttool_at() {
         switches='-c,--command:COMMAND* -q,--quiet:- -v,--verbose:-* --color:=auto|always|never --json:- -o,--output:=table|plain|json|jsonl --host:HOST* -h,--help:-'
         ;;
     'demo')
-        switches='--keep:- -q,--quiet:- -v,--verbose:-* --color:=auto|always|never -h,--help:-'
+        switches='--keep:- -q,--quiet:- -v,--verbose:-* --color:=auto|always|never --dry-run:- -h,--help:-'
         ;;
     'key')
         subcommands='generate show authorize revoke list'
@@ -200,7 +200,7 @@ _dsttool_at() {
         operands='LOG'
         ;;
     'record')
-        switches='--for:TEXT --max-size:TEXT -q,--quiet:- -v,--verbose:-* --color:=auto|always|never --json:- -o,--output:=table|plain|json|jsonl -y,--yes:- --no-input:- --host:HOST* -h,--help:-'
+        switches='--for:TEXT --max-size:TEXT -q,--quiet:- -v,--verbose:-* --color:=auto|always|never --json:- -o,--output:=table|plain|json|jsonl -y,--yes:- --no-input:- --dry-run:- --host:HOST* -h,--help:-'
         operands='FILE'
         ;;
     'schema')

@@ -496,7 +496,7 @@ function __dsttool_at --no-scope-shadowing
                 'TRANSACTION'
         case 'wait'
             set switches \
-                '--for:=up|clean|connected|degraded	up: it serves. connected: every member is there. clean: every member is in sync. degraded' \
+                '--for:=up|clean|connected|degraded	up: it serves. connected: every member is there. clean: every member is in sync. degraded: one is not' \
                 '-q,--quiet:-	Say only what was asked for, and what went wrong' \
                 '-v,--verbose:-*	Say more; -vv shows tracebacks' \
                 '--color:=auto|always|never	Colours: auto means on a terminal (NO_COLOR and FORCE_COLOR are honoured)' \
@@ -554,6 +554,7 @@ function __dsttool_at --no-scope-shadowing
                 '-o,--output:=table|plain|json|jsonl	How answers look' \
                 '-y,--yes:-	Go ahead without asking' \
                 '--no-input:-	Never ask; what would ask is declined' \
+                '--dry-run:-	Say what would be done and would be refused, and change nothing' \
                 '-h,--help:-	Show this message and exit'
             set operands \
                 'PLACE'
@@ -583,6 +584,7 @@ function __dsttool_at --no-scope-shadowing
                 '-q,--quiet:-	Say only what was asked for, and what went wrong' \
                 '-v,--verbose:-*	Say more; -vv shows tracebacks' \
                 '--color:=auto|always|never	Colours: auto means on a terminal (NO_COLOR and FORCE_COLOR are honoured)' \
+                '--dry-run:-	Say what would be done and would be refused, and change nothing' \
                 '-h,--help:-	Show this message and exit'
         case 'key'
             set subcommands \
@@ -750,6 +752,7 @@ function __dsttool_at --no-scope-shadowing
                 '-o,--output:=table|plain|json|jsonl	How answers look' \
                 '-y,--yes:-	Go ahead without asking' \
                 '--no-input:-	Never ask; what would ask is declined' \
+                '--dry-run:-	Say what would be done and would be refused, and change nothing' \
                 '--host:HOST*	Ask the daemons of another machine, over ssh: ssh://[USER@]HOST[:PORT]. dsttool has to be installed there; no port is opened. `local` is this machine' \
                 '-h,--help:-	Show this message and exit'
             set operands \

@@ -1,15 +1,23 @@
 """`bench`."""
 
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
 import click
 
 from dsttool.cli import render
 from dsttool.cli.careful import ask
+from dsttool.cli.dry_run import would
 from dsttool.cli.moving import devices, reactor, regularly
 from dsttool.cli.progress import TimeProgress
 from dsttool.cli.settings import Settings, shared
 from dsttool.cli.signals import terminable
 from dsttool.engine.config.units import format_size, parse_duration, parse_size
 from dsttool.engine.vocabulary.errors import Unsafe, UsageError
+
+if TYPE_CHECKING:
+    from dsttool.engine.config.address import Address
+    from dsttool.engine.host.benching import Workload
 
 
 @click.command(
@@ -31,7 +39,7 @@ Examples:
 @click.option("--bs", "block", default="4K", show_default=True, help="Bytes of one request.")
 @click.option("--depth", type=int, default=32, show_default=True, help="Requests at once.")
 @click.option("--time", "duration", default="5s", show_default=True, help="For how long.")
-@shared(confirms=True)
+@shared(confirms=True, changes=True)
 def bench(settings: Settings, address: str, pattern: str, block: str, depth: int, duration: str) -> None:
     """Measure what is at ADDRESS: requests a second, throughput, latency.
 
@@ -50,6 +58,9 @@ def bench(settings: Settings, address: str, pattern: str, block: str, depth: int
         raise UsageError("A measurement of no time measures nothing.", "Write for example --time 5s.")
     load = Workload(pattern, parse_size(block), depth, seconds)
     place = parse_device(address)
+    if settings.dry_run:
+        would(settings, _rehearsed(place, load))
+        return
     if load.writes:
         # Before it is opened: nobody else could use the device while the question waits for its answer.
         _confirm(settings, address)
@@ -94,6 +105,20 @@ def bench(settings: Settings, address: str, pattern: str, block: str, depth: int
         *(f"{latency / 1e3:.1f}" for latency in latencies),
     )
     render.table(settings, columns, [row], right=columns[1:])
+
+
+def _rehearsed(place: "Address", load: "Workload") -> list[str]:
+    """What would be measured, looked at read-only. Raises what keeps it from being done."""
+    from dsttool.engine.host.open_node import Opening, open_one
+
+    with reactor() as used, devices(used) as opened:
+        opened.append(open_one(used, Opening(place, read_only=True)))
+        # That it is opened read-only here says nothing of whether it can be written.
+        replace(load, pattern="read").check(opened[0])
+        size = format_size(opened[0].capabilities.size)
+    doing = "overwrite what is at" if load.writes else "read"
+    how = f"{load.depth} requests of {format_size(load.block)} at once ({load.pattern})"
+    return [f"{doing} {place.bare()}, {size}, for {load.seconds:g} s: {how}"]
 
 
 def _confirm(settings: Settings, address: str) -> None:

@@ -12,13 +12,13 @@ import click
 
 from dsttool.cli import render
 from dsttool.cli.dry_run import would
-from dsttool.cli.moving import devices, reactor, regularly
+from dsttool.cli.moving import check_folder, devices, reactor, regularly
 from dsttool.cli.progress import Progress
 from dsttool.cli.settings import Settings, shared
 from dsttool.cli.signals import terminable
 from dsttool.engine.config import paths
 from dsttool.engine.config.units import format_size
-from dsttool.engine.vocabulary.errors import Forbidden, NotFound, from_oserror
+from dsttool.engine.vocabulary.errors import from_oserror
 
 if TYPE_CHECKING:
     from dsttool.engine.config.address import Address
@@ -96,7 +96,7 @@ def _named_when_whole(target: "Address") -> Iterator["Address"]:
     Sparse files have their full size from the beginning: half a copy could not be told from a whole one.
     """
     path = Path(target.path).absolute()
-    _check_folder(path.parent)
+    check_folder(path.parent)
     part = path.with_name(f".{path.name[:_NAME_KEPT]}.{os.urandom(8).hex()}")
     try:
         yield replace(target, path=str(part))
@@ -108,14 +108,6 @@ def _named_when_whole(target: "Address") -> Iterator["Address"]:
         part.unlink(missing_ok=True)
 
 
-def _check_folder(folder: Path) -> None:
-    """NotFound or Forbidden if no file can be made in it."""
-    if not folder.is_dir():
-        raise NotFound(f"There is no folder {folder}.", "Make it, or check the path.")
-    if not os.access(folder, os.W_OK | os.X_OK):
-        raise Forbidden(f"Files cannot be created in {folder}.", "Run as a user who may, or choose another.")
-
-
 def _rehearsed(source: "Address", target: "Address", *, fresh: bool) -> list[str]:
     """What would be copied onto what, both looked at read-only. Raises what keeps it from being done."""
     from dsttool.engine.host.copying import check_sizes
@@ -125,7 +117,7 @@ def _rehearsed(source: "Address", target: "Address", *, fresh: bool) -> list[str
         opened.append(open_one(used, Opening(source, read_only=True)))
         size = format_size(opened[0].capabilities.size)
         if fresh:
-            _check_folder(Path(target.path).absolute().parent)
+            check_folder(Path(target.path).absolute().parent)
         else:
             opened.append(open_one(used, Opening(target, read_only=True)))
             check_sizes(*opened)

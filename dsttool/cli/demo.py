@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import click
 
 from dsttool.cli import render
+from dsttool.cli.dry_run import would
 from dsttool.cli.moving import reactor
 from dsttool.cli.settings import Settings, shared
 from dsttool.cli.signals import terminable
@@ -42,7 +43,7 @@ _Result = TypeVar("_Result")
 
 @click.command()
 @click.option("--keep", is_flag=True, help="Leave everything running, and say where.")
-@shared(answers=False)
+@shared(answers=False, changes=True)
 def demo(settings: Settings, keep: bool) -> None:
     """Show what this is about, in a quarter of a minute: a mirror that survives its exports.
 
@@ -54,6 +55,9 @@ def demo(settings: Settings, keep: bool) -> None:
     It needs no root, no kernel module and no network, and leaves nothing behind. With --keep everything
     goes on running, so that there is something to look at; it says where, and how to end it.
     """
+    if settings.dry_run:
+        would(settings, _acts(keep))
+        return
     with terminable():
         stage = Stage(settings)
         try:
@@ -69,6 +73,18 @@ def demo(settings: Settings, keep: bool) -> None:
                 stage.clear()
     if not keep:
         render.say(settings, "Everything is stopped, and the folder is gone.")
+
+
+def _acts(keep: bool) -> list[str]:
+    """What a demo does, for --dry-run."""
+    folder = Path(tempfile.gettempdir()) / "dsttool-demo-..."
+    left, right = _NAMES
+    return [
+        f"make two sparse files of 64 MiB in a folder {folder}, and export them as {left} and {right}",
+        f"form the mirror pool of {left} and {right}, and write to it and read from it through NBD",
+        f"kill the export {left} and start it again, then kill {right} for good",
+        "leave the rest running, and say where it is" if keep else "end all of it, and remove the folder",
+    ]
 
 
 class Stage:

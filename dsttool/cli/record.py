@@ -10,6 +10,8 @@ import click
 
 from dsttool.cli import render
 from dsttool.cli.asking import places
+from dsttool.cli.dry_run import would
+from dsttool.cli.moving import check_folder
 from dsttool.cli.progress import LineInPlace
 from dsttool.cli.settings import Settings, shared
 from dsttool.cli.signals import Terminated, terminable
@@ -43,7 +45,7 @@ Examples:
 @click.option(
     "--max-size", "most", metavar="SIZE", default="1G", show_default=True, help="End when FILE is so large."
 )
-@shared(confirms=True, asks=True)
+@shared(confirms=True, changes=True, asks=True)
 def record(settings: Settings, file: Path, duration: str | None, most: str) -> None:
     """Record what the daemons tell into FILE, until Ctrl-C.
 
@@ -58,6 +60,9 @@ def record(settings: Settings, file: Path, duration: str | None, most: str) -> N
     limit, for_ns = parse_size(most), None if duration is None else parse_duration(duration)
     if for_ns == 0 or limit == 0:
         raise UsageError("A recording of nothing records nothing.", "Write for example --for 10m.")
+    if settings.dry_run:
+        would(settings, [_rehearsed(settings, file, limit, for_ns)])
+        return
     began = time.monotonic_ns()
     until = None if for_ns is None else began + for_ns
     arrived: queue.SimpleQueue[Update] = queue.SimpleQueue()
@@ -78,6 +83,20 @@ def record(settings: Settings, file: Path, duration: str | None, most: str) -> N
         while ended == "interrupted" and not arrived.empty():
             writer.add(arrived.get())
     _say(settings, file, writer, time.monotonic_ns() - began, ended)
+
+
+def _rehearsed(settings: Settings, file: Path, limit: int, for_ns: int | None) -> str:
+    """What would be recorded into what. Raises what keeps it from being done."""
+    from dsttool.engine.control.recording import taken
+
+    if file.exists() and not settings.yes:
+        raise taken(file)
+    check_folder(file.absolute().parent)
+    with places(settings) as chosen:
+        daemons = [name for place in chosen for name in place.daemons()]
+    end = "until Ctrl-C" if for_ns is None else f"for {format_span(for_ns)}"
+    told = f"what {', '.join(daemons)} tell" if daemons else "nothing, until daemons run"
+    return f"record into {file} {told}, {end}, {format_size(limit)} at most"
 
 
 def _write(

@@ -34,6 +34,11 @@ def _opened(path: Path, *, replace: bool) -> int:
     return descriptor
 
 
+def taken(path: Path) -> Conflict:
+    """What is said of a file that exists, and is not to be replaced."""
+    return Conflict(f"{path} exists already.", "Choose another file, or replace it with -y.")
+
+
 class Writer:
     """Writes a recording. `frames`, `bytes`: what was written so far. Times by any clock, in ns.
 
@@ -49,7 +54,7 @@ class Writer:
         try:
             self._file = os.fdopen(_opened(path, replace=replace), "wb")
         except FileExistsError:
-            raise Conflict(f"{path} exists already.", "Choose another file, or replace it with -y.") from None
+            raise taken(path) from None
         except OSError as error:
             raise from_oserror(error, f"write {path}") from error
         try:

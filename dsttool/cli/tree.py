@@ -5,6 +5,7 @@ The console, the completions and the man pages are made from this same tree.
 
 import importlib
 from collections.abc import Iterator, Mapping
+from typing import Final
 
 import click
 
@@ -13,6 +14,8 @@ from dsttool.engine.vocabulary.errors import UsageError
 from dsttool.engine.vocabulary.suggest import suggest
 
 Entry = str | click.Command
+# More characters than any first sentence of a help has.
+_UNCUT: Final = 1000
 
 
 class Tree(click.Group):
@@ -47,6 +50,13 @@ class Tree(click.Group):
         module, _, function = entry.partition(":")
         command: click.Command = getattr(importlib.import_module(module), function)
         return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """As Click's, which cuts sentences that do not fit into a line; here they go on in the next."""
+        found = [(name, self.get_command(ctx, name)) for name in self.list_commands(ctx)]
+        rows = [(name, command.get_short_help_str(_UNCUT)) for name, command in found if command is not None]
+        with formatter.section("Commands"):
+            formatter.write_dl(rows)
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """As Click's; without any word the help, which is no answer to a command: on stderr, exit 2."""

@@ -9,6 +9,7 @@ import click
 import pytest
 
 from dsttool.cli import render
+from dsttool.cli.failure import run
 from dsttool.cli.settings import Settings
 from dsttool.cli.tree import build
 from support.site import Site
@@ -126,6 +127,13 @@ def test_commands_that_only_ask_import_nothing_heavy_and_no_engine(arguments: li
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stderr.strip() == "[]"
+
+
+@pytest.mark.parametrize("words", [[], ["array"], ["key"], ["resync"]], ids=" ".join)
+def test_a_list_of_commands_cuts_no_sentence(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert run([*words, "--help"]) == 0
+    lines = capsys.readouterr().out.split("Commands:\n")[1].splitlines()
+    assert not [line for line in lines if line.endswith("...")]
 
 
 def test_options_work_before_and_after_the_subcommand(site: Site) -> None:

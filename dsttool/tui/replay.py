@@ -15,6 +15,7 @@ from dsttool.engine.control.recording import Reader
 from dsttool.engine.vocabulary.errors import Conflict, DsttoolError
 from dsttool.engine.vocabulary.limits import MS, SECOND
 from dsttool.tui.cells import clean
+from dsttool.tui.taking import take
 
 # Updates this close together are one step: several daemons tell of the same moment.
 _MOMENT_NS: Final = 100 * MS
@@ -119,7 +120,7 @@ class Replay:
         while self._next is not None and self._next.received_ns <= at_ns:
             if not self._moments or self._next.received_ns > self._moments[-1] + _MOMENT_NS:
                 self._moments.append(self._next.received_ns)
-            self.picture.apply(self._next)
+            take(self.picture, self._next)
             some = True
             if not self._read():
                 self._stop_at(at_ns)

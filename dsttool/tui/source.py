@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final, Protocol
 
 from dsttool.engine.control.picture import Picture, Update
+from dsttool.tui.taking import take
 
 if TYPE_CHECKING:
     from dsttool.engine.control.place import Place
@@ -76,7 +77,7 @@ class Live:
             arrived, self._arrived = self._arrived, []
             self._room.notify()
         for update in arrived:
-            self.picture.apply(update)
+            take(self.picture, update)
         return bool(arrived)
 
     def now_ns(self) -> int:

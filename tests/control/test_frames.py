@@ -42,6 +42,16 @@ def test_what_is_no_frame_is_refused(line: bytes) -> None:
         parse_frame(line)
 
 
+@pytest.mark.parametrize(
+    "wrong", [{"time_ns": -1}, {"time_ns": 1 << 70}, {"name": None}, {"level": 2}, {"node": 1}]
+)
+def test_an_event_that_cannot_be_shown_is_refused(wrong: dict[str, Any]) -> None:
+    event = json.loads(json.dumps(FRAMES["event"]))
+    event["event"] |= wrong
+    with pytest.raises(ProtocolError, match="malformed"):
+        check_frame(event)
+
+
 garbage = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=3),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),

@@ -118,7 +118,13 @@ def _is_event(frame: Mapping[str, Any]) -> bool:
 
 
 def _is_event_entry(event: Mapping[str, Any]) -> bool:
-    return type(event["id"]) is int and type(event["time_ns"]) is int and isinstance(event["text"], str)
+    return (
+        type(event["id"]) is int
+        and type(event["time_ns"]) is int
+        and 0 <= event["time_ns"] <= _INT64_MAX  # later no clock can show
+        and all(isinstance(event[key], str) for key in ("level", "kind", "name", "text"))
+        and isinstance(event["node"], str | None)
+    )
 
 
 def _is_bye(_frame: Mapping[str, Any]) -> bool:

@@ -101,9 +101,21 @@ class Array(Device):
             drained=self._drained,
         )
         self._flow.verifier = self.verifier
-        self.resyncs = Resyncs(
-            reactor,
-            name,
+        self.resyncs = self._make_resyncs()
+        self._settling = self._make_settling()
+        # Called when a member's state, or its link, may have changed.
+        self.on_change: Callable[[], None] | None = None
+        self._suspensions = Suspensions(reactor, name, self.members, self._trust, self._marks, self.resyncs)
+        self._discards = Discards(name, self._trust, self._marks, self.resyncs)
+        for member in self.members:
+            member.changed = self.changed
+            if member.node is not None:
+                self._welcome(member, member.node)
+
+    def _make_resyncs(self) -> Resyncs:
+        made = Resyncs(
+            self._reactor,
+            self.name,
             self._trust,
             lock=self._flow.lock,
             unlock=self._flow.release,
@@ -112,9 +124,12 @@ class Array(Device):
             drained=self._drained,
         )
         if self.capabilities.read_only:
-            self.resyncs.end()
-        self._settling = Settling(
-            reactor,
+            made.end()
+        return made
+
+    def _make_settling(self) -> Settling:
+        return Settling(
+            self._reactor,
             self._trust,
             self.resyncs.pacer,
             lock=self._flow.lock,
@@ -124,14 +139,6 @@ class Array(Device):
             block=self.capabilities.block_min,
             longest=self.capabilities.payload_max,
         )
-        # Called when a member's state, or its link, may have changed.
-        self.on_change: Callable[[], None] | None = None
-        self._suspensions = Suspensions(reactor, name, self.members, self._trust, self._marks, self.resyncs)
-        self._discards = Discards(name, self._trust, self._marks, self.resyncs)
-        for member in self.members:
-            member.changed = self.changed
-            if member.node is not None:
-                self._welcome(member, member.node)
 
     # -- status --------------------------------------------------------------------------------------
 

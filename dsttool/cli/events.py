@@ -136,6 +136,7 @@ def _follow(settings: Settings, wanted: Wanted) -> None:
 
     arrived: queue.SimpleQueue[Update] = queue.SimpleQueue()
     seen: dict[tuple[str, str], tuple[str, int]] = {}
+    reasons: dict[tuple[str, str], str] = {}
     with places(settings) as chosen:
         watch = Watch(chosen, arrived.put, transactions=False)
         try:
@@ -146,8 +147,8 @@ def _follow(settings: Settings, wanted: Wanted) -> None:
                         instance, _ = seen[update.place, update.daemon]
                         line = _line(update.place, update.daemon, instance, event)
                         _print(settings, line, several=len(chosen) > 1)
-                if update.frame is None and update.reason:
-                    _note_loss(settings, update)
+                if update.frame is None or update.frame["type"] == "snapshot":
+                    _note_loss(settings, update, reasons)
         finally:
             watch.close()
 
@@ -172,9 +173,14 @@ def _news(update: "Update", seen: dict[tuple[str, str], tuple[str, int]]) -> lis
     return told
 
 
-def _note_loss(settings: Settings, update: "Update") -> None:
-    """Somebody who follows is told when nothing can come any more from there; it is no event of a daemon."""
-    if not settings.json:
+def _note_loss(settings: Settings, update: "Update", reasons: dict[tuple[str, str], str]) -> None:
+    """Somebody who follows is told when nothing can come any more from there; it is no event of a daemon.
+
+    reasons: of what was told of last; that it still is so after another attempt is no news.
+    """
+    key = (update.place, update.daemon)
+    before, reasons[key] = reasons.get(key, ""), update.reason
+    if update.reason and update.reason != before and not settings.json:
         what = f"the daemon {update.daemon}" if update.daemon else f"the machine {update.place}"
         render.note(settings, f"No news from {what}: {update.reason.rstrip('.')}.")
 

@@ -88,14 +88,18 @@ def header(picture: "Picture", wall_ns: int, notes: Pieces, width: int) -> Piece
 
 
 def hosts(picture: "Picture", width: int, most: int = HOSTS_MAX) -> list[Pieces]:
-    """A line for each machine that something is known of."""
+    """A line for each machine that cannot be reached, saying why, and each that something is known of."""
     known: dict[str, tuple[HostStatus, bool]] = {}
     for place, _, daemon in picture.daemons():
         if daemon.state is not None and (place not in known or known[place][1]):
             known[place] = (daemon.state["host"], daemon.lost_since_ns is not None)
-    lines = [_host(host, lost, width) for host, lost in list(known.values())[:most]]
-    if len(known) > most:
-        lines[-1] = [*lines[-1], (f"  and {len(known) - most} more", "dim")]
+    away = {name: place for name, place in picture.places.items() if place.lost_since_ns is not None}
+    all_: list[Pieces] = [[(f" {name}  ", "strong"), (f"✖ {away[name].reason}", "bad")] for name in away]
+    all_ += [_host(host, lost, width) for place, (host, lost) in known.items() if place not in away]
+    lines = all_[:most]
+    if len(all_) > most:
+        more = f"  and {len(all_) - most} more"
+        lines[-1] = [*_cut(lines[-1], width - len(more)), (more, "dim")]
     return lines
 
 

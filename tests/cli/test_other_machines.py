@@ -198,6 +198,14 @@ def test_a_connection_that_is_lost_is_made_again_for_whoever_follows(
         far.dsttool("daemon", "stop", name)
 
 
+def test_that_a_machine_is_still_out_of_reach_is_told_once(site: Site, machine: FarMachine) -> None:
+    with site.begun("events", "--follow", "--host", "ssh://nowhere", "--host", "local") as follower:
+        wait_until(lambda: len(machine.asked) >= 3, "it is tried again")
+        follower.terminate()
+        _, told = follower.communicate(timeout=60)
+    assert told.count("No news from the machine nowhere") == 1
+
+
 def test_status_is_the_same_over_the_network_as_there(site: Site, far: Site, machine: FarMachine) -> None:
     far.dsttool("array", "up", "pool", *MIRROR)
     here, there = site.json("status", "--host", "ssh://box"), far.json("status")

@@ -13,6 +13,7 @@ from textual.command import CommandPalette
 from textual.pilot import Pilot
 from textual.widgets import Input, OptionList
 
+from dsttool.engine.control.picture import Picture, Update
 from dsttool.engine.control.rings import SECONDS_KEPT
 from dsttool.engine.vocabulary.errors import DsttoolError
 from dsttool.engine.vocabulary.limits import SECOND
@@ -28,6 +29,29 @@ SIZE = (120, 40)
 
 def shown(app: Tui) -> str:
     return "\n".join(screens.text(app))
+
+
+def test_machines_that_cannot_be_reached_say_why_before_those_that_can() -> None:
+    picture, pool = Picture(), frames.Speaker()
+    for update in (
+        pool.hello(),
+        pool.snapshot(),
+        Update("box", "", 1, None, "The connection to box ended: Host key verification failed."),
+        Update("me@b:22", "", 1, None, "The connection to me@b:22 ended."),
+    ):
+        picture.apply(update)
+
+    def said(most: int) -> list[str]:
+        return ["".join(text for text, _ in line) for line in lines.hosts(picture, 100, most)]
+
+    box, other, near = said(4)
+    assert box == " box  ✖ The connection to box ended: Host key verification failed."
+    assert other.startswith(" me@b:22  ✖")
+    assert "CPU" in near
+    (first,) = said(1)
+    assert first == box + "  and 2 more"
+    picture.apply(Update("box", "", 2, None))
+    assert len(said(4)) == 2
 
 
 def test_graphs_are_full_at_the_first_paint() -> None:

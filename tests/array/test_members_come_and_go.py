@@ -134,10 +134,27 @@ def test_a_member_that_does_not_answer_is_not_waited_for_when_it_is_suspended(
         assert answers == [None]
 
 
+def test_a_suspension_does_not_wait_for_ever_for_the_flush_of_a_member_that_falls_silent(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("dsttool.engine.array.suspensions.DRAIN_NS", 20 * MS)
+    with ArrayBench() as bench:
+        bench.run(write(0, DATA))
+        bench.nodes[1].prompt = False
+        answers = suspend(bench, 1)
+        bench.until(lambda: bool(answers))
+        assert answers == [None]
+        assert bench.nodes[1].got[-1][0] == FLUSH
+        assert bench.nodes[1].abandoned == 1
+        bench.nodes[1].prompt = True
+        assert resume(bench, 1) is not None
+        whole(bench)
+
+
 def test_a_member_suspended_for_a_time_comes_back_by_itself() -> None:
     store = Store()
     with ArrayBench(store=store) as bench:
-        suspended(bench, 0, 30 * MS)
+        suspended(bench, 0, 500 * MS)
         assert store.stored[0][0] == ["stale", "in_sync"], "a restart does not leave it suspended for ever"
         bench.run(write(0, DATA))
         whole(bench)

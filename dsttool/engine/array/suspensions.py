@@ -1,8 +1,9 @@
 """Suspensions: members that get no request at all until they are resumed, by a command or by their time.
 
 suspend: the member leaves -> what is under way on it ends, or is given up when it takes long -> it is
-flushed, so that it cannot lose what it has -> the state is durable -> done. What is written meanwhile
-and from then on is dirty on it. resume: the state is durable -> done; the resync follows by itself.
+flushed, so that it cannot lose what it has, for as long at most -> the state is durable -> done. What is
+written meanwhile and from then on is dirty on it. resume: the state is durable -> done; the resync follows
+by itself.
 """
 
 import logging
@@ -24,18 +25,19 @@ LOG = logging.getLogger(__name__)
 
 Done = Callable[[DsttoolError | None], None]
 
-# What a member has not answered by then is given up: nobody is to wait for it.
+# What a member has not answered by then is given up, then its flush: nobody is to wait for it.
 DRAIN_NS: Final = 2 * SECOND
 
 
 class _Leaving:
     """A member on its way out. left: what `done` waits for: the drain with its flush, and the record."""
 
-    __slots__ = ("done", "left", "timer", "was_written")
+    __slots__ = ("done", "drained", "left", "timer", "was_written")
 
     def __init__(self, done: Done, *, was_written: bool) -> None:
         self.done = done
         self.left = 2
+        self.drained = False
         self.was_written = was_written
         self.timer: Timer | None = None
 
@@ -98,14 +100,15 @@ class Suspensions:
     def drained(self, member: Member) -> None:
         """Something has ended on a member: if that was the last, a suspended one is flushed."""
         leaving = self._leaving.get(member.slot)
-        if leaving is None or leaving.timer is None or member.in_flight or self._resyncs.runs(member):
+        if leaving is None or leaving.drained or member.in_flight or self._resyncs.runs(member):
             return
-        leaving.timer.cancel()
-        leaving.timer = None
+        leaving.drained = True
+        self._cancel(leaving)
         node = member.node
         if node is None or not (leaving.was_written and node.up and node.capabilities.flush):
             self._part_done(member.slot, leaving)
             return
+        leaving.timer = self._reactor.call_later(DRAIN_NS, lambda: self._give_up(member))
         cookie = (member, leaving, node.verifier)
         node.submit([Request(FLUSH, 0, 0, 0, None, cookie, self._flushed)])
 
@@ -144,6 +147,7 @@ class Suspensions:
         (flush,) = requests
         member, leaving, verifier = flush.cookie
         assert member.node is not None
+        self._cancel(leaving)
         going = self._leaving.get(member.slot) is leaving
         if going and not flush.error and (flush.data or member.node.verifier) == verifier:
             member.missed.flushed()
@@ -160,9 +164,13 @@ class Suspensions:
     def _leave_no_more(self, slot: int, reason: DsttoolError) -> None:
         leaving = self._leaving.pop(slot, None)
         if leaving is not None:
-            if leaving.timer is not None:
-                leaving.timer.cancel()
+            self._cancel(leaving)
             leaving.done(reason)
+
+    def _cancel(self, leaving: _Leaving) -> None:
+        if leaving.timer is not None:
+            leaving.timer.cancel()
+            leaving.timer = None
 
     def _give_up(self, member: Member) -> None:
         if member.node is not None:

@@ -196,7 +196,9 @@ def test_requests_that_fail_and_come_back_at_once_do_not_multiply_timers() -> No
         hall.wait(patient)
 
 
-def test_an_abandoned_node_fails_everything_at_once_and_takes_late_answers_calmly() -> None:
+def test_an_abandoned_node_fails_everything_at_once_and_takes_late_answers_calmly(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     with DstHall() as hall:
         device = slow_device(hall)
         node = hall.node(hall.export(device), ordered_above=True)
@@ -206,6 +208,7 @@ def test_an_abandoned_node_fails_everything_at_once_and_takes_late_answers_calml
         node.abandon()
         assert is_done(*requests)
         assert {request.error for request in requests} == {errno.EIO}
+        assert "budget" not in caplog.text  # for none has ended
         device.answer()
         check = read(0, 4096)
         device.prompt = True

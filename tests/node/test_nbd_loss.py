@@ -385,7 +385,9 @@ def test_an_idle_node_is_not_lost_when_the_budget_ends(servers: Servers, host: H
     assert host.run(node, read(0, 1)) == [0]
 
 
-def test_an_abandoned_node_fails_what_is_in_flight_and_stays_connected(servers: Servers, host: Host) -> None:
+def test_an_abandoned_node_fails_what_is_in_flight_and_stays_connected(
+    servers: Servers, host: Host, caplog: pytest.LogCaptureFixture
+) -> None:
     node = host.node(slow(servers))
     request = write(0, b"a")
     node.submit([request])
@@ -396,6 +398,7 @@ def test_an_abandoned_node_fails_what_is_in_flight_and_stays_connected(servers: 
     assert node.up
     assert [t["state"] for t in node.transactions()] == ["exhausted"]
     assert node.transaction_states() == {"exhausted": 1}
+    assert "budget" not in caplog.text  # for none has ended
 
 
 # -- What is shown

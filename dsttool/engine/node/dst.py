@@ -211,10 +211,10 @@ class DstNode(Device):
         self._reactor.post(done)
 
     def abandon(self) -> None:
-        """See Device. As if every budget had ended now."""
+        """See Device. As if every budget had ended now; who wants that says why."""
         expired = self._table.expire(ENDLESS - 1)
         if expired:
-            self.exhausted(expired)
+            self._give_up(expired)
 
     def _refuse(self, batch: list[Request]) -> list[Request]:
         """Answer at once what must not wait for a link that is down; returns the rest."""
@@ -394,6 +394,9 @@ class DstNode(Device):
         """See BudgetOwner."""
         what = f"the budget of {len(expired)} transactions has ended without an answer"
         tell(LOG, "transaction.exhausted", self.name, "%s: %s", self.name, what)
+        self._give_up(expired)
+
+    def _give_up(self, expired: list[Transaction]) -> None:
         self._exhausted += len(expired)
         if self._to_send:
             self._to_send = [t for t in self._to_send if t.id in self._table.in_flight]

@@ -75,8 +75,9 @@ class Budgets:
             self._timer = None
 
     def abandon(self) -> None:
-        """As if every budget had ended now."""
-        self._end(list(self.unfinished))
+        """As if every budget had ended now; who wants that says why."""
+        if self.unfinished:
+            self._exhaust(list(self.unfinished))
 
     def fail_fast(self, before: int) -> None:
         """Reads that another member can answer, submitted at or before this time, wait no longer."""

@@ -1,6 +1,7 @@
 """--dry-run: everything is checked and said, and nothing is changed."""
 
 import os
+import socket
 from pathlib import Path
 
 import click
@@ -156,3 +157,23 @@ def test_what_would_be_measured_recorded_and_demonstrated_is_said(site: Site) ->
     said = site.dsttool("demo", "--dry-run").stdout.splitlines()
     assert said[0].startswith("would make two sparse files")
     assert said[-1] == "would end all of it, and remove the folder"
+
+
+def test_places_that_are_taken_or_cannot_be_made_are_refused_when_rehearsed(site: Site) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        place = f"dst://127.0.0.1:{port}?security=none"
+        said = site.dsttool("export", "mem:1M", "--listen", place, "--dry-run", code=8).stderr
+        assert f"Cannot listen on 127.0.0.1:{port}: the address is in use." in said
+        site.dsttool("array", "up", "p", *MIRROR, "--listen", place, "--dry-run", code=8)
+    would(site, "export", "mem:1M", "--listen", place)  # free now, and left so by the rehearsal
+    there, nowhere = (f"nbd+unix:///?socket={site.path(name)}" for name in ("s", "no/s"))
+    assert (
+        "there is no folder"
+        in site.dsttool("export", "mem:1M", "--listen", nowhere, "--dry-run", code=3).stderr
+    )
+    would(site, "export", "mem:1M", "--listen", there)
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(site.path("s")))
+        listener.listen()
+        assert "in use" in site.dsttool("export", "mem:1M", "--listen", there, "--dry-run", code=8).stderr

@@ -1,14 +1,20 @@
 """What `--dry-run` asks of daemons that do not run yet: everything is looked at as if they were started.
 
-Devices are opened read-only, as `info` does it, and closed again; no socket is bound, no file written. What
-the real start would be refused for raises the same error.
+Devices are opened read-only, as `info` does it, and closed again; ports are listened on for a moment, to see
+whether they are free; no file is written, no socket made. What the real start would be refused for raises
+the same error.
 """
 
+import errno
+import os
+import socket
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from dsttool.engine.config import paths
+from dsttool.engine.config import key_files, paths
+from dsttool.engine.config.listen import Listen
+from dsttool.engine.config.named_keys import key_file
 from dsttool.engine.config.units import format_size
 from dsttool.engine.control.place import Local
 from dsttool.engine.device.device import Device
@@ -19,7 +25,8 @@ from dsttool.engine.host.ending import close_all
 from dsttool.engine.host.open_node import Opening, open_one
 from dsttool.engine.host.run_export import ExportPlan, Offered
 from dsttool.engine.runtime.reactor import Reactor
-from dsttool.engine.vocabulary.errors import Conflict, DsttoolError, NotFound
+from dsttool.engine.vocabulary.endpoint import Endpoint
+from dsttool.engine.vocabulary.errors import Conflict, DsttoolError, Forbidden, NotFound
 
 
 def export(plan: ExportPlan) -> list[str]:
@@ -28,6 +35,7 @@ def export(plan: ExportPlan) -> list[str]:
     reactor = Reactor()
     try:
         acts = [act for each in plan.offered for act in _offered(reactor, each, _places(plan, each.name))]
+        _check_places(reactor, plan.listens)
     finally:
         reactor.close()
     return acts
@@ -50,6 +58,7 @@ def array(plan: ArrayPlan) -> list[str]:
         history.check_storage(nodes, states)
         size = plan.algorithm(run_array.sizes(nodes)).size
         close_all(reactor, [node for node in nodes if node is not None])
+        _check_places(reactor, plan.listens)
     finally:
         reactor.close()
     return _brought_up(plan, nodes, size)
@@ -70,6 +79,31 @@ def refuse_running(names: Sequence[str]) -> None:
             f"{name} is already running.",
             f"Use another name, or stop it first: dsttool daemon stop {name}",
         )
+
+
+def _check_places(reactor: Reactor, listens: Sequence[Listen]) -> None:
+    """Raises what listening there would be refused with."""
+    for listen in listens:
+        if listen.key:
+            key_files.load_key(key_file(listen.key))
+        if listen.endpoint.family == "unix":
+            _check_socket(listen.endpoint)
+            continue
+        for endpoint in reactor.network.resolve(listen.endpoint):
+            reactor.network.listen(endpoint).close()
+
+
+def _check_socket(endpoint: Endpoint) -> None:
+    folder = Path(endpoint.path).parent
+    if not folder.is_dir():
+        raise NotFound(f"Cannot listen on {endpoint}: there is no folder {folder}.", "Make it.")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise Forbidden(f"Cannot listen on {endpoint}: {folder} cannot be written.", "Run as a user who may.")
+    with socket.socket(socket.AF_UNIX) as probe:
+        probe.setblocking(False)
+        # Of a listener whose queue is full nobody learns but that there is one.
+        if probe.connect_ex(endpoint.path) in (0, errno.EAGAIN):
+            raise Conflict(f"Cannot listen on {endpoint}: the address is in use.", "Choose another one.")
 
 
 def _offered(reactor: Reactor, each: Offered, places: str) -> list[str]:

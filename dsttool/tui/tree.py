@@ -204,7 +204,7 @@ _Shown = tuple[Cell, ...]
 
 
 def _array(array: ArrayStatus) -> _Shown:
-    up = sum(1 for each in array["members"] if each["link"] and each["link"]["state"] == "up")
+    up = sum(1 for each in array["members"] if _is_reached(each))
     resent = sum(each["resends"] for each in array["members"])
     losses = [each.get("losses") for each in array["members"]]
     lost = (
@@ -236,6 +236,13 @@ def _node(member: MemberStatus) -> _Shown:
         cells.count(member.get("losses")),
         _errors(member["errors"]),
     )
+
+
+def _is_reached(member: MemberStatus) -> bool:
+    """Whether its link is up; what is here needs none."""
+    if member["link"] is not None:
+        return member["link"]["state"] == "up"
+    return member["state"] not in ("missing", "faulty")
 
 
 def _way(address: str) -> str:

@@ -128,3 +128,24 @@ def test_what_comes_while_the_app_closes_does_no_harm() -> None:
     source.say(frames.Speaker().hello())
     app._follow()
     app._second()
+
+
+def test_members_that_are_here_count_as_connected_and_say_where_they_are() -> None:
+    addresses = ["/srv/a.img", "mem:1M", "scratch", "file:/srv/b.img?name=b"]
+    here = [frames.member(slot, address=each, link=None, links=[]) for slot, each in enumerate(addresses)]
+    gone = frames.member(4, "missing", link=None, links=[], address="/srv/c.img")
+    known = frames.state([frames.array(members=[*here, gone], jobs=[])])
+    pool = frames.Speaker()
+
+    async def script(_pilot: Pilot[int], app: Tui) -> None:
+        assert " 4/5 " in screens.line(app, "▾pool")
+        shown = [screens.line(app, f"   n{number} ").split()[:3] for number in range(1, 6)]
+        assert shown == [
+            ["n1", "/srv/a.img", "file"],
+            ["n2", "mem:1M", "mem"],
+            ["n3", "scratch", "name"],
+            ["n4", "file:/srv/b.img", "file"],
+            ["n5", "/srv/c.img", "file"],
+        ]
+
+    screens.run(Tui(frames.Still(pool.hello(), pool.snapshot(known, past=False))), script, (160, 40))

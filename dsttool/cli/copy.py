@@ -12,7 +12,8 @@ import click
 
 from dsttool.cli import render
 from dsttool.cli.dry_run import would
-from dsttool.cli.moving import check_folder, devices, reactor, regularly
+from dsttool.cli.moving import devices, reactor, regularly
+from dsttool.cli.new_file import check_folder
 from dsttool.cli.progress import Progress
 from dsttool.cli.settings import Settings, shared
 from dsttool.cli.signals import terminable

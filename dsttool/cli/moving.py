@@ -1,12 +1,8 @@
-"""What the commands that move data share: a reactor, devices that are closed, room for a new file."""
+"""What the commands that move data share: a reactor, devices that are closed, what is done meanwhile."""
 
-import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
-
-from dsttool.engine.vocabulary.errors import Forbidden, NotFound
 
 if TYPE_CHECKING:
     from dsttool.engine.device.device import Device
@@ -62,11 +58,3 @@ def regularly(used: "Reactor", seconds: float, call: Callable[[], None]) -> Iter
         yield
     finally:
         ended = True
-
-
-def check_folder(folder: Path) -> None:
-    """NotFound or Forbidden if no file can be made in it."""
-    if not folder.is_dir():
-        raise NotFound(f"There is no folder {folder}.", "Make it, or check the path.")
-    if not os.access(folder, os.W_OK | os.X_OK):
-        raise Forbidden(f"Files cannot be created in {folder}.", "Run as a user who may, or choose another.")

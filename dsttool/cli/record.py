@@ -11,7 +11,7 @@ import click
 from dsttool.cli import render
 from dsttool.cli.asking import places
 from dsttool.cli.dry_run import would
-from dsttool.cli.moving import check_folder
+from dsttool.cli.new_file import check_folder
 from dsttool.cli.progress import LineInPlace
 from dsttool.cli.settings import Settings, shared
 from dsttool.cli.signals import Terminated, terminable

@@ -49,7 +49,8 @@ def prose(text: str) -> list[str]:
     sentences = re.split(r"(?<=[.!?])(?<!e\.g\.) (?=[A-Z0-9`])", words)
     lines = []
     for sentence in sentences:
-        line = re.sub(r"`([^`]+)`", r"\\fB\1\\fP", escaped(sentence))
+        # \% keeps `dsttool` of a command that is copied from the page from being hyphenated.
+        line = re.sub(r"`([^`]+)`", r"\\fB\\%\1\\fP", escaped(sentence))
         lines.append(f"\\&{line}" if line[:1] in (".", "'") else line)
     return lines
 

@@ -60,7 +60,7 @@ def test_alarms_ask_for_metrics_that_there_are() -> None:
 
 def test_what_is_said_to_be_above_is_above() -> None:
     events = PAGE.partition("begin events")[2]
-    pointed = set(re.findall(r"\\fB([A-Z][^\\]*)\\fP above", events))
+    pointed = set(re.findall(r"\\fB\\%([A-Z][^\\]*)\\fP above", events))
 
     assert pointed
     assert pointed <= set(re.findall(r"^\.Ss (.*)$", PAGE, flags=re.MULTILINE))

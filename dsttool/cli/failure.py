@@ -119,6 +119,6 @@ def _priority() -> str:
     """What has the journal, if that reads stderr, take a line for an error: sd-daemon(3)."""
     if "JOURNAL_STREAM" not in os.environ:
         return ""
-    from dsttool.engine.host.log_lines import is_journal
+    from dsttool.engine.config.journal import is_journal
 
     return "<3>" if is_journal(sys.stderr) else ""

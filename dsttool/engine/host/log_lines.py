@@ -8,11 +8,11 @@ Nothing that steers a terminal gets into any of them: peers may put anything int
 """
 
 import logging
-import os
 import time
 from collections.abc import Callable, Mapping
 from typing import Any, Final, Literal, TextIO
 
+from dsttool.engine.config.journal import is_journal
 from dsttool.engine.config.names import is_name
 from dsttool.engine.vocabulary.texts import readable, to_json
 
@@ -79,18 +79,6 @@ _FORMATTERS: Final[Mapping[str, Callable[[], logging.Formatter]]] = {
 def formatter(wanted: Format | None, stream: TextIO) -> logging.Formatter:
     """The formatter for lines that go to `stream`; without a wish the journal's, if it reads that stream."""
     return _FORMATTERS[wanted or ("journal" if is_journal(stream) else "text")]()
-
-
-def is_journal(stream: TextIO) -> bool:
-    """Whether the service manager reads it into its journal: $JOURNAL_STREAM of systemd.exec(5)."""
-    told = os.environ.get("JOURNAL_STREAM")
-    if not told:
-        return False
-    try:
-        status = os.fstat(stream.fileno())
-    except (OSError, ValueError):
-        return False
-    return told == f"{status.st_dev}:{status.st_ino}"
 
 
 def _module(record: logging.LogRecord) -> str:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from rich.cells import cell_len
+from rich.cells import cell_len, chop_cells
 
 from dsttool.cli.array_status import MEANING as ARRAY_MEANING
 from dsttool.cli.array_status import advice
@@ -323,15 +323,15 @@ def _row(cells_: Sequence[tuple[str, Role]], widths: Sequence[int]) -> Pieces:
 
 
 def wrapped(line: Pieces, width: int) -> Lines:
-    """A line of label and value in as many lines as it takes, the value staying beside its label. Words that
-    are longer than a line are cut by the screen.
+    """A line of label and value in as many lines as it takes, the value staying beside its label. A word that
+    is longer than a line, such as an address, goes on in the next.
     """
     if not line or sum(cell_len(text) for text, _ in line) <= width or len(line[0][0]) != _LABEL + 1:
         yield line
         return
     label, *rest = line
-    room = width - _LABEL - 1
-    words = [(word, role) for text, role in rest for word in text.split()]
+    room = max(2, width - _LABEL - 1)
+    words = [(part, role) for text, role in rest for word in text.split() for part in chop_cells(word, room)]
     now: list[tuple[str, Role]] = [label]
     used = 0
     for word, role in words:

@@ -4,8 +4,10 @@ import asyncio
 from typing import Any
 
 import frames
+import pytest
 import screens
 from recording import Recorder
+from rich.cells import cell_len
 from textual.pilot import Pilot
 
 from dsttool.engine.control.picture import Picture
@@ -129,6 +131,17 @@ def test_what_is_lost_says_since_when_and_is_shown_as_it_was() -> None:
     said = text(picture, about("array"), now_ns=frames.BEGAN_NS + 90 * SECOND)
     assert "Nothing was heard of it for 1m (connection refused). What follows was true then." in said
     assert "mirror, 40 GiB" in said
+
+
+@pytest.mark.parametrize("width", [1, 16, 29, 60])
+def test_nothing_of_a_long_address_is_lost(width: int) -> None:
+    address = f"dst+unix:///pool?socket=/run/{'長い' * 9}/{'x' * 50}.dst"
+    shown = [
+        "".join(text for text, _ in part)
+        for part in wrapped([(" address       ", "dim"), (address, "")], width)
+    ]
+    assert "".join(line[15:] for line in shown) == address
+    assert all(cell_len(line) <= max(width, 17) for line in shown)
 
 
 def test_long_values_are_wrapped_beside_their_label() -> None:

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from dsttool.engine.control.picture import Picture
 
 _ANSWER_SECONDS: Final = 5.0
+# After these events an answer of before is none any more.
+_CHANGES: Final = frozenset({"policy.changed", "daemon.tuned"})
 
 
 class DetailText(Page):
@@ -26,11 +28,15 @@ class DetailText(Page):
 
     LABEL = "DETAILS"
 
+    class Outdated(Message):
+        """What the daemon was asked may be otherwise by now."""
+
     def __init__(self, subject: Subject, picture: "Picture", now_ns: int) -> None:
         super().__init__()
         self.subject = subject
         self._picture, self._now_ns = picture, now_ns
         self._asked: Asked = None
+        self._era = _era(picture, subject)
 
     def answered(self, asked: Asked) -> None:
         """What the daemon was asked has an answer."""
@@ -40,6 +46,10 @@ class DetailText(Page):
     def show(self, picture: "Picture", now_ns: int) -> None:
         """As Panel's."""
         self._picture, self._now_ns = picture, now_ns
+        era = _era(picture, self.subject)
+        if era is not None and era != self._era:
+            self._era = era
+            self.post_message(self.Outdated())
         self.reread()
 
     def content(self, width: int) -> list[Pieces]:
@@ -87,6 +97,13 @@ class Detail(Screen[None]):
         name = self._subject.label or self._subject.daemon or self._subject.place
         self.query_one("#title", Lines).put([[(f" {self._subject.kind}  ", "dim"), (name, "strong")]])
         self._graphs.follow(self._subject)
+        self._ask()
+
+    def on_detail_text_outdated(self) -> None:
+        """It was started again, or changed."""
+        self._ask()
+
+    def _ask(self) -> None:
         question = _question(self._subject)
         if question is not None and not self._sender:
             self._text.answered(NotFound("That is not in a recording."))
@@ -110,6 +127,16 @@ class Detail(Screen[None]):
         """Show it."""
         outcome = message.outcome
         self._text.answered(outcome.error or outcome.answer)
+
+
+def _era(picture: "Picture", subject: Subject) -> tuple[str, int] | None:
+    """Which start of the daemon it is, and the last event that changed something; None while it is lost."""
+    known = picture.places.get(subject.place)
+    daemon = known.daemons.get(subject.daemon) if known else None
+    if daemon is None or daemon.hello is None or daemon.lost_since_ns is not None:
+        return None
+    changes = [event["id"] for event in daemon.events if event["kind"] in _CHANGES]
+    return daemon.hello["instance"], max(changes, default=0)
 
 
 def _question(subject: Subject) -> tuple[str, dict[str, str]] | None:

@@ -172,6 +172,28 @@ def test_enter_opens_what_the_cursor_is_on_and_escape_leads_back() -> None:
     assert place.told == [("pool", "policy.show", {"node": "n1"}, None)]
 
 
+def test_a_policy_is_asked_for_again_when_it_may_be_another() -> None:
+    place, still, pool = Recorder(answer=POLICY), frames.mirror_in_trouble(), frames.Speaker()
+
+    async def script(pilot: Pilot[int], app: Tui) -> None:
+        async def follow(*updates: Any, asked: int) -> None:
+            still.say(*updates)
+            await screens.settle(pilot)
+            for _ in range(500):
+                if len(place.told) >= asked:
+                    break
+                await asyncio.sleep(0.01)
+            assert len(place.told) == asked
+
+        await pilot.press("down", "enter")
+        await follow(pool.delta(sampled=True), asked=1)
+        await follow(pool.event(50, kind="policy.changed"), asked=2)
+        await follow(pool.event(51, kind="link.up"), pool.lost(), asked=2)
+        await follow(pool.hello("f" * 16), pool.snapshot(), asked=3)
+
+    screens.run(Tui(still, places=[place]), script, (100, 60))  # type: ignore[list-item]
+
+
 def test_the_screen_of_an_object_follows_it() -> None:
     still = frames.mirror_in_trouble()
     pool = frames.Speaker()

@@ -162,7 +162,8 @@ class Tui(App[int]):
         if not self.scheduled:
             self.scheduled = True
             wait = self._followed + REFRESH_SECONDS - time.monotonic()
-            self.set_timer(max(0.001, wait), self._follow)
+            # No timer of Textual's: when that is late, one that is to run once does not run at all.
+            asyncio.get_running_loop().call_later(max(0.0, wait), self.call_next, self._follow)
 
     def on_resize(self) -> None:
         """Panes that were hidden have not followed."""

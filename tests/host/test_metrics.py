@@ -284,6 +284,18 @@ def test_those_who_say_nothing_do_not_keep_others_out(door: Door) -> None:
         each.close()
 
 
+def test_those_who_say_nothing_do_not_keep_others_out_where_their_threads_end_late(
+    door: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Late(metrics_server._Conversation):
+        def finish(self) -> None:
+            time.sleep(0.1)
+            super().finish()
+
+    monkeypatch.setattr(metrics_server, "_Conversation", Late)
+    test_those_who_say_nothing_do_not_keep_others_out(door)
+
+
 def test_many_who_ask_a_daemon_in_trouble_cost_few_threads_and_wait_once(
     door: Door, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -26,6 +26,8 @@ THREADS_MAX: Final = 2 * CLIENTS_MAX
 # Seconds for each step of a conversation; and for the reactor, which answers within milliseconds.
 STEP_TIMEOUT: Final = 5.0
 READING_TIMEOUT: Final = 2.0
+# Seconds that those who were cut off have for making room.
+LEAVE_TIMEOUT: Final = 1.0
 # Seconds for which a reading, or that there is none, is good enough: however many ask, the reactor is asked
 # once.
 FRESH: Final = 1.0
@@ -120,8 +122,10 @@ class MetricsServer:
     def __init__(self, listener: socket.socket, ask: Ask) -> None:
         self.latest = _Latest(ask)
         self._listener = listener
-        self._clients: dict[socket.socket, threading.Thread] = {}
+        self._clients: dict[socket.socket, threading.Thread] = {}  # None of those that were cut off.
+        self._threads: set[threading.Thread] = set()
         self._lock = threading.Lock()
+        self._left = threading.Condition(self._lock)
         self._ended = False
         self._wake_in, self._wake_out = socket.socketpair()
         self._thread = threading.Thread(target=self._run, name="metrics", daemon=True)
@@ -139,9 +143,10 @@ class MetricsServer:
         self._wake_out.close()
         self._listener.close()
         with self._lock:
-            clients = dict(self._clients)
-        for client, thread in clients.items():
-            _shut(client)
+            for client in self._clients:
+                _shut(client)
+            threads = set(self._threads)
+        for thread in threads:
             thread.join(STEP_TIMEOUT)
 
     # From here on: threads.
@@ -165,12 +170,18 @@ class MetricsServer:
             thread = threading.Thread(target=self._talk, args=(client,), name="metrics-client", daemon=True)
             with self._lock:
                 if len(self._clients) >= CLIENTS_MAX:
-                    _shut(next(iter(self._clients)))
-                if len(self._clients) >= THREADS_MAX:  # those that were cut off still wait for the reactor
+                    self._cut_off(next(iter(self._clients)))
+                # They end at once, unless they wait for the reactor.
+                if not self._left.wait_for(lambda: len(self._threads) < THREADS_MAX, LEAVE_TIMEOUT):
                     client.close()
                     continue
                 self._clients[client] = thread
+                self._threads.add(thread)
             thread.start()
+
+    def _cut_off(self, client: socket.socket) -> None:
+        del self._clients[client]
+        _shut(client)
 
     def _talk(self, client: socket.socket) -> None:
         try:
@@ -180,6 +191,8 @@ class MetricsServer:
         finally:
             with self._lock:
                 self._clients.pop(client, None)
+                self._threads.discard(threading.current_thread())
+                self._left.notify()
             client.close()
 
 

@@ -11,6 +11,7 @@ from textual.pilot import Pilot
 from textual.widgets import Button, Input, OptionList, Static
 
 from dsttool.engine.vocabulary.errors import Conflict
+from dsttool.tui import dialogs
 from dsttool.tui.actions import TABLE
 from dsttool.tui.app import Tui
 from dsttool.tui.dialogs import Dialog, Menu
@@ -244,7 +245,10 @@ def complaint(app: Tui) -> str:
     return str(app.screen.query_one("#wrong", Static).content)
 
 
-def test_fewer_good_copies_than_were_told_of_are_asked_about_again() -> None:
+def test_fewer_good_copies_than_were_told_of_are_asked_about_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(dialogs, "_AGAIN_SECONDS", 3.0)
     place = Recorder()
     still, pool = five()
 

@@ -20,7 +20,8 @@ def jobs_shown(settings: Settings, name: str) -> Iterator[None]:
         yield
         return
     shown = _Jobs(settings, name)
-    with places(settings) as chosen:
+    # A connection of its own: ssh has asked for the first one, and must not again behind the bar.
+    with places(settings, prompts=False) as chosen:
         try:
             with following(chosen, shown.told):
                 yield

@@ -198,6 +198,15 @@ def test_a_connection_that_is_lost_is_made_again_for_whoever_follows(
         far.dsttool("daemon", "stop", name)
 
 
+def test_while_a_bar_is_shown_ssh_asks_nobody(site: Site, far: Site, machine: FarMachine) -> None:
+    far.dsttool("array", "up", "pool", *MIRROR)
+    site.dsttool("wait", "pool", "--for", "clean", "--host", "ssh://box")
+    first, second = machine.asked
+    assert "-oBatchMode=no" in first
+    assert "-oBatchMode=yes" in second
+    far.dsttool("array", "down", "pool")
+
+
 def test_that_a_machine_is_still_out_of_reach_is_told_once(site: Site, machine: FarMachine) -> None:
     with site.begun("events", "--follow", "--host", "ssh://nowhere", "--host", "local") as follower:
         wait_until(lambda: len(machine.asked) >= 3, "it is tried again")

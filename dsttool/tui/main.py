@@ -88,6 +88,7 @@ class Main(Screen[None]):
 
     def focus_pane(self, pane: Panel) -> None:
         """Give a pane the keys; where there is room for one only, it takes the place of the one before."""
+        self.filter_line.close()  # Tab leaves it, too: a line that looks open has to have the keys
         self._last = pane
         if pane is not self.tree_ and pane is not self._lower:
             self._lower.set_class(False, "-lower")

@@ -175,8 +175,9 @@ def test_a_paused_screen_stays_as_it_is_and_goes_on_receiving() -> None:
 
     async def script(pilot: Pilot[int], app: Tui) -> None:
         await pilot.press("p")
-        source.say(pool.delta((["arrays", "pool"], frames.array(state="online")), sampled=True))
         source.clock_ns += 7 * frames.SECOND
+        pool.now_ns = source.clock_ns
+        source.say(pool.delta((["arrays", "pool"], frames.array(state="online")), sampled=True))
         await screens.settle(pilot)
         app.redraw()
         await screens.settle(pilot)
@@ -287,5 +288,18 @@ def test_the_cursor_is_on_the_first_row_until_somebody_moves_it() -> None:
         source.say(pool.hello(), pool.snapshot())
         await screens.settle(pilot)
         assert cursor(app) == "pool"
+
+    screens.run(Tui(source), script)
+
+
+def test_tab_leaves_the_filter_line() -> None:
+    source = frames.mirror_in_trouble()
+
+    async def script(pilot: Pilot[int], app: Tui) -> None:
+        await pilot.press("slash", "x", "tab")
+        assert not app.main.filter_line.has_class("-open")
+        assert app.focused in app.main.panes
+        await pilot.press("slash")
+        assert app.main.filter_line.has_class("-open")
 
     screens.run(Tui(source), script)

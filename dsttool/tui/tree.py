@@ -177,9 +177,10 @@ class Tree(Table[Branch]):
 
     def _silent(self, daemon: "DaemonPicture") -> str:
         """See Branch."""
-        if daemon.lost_since_ns is None:
+        if not daemon.stale(self._now_ns):
             return ""
-        return f"{'ENDED' if daemon.ended else 'LOST'} {cells.age(max(0, self._now_ns - daemon.last_ns))}"
+        word = "SILENT" if daemon.lost_since_ns is None else "ENDED" if daemon.ended else "LOST"
+        return f"{word} {cells.age(daemon.age_ns(self._now_ns))}"
 
     def _long_gone(self, daemon: "DaemonPicture") -> bool:
         lost = daemon.ended and daemon.lost_since_ns is not None

@@ -51,6 +51,20 @@ def test_a_lost_daemon_stays_in_grey_with_its_age() -> None:
     screens.run(Tui(source), script)
 
 
+def test_a_daemon_that_says_nothing_is_grey_too_though_it_is_connected() -> None:
+    source = frames.mirror_in_trouble()
+
+    async def script(pilot: Pilot[int], app: Tui) -> None:
+        source.clock_ns += 7 * frames.SECOND
+        source.say(frames.Speaker("scratch", now_ns=source.clock_ns).delta())
+        await screens.settle(pilot)
+        assert "SILENT 7s" in screens.line(app, "▾pool")
+        styles = screens.styles_of(app, "▾pool")
+        assert styles["SILENT"].color == styles["63"].color
+
+    screens.run(Tui(source), script)
+
+
 def test_a_daemon_that_comes_back_is_shown_as_before() -> None:
     source = frames.mirror_in_trouble()
     pool = frames.Speaker()

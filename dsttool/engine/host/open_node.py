@@ -50,7 +50,7 @@ class Opening:
 
 def parse_device(text: str) -> Address:
     """An address, or the name of a file that is here: a bare word is that if nothing of its name runs."""
-    if "/" not in text and ":" not in text and Path(text).exists():
+    if text and "/" not in text and ":" not in text and Path(text).exists():
         running = is_name(text) and paths.dst_socket(text).exists()
         if not running:
             return Address("file", path=f"./{text}")

@@ -4,7 +4,6 @@ Tables are never truncated, wherever they go. Colour and glyphs only go to termi
 a state is a word first, so that nothing is said by colour alone.
 """
 
-import json
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
@@ -12,6 +11,7 @@ import click
 
 from dsttool.cli import glyphs
 from dsttool.cli.settings import Settings
+from dsttool.engine.vocabulary.texts import to_json
 
 # Okabe and Ito's palette, which people with any colour vision tell apart, with a glyph each.
 _GOOD: Final = ("●", (0, 158, 115))
@@ -47,14 +47,14 @@ def emit_json(settings: Settings, answer: Any, lines: Iterable[Any] | None = Non
     """The answer as one indented object, or for jsonl each of `lines` (else the answer) as one line."""
     if settings.format == "jsonl":
         for line in [answer] if lines is None else lines:
-            click.echo(json.dumps(line, separators=(",", ":")))
+            click.echo(to_json(line))
     else:
-        click.echo(json.dumps(answer, indent=2))
+        click.echo(to_json(answer, indent=2))
 
 
 def emit_line(line: Any) -> None:
     """One of many answers as one line of JSON, at once."""
-    click.echo(json.dumps(line, separators=(",", ":")))
+    click.echo(to_json(line))
 
 
 def table(

@@ -8,7 +8,7 @@ from functools import partial
 from typing import Final
 
 from prompt_toolkit import PromptSession
-from prompt_toolkit.application import get_app
+from prompt_toolkit.application import Application, get_app
 from prompt_toolkit.auto_suggest import AutoSuggestFromHistory
 from prompt_toolkit.completion import ThreadedCompleter
 from prompt_toolkit.filters import Condition
@@ -68,8 +68,6 @@ def _typing(session: Session, known: Live, settings: Settings) -> "PromptSession
     following = known.following
 
     def message() -> ANSI:
-        # Without room for them prompt_toolkit says that the window is too small, and shows no prompt either.
-        typing.reserve_space_for_menu = max(0, min(_MENU_LINES, _rows() - 3))
         with following.lock:
             return ANSI(toolbar.prompt(following.picture, settings, session.used, session.code))
 
@@ -98,6 +96,12 @@ def _typing(session: Session, known: Live, settings: Settings) -> "PromptSession
         style=_STYLE,
         color_depth=None if settings.coloured() else ColorDepth.DEPTH_1_BIT,
     )
+
+    def make_room(app: "Application[str]") -> None:
+        # Without room for them prompt_toolkit says that the window is too small, and shows no prompt either.
+        typing.reserve_space_for_menu = max(0, min(_MENU_LINES, app.output.get_size().rows - 3))
+
+    typing.app.before_render += make_room
     return typing
 
 
@@ -106,10 +110,6 @@ def _history() -> History:
         return FileHistory(history_file())
     except DsttoolError:
         return InMemoryHistory()  # There is no folder for it; that is no reason to keep anybody from typing.
-
-
-def _rows() -> int:
-    return shutil.get_terminal_size().lines
 
 
 def _columns() -> int:

@@ -177,6 +177,62 @@ def test_a_place_may_overlap_with_one_that_goes(house: House) -> None:
         assert house.heard(client).startswith(NBD)
 
 
+def test_a_socket_whose_file_was_removed_keeps_nothing_from_being_taken_back(house: House) -> None:
+    house.begin(house.unix("stays"))
+    house.site.path("stays").unlink()
+    with pytest.raises(NotFound, match="stays"):
+        house.move(house.unix("comes"), house.unix("stays", "mode=0660"))
+    assert not house.site.path("comes").exists()
+
+
+def test_a_place_that_was_left_for_several_is_gone_back_to_if_one_of_them_is_taken(house: House) -> None:
+    with socket.socket(socket.AF_INET6) as somebody:
+        somebody.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        somebody.bind(("::1", 0))
+        somebody.listen()
+        port = somebody.getsockname()[1]
+        everywhere, here, taken = (
+            parse_listen(f"nbd://{host}:{port}?security=none") for host in ("0.0.0.0", "127.0.0.1", "[::1]")
+        )
+        house.begin(everywhere)
+        with pytest.raises(Conflict, match="::1"):
+            house.move(here, taken)
+        assert house.places() == [f"nbd://0.0.0.0:{port}/"]
+        client = socket.create_connection(("127.0.0.1", port))
+        house.clients.append(client)
+        client.setblocking(False)
+        assert house.heard(client).startswith(NBD)
+
+
+def test_a_place_of_the_service_manager_may_be_spelled_in_the_configuration_later(house: House) -> None:
+    lent = house.unix("lent")
+    with socket.socket(socket.AF_UNIX) as theirs:
+        theirs.bind(str(house.site.path("lent")))
+        theirs.listen()
+        house.reactor.network.lend(lent.endpoint, theirs.dup())
+        house.begin(lent=(lent,))
+        spelled = house.unix("lent", protocol="dst")
+        house.move(spelled)
+        assert house.places() == [str(spelled.address("a"))]
+        client = house.come("lent")
+        client.send(DST)
+        assert house.heard(client).startswith(dst_preface.MAGIC)
+        house.move()
+        assert house.places() == [str(lent.address(""))], "as it was when nothing was said of it"
+
+
+def test_a_daemon_that_stops_listens_nowhere_again(house: House) -> None:
+    authorized.authorize(b"k" * 32)
+    house.begin(house.unix("door"))
+    house.access.listening.close()
+    with pytest.raises(Conflict, match="stopping"):
+        house.move(house.unix("comes"))
+    house.access._plan = AccessPlan(default=DEFAULT_LISTEN)
+    house.access._take_all(house.access.read())
+    assert house.access._default is None
+    assert not any(house.site.path(name).exists() for name in ("comes", "door", "runtime/a.nbd"))
+
+
 def test_what_is_unsafe_or_unknown_is_refused_before_anything_is_bound(house: House) -> None:
     house.begin(house.unix("stays"))
     with pytest.raises(Unsafe):

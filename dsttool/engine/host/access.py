@@ -111,7 +111,7 @@ class Access:
 
     def prepare(self, listens: Sequence[Listen]) -> dict[Listen, Place]:
         """What `move` needs for those of these places that are new; blocks. Raises what is wrong there."""
-        return self.listening.prepare_all([*listens, *self._lent])
+        return self.listening.prepare_all(self._with_lent(listens))
 
     def move(
         self, listens: Sequence[Listen], default: Listen | None, prepared: Mapping[Listen, Place]
@@ -122,12 +122,17 @@ class Access:
         """
         stays = default == self._plan.default
         own = [self._default] if stays and self._default is not None else []
-        self.listening.change([*listens, *self._lent, *own], prepared)
+        self.listening.change([*self._with_lent(listens), *own], prepared)
         if not stays:
             self._plan = replace(self._plan, default=default)
             self._default = None
             self._default_is_new = True
         self.remarks += exposure_remarks([*prepared])
+
+    def _with_lent(self, listens: Sequence[Listen]) -> list[Listen]:
+        """Those, and what is lent as far as they say nothing of it."""
+        spelled = [listen.endpoint for listen in listens]
+        return [*listens, *(lent for lent in self._lent if lent.endpoint not in spelled)]
 
     def reload(self, _arguments: dict[str, Any], answer: Answer) -> None:
         """The control command."""
@@ -191,6 +196,7 @@ class Access:
             self._default is not None
             or default is None
             or not wanted
+            or self.listening.closed
             or not self.listening.tells_apart(default)
         ):
             return

@@ -130,10 +130,12 @@ class Listening:
     """The listeners of one daemon and the servers behind them.
 
     identified: of each export that has one, the first place where clients are told apart by their keys.
+    closed: nothing is listened at any more.
     """
 
     def __init__(self, reactor: Reactor, offers: Sequence[Offer], gate: Gate) -> None:
         self.identified: dict[str, Address] = {}
+        self.closed = False
         self._reactor = reactor
         self._offers = offers
         self._gate = gate
@@ -163,7 +165,8 @@ class Listening:
             each.start()
 
     def close(self) -> None:
-        """Accept no more; the sockets' files go."""
+        """Accept no more, for good; the sockets' files go."""
+        self.closed = True
         for each in self._open:
             each.close()
         self._open.clear()
@@ -200,6 +203,8 @@ class Listening:
 
         Raises what the system refuses; nothing is changed then.
         """
+        if self.closed:
+            raise Conflict("The daemon is stopping.", "It reads its configuration when it is started again.")
         wanted = self._wanted(listens)
         gone = list(self._open)
         found = [_taken(gone, [each for each in gone if each.place.listen == listen]) for listen in wanted]
@@ -220,7 +225,8 @@ class Listening:
                     opened.append(self._become(prepared[listen], here, undo))
         except BaseException:
             for act in reversed(undo):
-                act()
+                with suppress(DsttoolError):  # the file of a socket may be gone
+                    act()
             self._forget_unused()
             raise
         self._open = [*opened, *kept]
@@ -231,7 +237,7 @@ class Listening:
         self._forget_unused()
         self._note()
 
-    def _bind_among(self, place: Place, gone: Sequence[_Open], undo: list[Callable[[], None]]) -> _Open:
+    def _bind_among(self, place: Place, gone: list[_Open], undo: list[Callable[[], None]]) -> _Open:
         """Bind a place. One that goes, and overlaps with it as all addresses do with each, is left before."""
         try:
             opened = self._bind(place)
@@ -242,6 +248,7 @@ class Listening:
                 raise
             for each in in_its_way:
                 undo.append(functools.partial(self._go_back, each))
+                gone.remove(each)
                 each.close()
             opened = self._bind(place)
         undo.append(opened.close)

@@ -670,6 +670,32 @@ def test_last_words_to_one_who_only_talks_end_after_so_many_words(
     assert said <= limits.TURN_BYTES_MAX + MIB
 
 
+def test_words_that_came_in_the_turn_of_the_last_ones_do_not_cut_them_off() -> None:
+    reactor = Reactor(io_threads=1, crypto_threads=0)
+    pairs = [socket.socketpair() for _ in range(2)]
+    partings: list[tuple[Parting, socket.socket]] = []
+
+    def part(ours: socket.socket, peer: socket.socket) -> None:
+        """Who is heard first ends the other one, who is to be heard next."""
+        for each, _ in pairs:
+            reactor.unregister(each.fileno())
+        partings.append((Parting(reactor, ours, [b"last words"], 10, lambda: None), peer))
+
+    for (ours, peer), other in zip(pairs, reversed(pairs)):
+        ours.setblocking(False)
+        reactor.register(ours.fileno(), lambda _events, other=other: part(*other))  # type: ignore[misc]
+        peer.sendall(b"words")
+    reactor.turn()
+    ((parting, peer),) = partings
+    assert peer.recv(100) == b"last words"
+    assert parting.open
+    parting.close()
+    for pair in pairs:
+        for each in pair:
+            each.close()
+    reactor.close()
+
+
 def test_who_is_still_sending_gets_the_last_words_all_the_same() -> None:
     reactor = Reactor(io_threads=1, crypto_threads=0)
     with socket.create_server(("127.0.0.1", 0)) as listener:

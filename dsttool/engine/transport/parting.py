@@ -79,7 +79,9 @@ class Parting:
         if not self._left and events & WRITABLE:
             self.flush()
         elif not self._left:
-            self.close()  # The peer is gone: nothing else comes that was not waited for.
+            # What is heard now belongs to the turn in which this began; later only a peer that is gone is.
+            if events & ~READABLE:
+                self.close()
         else:
             self._throw_away()
 

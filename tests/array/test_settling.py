@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from dsttool.engine.array import settling
+from dsttool.engine.array.pacer import FLOOR
 from dsttool.engine.vocabulary.limits import KIB, MS
 from dsttool.engine.vocabulary.operations import READ, WRITE, WRITE_ZEROES
 from support.array_bench import SIZE, ArrayBench, Store, ask, content, flush, is_done, read, write
@@ -93,6 +94,34 @@ def test_it_is_tried_again_as_long_as_members_fail() -> None:
         assert (bench.states(), bench.array.settled) == (["in_sync"] * 2, False)
         for node in bench.nodes:
             node.heal()
+        settled(bench)
+
+
+def test_an_extent_that_nobody_can_read_keeps_no_other_from_being_settled() -> None:
+    with ArrayBench() as bench:
+        bench.nodes[0].fail(errno.EIO, READ)
+        for offset in (512, 8192, 16384):
+            for node in bench.nodes:
+                node.fail(errno.EIO, WRITE, once=True)
+            assert bench.run(write(offset, NEW)) == [errno.EIO]
+        bench.nodes[1].bytes[8192:8704] = NEW
+        bench.nodes[0].heal()
+        for offset in (512, 16384):
+            bench.nodes[0].fail(errno.EIO, lambda each, at=offset: (each.op, each.offset) == (READ, at))
+        bench.until(lambda: bytes(bench.nodes[1].bytes[8192:8704]) == bytes(512))
+        assert not bench.array.settled
+        bench.nodes[0].heal()
+        settled(bench)
+
+
+def test_a_pace_that_was_slow_is_not_waited_for_once_it_is_not() -> None:
+    with ArrayBench() as bench:
+        split(bench)
+        bench.array.resyncs.limit(1, 1)
+        bench.array.resyncs.pacer.began(bench.reactor.now, SIZE, busy=True)
+        bench.pass_time(20 * MS)
+        assert not bench.array.settled
+        bench.array.resyncs.limit(FLOOR, 0)
         settled(bench)
 
 

@@ -53,6 +53,18 @@ def test_it_answers_overlaps_and_covers_as_a_plain_set_would(steps, offset, leng
     assert ranges.covers(offset, length) == (asked <= model)
 
 
+@settings(max_examples=400)
+@given(STEPS, st.integers(0, SPACE + 8))
+def test_what_comes_after_an_offset_is_the_first_run_without_the_bytes_before(steps, offset):
+    ranges, model = build(steps)
+    left = min((byte for byte in model if byte >= offset), default=None)
+    found = ranges.after(offset)
+    assert (found and found.offset) == left
+    if found is not None:
+        assert found.end not in model
+        assert ranges.covers(found.offset, found.length)
+
+
 def test_adding_a_bridge_makes_one_run_of_many():
     ranges = RangeSet()
     for offset in (0, 20, 40):

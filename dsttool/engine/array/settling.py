@@ -9,8 +9,9 @@ such extents has not ended cleanly. So each is done as soon as all members in sy
 3. write that to all members, the one it came from among them: what was given up there, and might land later
    still, has to end before. A member that fails this is stale, as with any other write.
 
-One at a time, no faster than the floor of resyncs. After a failure it is tried again later and later. In the
-members' figures it counts as a client's.
+One at a time, no faster than the floor of resyncs. After a failure it is tried again later and later, the
+others first: what nobody can read for good is in nobody's way. In the members' figures it counts as a
+client's.
 """
 
 import errno
@@ -65,6 +66,7 @@ class Settling:
         self._release = release
         self._longest = max(block, min(_BYTES, longest) // block * block)
         self._delay = AGAIN_MIN_NS
+        self._cursor = 0  # behind what failed last
         self._timer: Timer | None = None
         self._running = False
         self._over = False
@@ -83,13 +85,15 @@ class Settling:
     def _go_on(self) -> None:
         """Settle the next extent, now or when the pace allows; if that cannot be, wait for longer."""
         self._timer = None
-        run = next(iter(self._trust.unsettled), None)
+        unsettled = self._trust.unsettled
+        run = unsettled.after(self._cursor) or unsettled.after(0)
         if run is None:
             self._delay = AGAIN_MIN_NS
         elif not self._all_there():
             self._again()
         else:
-            wait = self._pacer.wait(self._reactor.now)
+            # Nobody tells when the limits change, so a pace is not relied on for long.
+            wait = min(self._pacer.wait(self._reactor.now), AGAIN_MAX_NS)
             if wait:
                 self._timer = self._reactor.call_later(wait, self._go_on)
             else:
@@ -136,6 +140,7 @@ class Settling:
         if self._over:
             return
         if lock.error:
+            self._cursor = lock.offset + lock.length
             self._again()
         else:
             self._delay = AGAIN_MIN_NS

@@ -79,6 +79,14 @@ class RangeSet:
             found.append(Extent(offset, end - offset))
         return found
 
+    def after(self, offset: int) -> Extent | None:
+        """The first run from `offset` on, without what is before that; None if nothing is."""
+        index = bisect_right(self._ends, offset)
+        if index == len(self._ends):
+            return None
+        start = max(offset, self._starts[index])
+        return Extent(start, self._ends[index] - start)
+
     @property
     def total(self) -> int:
         """How many bytes are in."""

@@ -281,6 +281,25 @@ def test_a_resync_whose_flush_fails_copies_again_what_that_should_have_covered()
         whole(bench)
 
 
+def test_a_resync_whose_flush_fails_copies_again_what_clients_have_written_meanwhile() -> None:
+    with ArrayBench() as bench:
+        node = bench.nodes[1]
+        node.fail(errno.EIO, WRITE, once=True)
+        bench.run(write(0, DATA))
+        node.prompt = False
+        last_flush(bench)
+        late = write(8192, DATA)
+        bench.submit(late)
+        node.answer_only(WRITE)
+        assert is_done(late)
+        node.fail(errno.EIO, FLUSH, once=True)
+        node.answer()
+        bench.until(lambda: bench.states()[1] == "stale")
+        assert dirty(bench)[1] == 2 * CHUNK  # the system may have dropped that, too
+        node.prompt = True
+        whole(bench)
+
+
 def test_a_member_whose_link_is_down_in_the_last_flush_of_its_resync_makes_no_flush_wait() -> None:
     with ArrayBench(budget=10 * SECOND, states=["in_sync", "stale"]) as bench:
         node = bench.nodes[1]

@@ -318,7 +318,7 @@ class Resync:
         self._flushing = False
         if flush.error:
             member.errors += 1
-            member.missed.lost()  # some systems drop what they could not write
+            self._trust.dropped(member)
             self.stop(flush.error)
         elif era == self._trust.era and (flush.data or member.node.verifier) == verifier:
             self._since_flush = 0

@@ -205,6 +205,13 @@ class Trust:
                 member.missed.lost()
             self._broke(member, piece.error)
 
+    def dropped(self, member: Member) -> None:
+        """A flush of a member that is not in sync failed. Some systems drop what they could not write, what
+        clients wrote meanwhile among it; the next flush would not tell."""
+        if member.written:
+            self._each_exposed(member, member.missed.mark)
+        member.missed.lost()
+
     # -- unflushed writes ----------------------------------------------------------------------------------
 
     def flush_epoch(self) -> int:

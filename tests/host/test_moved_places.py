@@ -50,7 +50,7 @@ class House:
         self.access.listening.start()
 
     def move(self, *listens: Listen, default: Listen | None = None) -> None:
-        self.access.move(listens, default, self.access.prepare(listens))
+        self.access.move(listens, default, self.access.prepare(listens, default))
 
     def places(self) -> list[str]:
         """Where clients are told to come to, beside the runtime folder."""
@@ -321,6 +321,27 @@ def test_the_default_place_comes_and_goes_with_what_is_configured(house: House) 
     house.move(house.unix("door"))
     house.access._take_all(house.access.read())
     assert house.places() == [str(house.unix("door").address(""))]
+
+
+def test_a_key_for_the_default_place_that_cannot_be_read_is_refused_before_anything_changes(
+    house: House,
+) -> None:
+    authorized.authorize(b"k" * 32)
+    house.begin(house.unix("door"))
+    before = house.places()
+    with pytest.raises(NotFound, match="no-such-key"):
+        house.move(default=DEFAULT_LISTEN.with_security("aes256gcm", "/tmp/no-such-key"))
+    assert house.places() == before
+    assert house.heard(house.come("door")).startswith(NBD)
+
+
+def test_a_key_for_the_default_place_that_has_gone_ends_no_daemon(house: House) -> None:
+    house.begin(house.unix("door"))
+    house.access._plan = AccessPlan(default=DEFAULT_LISTEN.with_security("", "/tmp/no-such-key"))
+    authorized.authorize(b"k" * 32)
+    house.access._take_all(house.access.read())
+    assert "no-such-key" in house.access.remarks[0]
+    assert house.heard(house.come("door")).startswith(NBD)
 
 
 def test_whoever_has_only_the_default_place_and_no_keys_is_told_so(house: House) -> None:

@@ -95,7 +95,8 @@ class Access:
         lent: places that are listened at as long as the daemon runs.
         """
         self._lent = tuple(lent)
-        self._why_local()  # a key that cannot be read is an error now, not once somebody is authorised
+        # A key that cannot be read is an error now, not once somebody is authorised.
+        self._why_local(self._plan.default)
         if self._plan.default or any(listen.is_sealed for listen in [*listens, *lent]):
             self._take(*self.read())
         self.listening.bind([*listens, *lent])
@@ -109,8 +110,11 @@ class Access:
         self._update()
         self._remark_default()
 
-    def prepare(self, listens: Sequence[Listen]) -> dict[Listen, Place]:
-        """What `move` needs for those of these places that are new; blocks. Raises what is wrong there."""
+    def prepare(self, listens: Sequence[Listen], default: Listen | None) -> dict[Listen, Place]:
+        """What `move` needs for those of these places that are new; blocks. Raises what is wrong there, or
+        with the key for the default place.
+        """
+        self._why_local(default)
         return self.listening.prepare_all(self._with_lent(listens))
 
     def move(
@@ -189,20 +193,17 @@ class Access:
         self.gate.invitations = invited
 
     def _bind_default(self) -> None:
-        """Listen for authorised keys, once there are any; a port that is taken is no reason to fail."""
+        """Listen for authorised keys, once there are any; what keeps it from that is no reason to fail."""
         wanted = self.gate.keys.any_for(self._names) or self.gate.invitations or self._plan.invite_ns
         default = self._plan.default
-        if (
-            self._default is not None
-            or default is None
-            or not wanted
-            or self.listening.closed
-            or not self.listening.tells_apart(default)
-        ):
+        if self._default is not None or default is None or not wanted or self.listening.closed:
             return
         error: DsttoolError | None = None
         for endpoint in DEFAULT_ENDPOINTS:
             try:
+                # The file of its key may have gone, or be another, since it was looked at.
+                if not self.listening.tells_apart(default):
+                    return
                 place = replace(default, endpoint=endpoint)
                 self.listening.add(place, shown=_named(endpoint))
             except DsttoolError as failure:
@@ -218,14 +219,13 @@ class Access:
         """Say once that the default place is asked for, and not listened at."""
         if self._default_is_new and self._plan.default and not self._default and not self.remarks:
             try:
-                self.remarks.append(self._why_local())
+                self.remarks.append(self._why_local(self._plan.default))
             except DsttoolError as error:
                 self.remarks.append(f"Only this machine can connect. {error}")
         self._default_is_new = False
 
-    def _why_local(self) -> str:
+    def _why_local(self, default: Listen | None) -> str:
         """What keeps the default place closed, if it is. Raises what is wrong with the key for it."""
-        default = self._plan.default
         if default is None or (
             default.is_sealed and (not default.key or self.listening.tells_apart(default))
         ):

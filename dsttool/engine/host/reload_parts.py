@@ -63,7 +63,7 @@ class ArrayPart:
     def read(self) -> tuple[ArrayConfig, MachineConfig, Places]:
         """See Part."""
         config = load_array(self._plan.name) if self._configured else self._config
-        return config, load_machine(), self._access.prepare(self._listens(config))
+        return config, load_machine(), self._access.prepare(self._listens(config), None)
 
     def compare(self, found: tuple[ArrayConfig, MachineConfig, Places], comparison: Comparison) -> None:
         """See Part."""
@@ -146,7 +146,7 @@ class ExportPart:
     def read(self) -> tuple[dict[str, ExportConfig], Places]:
         """See Part."""
         configs = {name: load_export(config.name) for name, config in self._configs.items()}
-        return configs, self._access.prepare(self._placed(configs)[0]) if self._is_placed else {}
+        return configs, self._access.prepare(*self._placed(configs)) if self._is_placed else {}
 
     def compare(self, found: tuple[dict[str, ExportConfig], Places], comparison: Comparison) -> None:
         """See Part."""

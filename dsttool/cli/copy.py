@@ -1,5 +1,6 @@
 """`cp`."""
 
+import errno
 import os
 import time
 from collections.abc import Iterator
@@ -19,7 +20,7 @@ from dsttool.cli.settings import Settings, shared
 from dsttool.cli.signals import terminable
 from dsttool.engine.config import paths
 from dsttool.engine.config.units import format_size
-from dsttool.engine.vocabulary.errors import from_oserror
+from dsttool.engine.vocabulary.errors import Conflict, from_oserror
 
 if TYPE_CHECKING:
     from dsttool.engine.config.address import Address
@@ -96,17 +97,31 @@ def _named_when_whole(target: "Address") -> Iterator["Address"]:
 
     Sparse files have their full size from the beginning: half a copy could not be told from a whole one.
     """
-    path = Path(target.path).absolute()
+    path = Path(os.path.realpath(target.path))  # where a link leads to
     check_folder(path.parent)
     part = path.with_name(f".{path.name[:_NAME_KEPT]}.{os.urandom(8).hex()}")
     try:
         yield replace(target, path=str(part))
-        os.rename(part, path)
+        _name(part, path)
         paths.sync_folder(path.parent)
     except OSError as error:
         raise from_oserror(error, f"create {path}") from error
     finally:
         part.unlink(missing_ok=True)
+
+
+def _name(part: Path, path: Path) -> None:
+    """Conflict if somebody else has made a file of that name meanwhile, and may use it."""
+    try:
+        os.link(part, path)
+    except FileExistsError:
+        raise Conflict(
+            f"{path} exists by now; it is left as it is.", "Choose another name, or copy again, onto it."
+        ) from None
+    except OSError as error:
+        if error.errno not in (errno.EPERM, errno.EOPNOTSUPP) or path.exists():
+            raise
+        os.rename(part, path)  # a file system without links
 
 
 def _rehearsed(source: "Address", target: "Address", *, fresh: bool) -> list[str]:
@@ -118,7 +133,7 @@ def _rehearsed(source: "Address", target: "Address", *, fresh: bool) -> list[str
         opened.append(open_one(used, Opening(source, read_only=True)))
         size = format_size(opened[0].capabilities.size)
         if fresh:
-            check_folder(Path(target.path).absolute().parent)
+            check_folder(Path(os.path.realpath(target.path)).parent)
         else:
             opened.append(open_one(used, Opening(target, read_only=True)))
             check_sizes(*opened)

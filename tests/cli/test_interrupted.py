@@ -65,6 +65,30 @@ def test_a_new_file_has_its_name_only_when_all_of_it_is_there(
     assert list(tmp_path.iterdir()) == [target]
 
 
+def test_a_file_that_somebody_makes_meanwhile_is_not_replaced_by_a_new_one(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    target, whole = tmp_path / "new", Copy.run
+
+    def make(job: Copy) -> None:
+        whole(job)
+        target.write_text("theirs")
+
+    monkeypatch.setattr(Copy, "run", make)
+    assert run(["cp", "mem:1M", str(target)]) == 8
+    assert "exists" in capsys.readouterr().err
+    assert target.read_text() == "theirs"
+    assert list(tmp_path.iterdir()) == [target]
+
+
+def test_a_link_to_a_file_that_does_not_exist_is_followed(tmp_path: Path) -> None:
+    target, link = tmp_path / "new", tmp_path / "link"
+    link.symlink_to(target)
+    assert run(["cp", "mem:1M", str(link)]) == 0
+    assert link.is_symlink()
+    assert target.stat().st_size == 1 << 20
+
+
 def test_a_name_of_the_greatest_length_can_be_copied_to(tmp_path: Path) -> None:
     target = tmp_path / ("ä" * 127)
     assert run(["cp", "mem:1M", str(target)]) == 0

@@ -94,11 +94,15 @@ class Extents:
     def unlock(self, ids: Iterable[int]) -> list[Transaction]:
         """What had been given up cannot run any more, or was answered late; what may be sent now."""
         freed: list[Transaction] = []
+        ended: list[Request] = []
         for id_ in ids:
             transaction = self.locked.pop(id_, None)
             if transaction is not None:
+                ended.append(transaction.request)
                 self._free(transaction.request, freed)
-        reads = [request for request in self.held if request.op == READ and not self._is_locked(request)]
+        # Late answers come one by one: what waits for others is not compared with all of those each time.
+        reads = [request for request in self.held if request.op == READ and _touches(request, ended)]
+        reads = [request for request in reads if not self._is_locked(request)]
         waited = [self.held.pop(request) for request in reads]
         freed += [transaction for transaction in waited if transaction is not None]
         if self._ordered_above and not self.locked and not self.held:
@@ -125,9 +129,7 @@ class Extents:
 
     def _is_locked(self, request: Request) -> bool:
         """Whether the extent touches one that is locked."""
-        start, end = request.offset, request.offset + request.length
-        extents = ((each.request.offset, each.request.length) for each in self.locked.values())
-        return any(offset < end and start < offset + length for offset, length in extents)
+        return _touches(request, (transaction.request for transaction in self.locked.values()))
 
     def _raise_gate(self, expired: list[Transaction], running: Iterable[Request]) -> None:
         """What ended unanswered keeps its extent, so from now on others have to ask for theirs."""
@@ -137,3 +139,8 @@ class Extents:
                 if request.op in CHANGES:
                     admitted = self.gate.admit(request)
                     assert admitted, "what is above has let overlapping writes run together"
+
+
+def _touches(request: Request, others: Iterable[Request]) -> bool:
+    start, end = request.offset, request.offset + request.length
+    return any(other.offset < end and start < other.offset + other.length for other in others)

@@ -151,8 +151,8 @@ class Suspensions:
         going = self._leaving.get(member.slot) is leaving
         if going and not flush.error and (flush.data or member.node.verifier) == verifier:
             member.missed.flushed()
-        elif going and flush.error:
-            member.missed.lost()
+        elif flush.error and member.dirty is not None:  # also if it was resumed meanwhile
+            self._trust.dropped(member)
         self._part_done(member.slot, leaving)
 
     def _part_done(self, slot: int, leaving: _Leaving) -> None:

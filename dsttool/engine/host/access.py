@@ -184,6 +184,9 @@ class Access:
         """Say what was not said yet about refusals."""
         self.gate.close()
 
+    def look_up(self) -> None:
+        """See reloading.Part: nothing takes long."""
+
     def read(self) -> tuple[AuthorizedKeys, Mapping[bytes, Invitation]]:
         """Who is authorised and invited, as the files say; blocks. Raises DsttoolError."""
         return authorized.load(), invitations.to_exports(self._names)

@@ -206,6 +206,8 @@ class Listening:
         if self.closed:
             raise Conflict("The daemon is stopping.", "It reads its configuration when it is started again.")
         wanted = self._wanted(listens)
+        if not {each.place.listen for each in self._open}.union(prepared).issuperset(wanted):
+            raise Conflict("The configuration was changed while it was read.", "Reload it again.")
         gone = list(self._open)
         found = [_taken(gone, [each for each in gone if each.place.listen == listen]) for listen in wanted]
         found = [

@@ -59,22 +59,26 @@ class ArrayPart:
         self._folder = Path.cwd()
         # An array that was described on a command line has no file, even if there is one of its name by now.
         self._configured = plan.name in paths.array_names()
+        self._places: Places = {}
 
-    def read(self) -> tuple[ArrayConfig, MachineConfig, Places]:
+    def look_up(self) -> None:
         """See Part."""
-        config = load_array(self._plan.name) if self._configured else self._config
-        return config, load_machine(), self._access.prepare(self._listens(config), None)
+        self._places = self._access.prepare(self._listens(self._load()), None)
 
-    def compare(self, found: tuple[ArrayConfig, MachineConfig, Places], comparison: Comparison) -> None:
+    def read(self) -> tuple[ArrayConfig, MachineConfig]:
         """See Part."""
-        (config, machine, places), before, name = found, self._config, self._plan.name
+        return self._load(), load_machine()
+
+    def compare(self, found: tuple[ArrayConfig, MachineConfig], comparison: Comparison) -> None:
+        """See Part."""
+        (config, machine), before, name = found, self._config, self._plan.name
         for key in _FIXED_OF_ARRAY:
             comparison.fixed(name, key, getattr(before, key), getattr(config, key))
         nodes = [[str(_without_policy(node)) for node in each.nodes] for each in (before, config)]
         comparison.fixed(name, "nodes", *nodes)
         listens = self._listens(before), self._listens(config)
         if _compare_listens(name, *listens, self._access, comparison):
-            comparison.attempt = lambda: self._access.move(listens[1], None, places)
+            comparison.attempt = lambda: self._access.move(listens[1], None, self._places)
             comparison.acts.append(lambda: self._take_listens(config))
         if self._plan.access is None:
             rules = _texts(before.access.rules), _texts(config.access.rules)
@@ -107,6 +111,9 @@ class ArrayPart:
     def _take_access(self, rules: AddressRules) -> None:
         self._config = replace(self._config, access=rules)
         self._access.gate.set_rules(self._plan.name, rules)
+
+    def _load(self) -> ArrayConfig:
+        return load_array(self._plan.name) if self._configured else self._config
 
     def _listens(self, config: ArrayConfig) -> list[Listen]:
         """What that configuration and the command line say."""
@@ -142,18 +149,22 @@ class ExportPart:
         self._configs: dict[str, ExportConfig] = {
             each.name: each.configured for each in plan.offered if each.configured is not None
         }
+        self._places: Places = {}
 
-    def read(self) -> tuple[dict[str, ExportConfig], Places]:
+    def look_up(self) -> None:
         """See Part."""
-        configs = {name: load_export(config.name) for name, config in self._configs.items()}
-        return configs, self._access.prepare(*self._placed(configs)) if self._is_placed else {}
+        if self._is_placed:
+            self._places = self._access.prepare(*self._placed(self.read()))
 
-    def compare(self, found: tuple[dict[str, ExportConfig], Places], comparison: Comparison) -> None:
+    def read(self) -> dict[str, ExportConfig]:
         """See Part."""
-        configs, places = found
+        return {name: load_export(config.name) for name, config in self._configs.items()}
+
+    def compare(self, configs: dict[str, ExportConfig], comparison: Comparison) -> None:
+        """See Part."""
         spelled = self._plan.spelled
         if self._is_placed:
-            self._compare_places(configs, places, comparison)
+            self._compare_places(configs, comparison)
         for name, config in configs.items():
             before = self._configs[name]
             for key in _FIXED_OF_EXPORT:
@@ -179,9 +190,7 @@ class ExportPart:
         listens, default = self._plan.placed([*configs.values()], self._folder)
         return listens, None if listens else default
 
-    def _compare_places(
-        self, configs: Mapping[str, ExportConfig], places: Places, comparison: Comparison
-    ) -> None:
+    def _compare_places(self, configs: Mapping[str, ExportConfig], comparison: Comparison) -> None:
         before, after = self._placed(self._configs), self._placed(configs)
         for name, config in configs.items():
             known = self._configs[name]
@@ -190,7 +199,7 @@ class ExportPart:
                     comparison.live(name, key, getattr(known, key), getattr(config, key), _nothing)
             _compare_listens(name, known.listen, config.listen, self._access, comparison)
         if before != after:
-            comparison.attempt = lambda: self._access.move(*after, places)
+            comparison.attempt = lambda: self._access.move(*after, self._places)
             comparison.acts.append(lambda: self._take_places(configs))
 
     def _take_places(self, configs: Mapping[str, ExportConfig]) -> None:
@@ -206,6 +215,9 @@ class MachinePart:
         self._reactor = reactor
         self._config = load_machine()
         logs.configure(self._config.log_level)
+
+    def look_up(self) -> None:
+        """See Part: nothing takes long."""
 
     def read(self) -> MachineConfig:
         """See Part."""

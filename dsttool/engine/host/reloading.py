@@ -67,6 +67,9 @@ def spoken(value: object) -> str:
 class Part(Protocol):
     """Something of a daemon that comes out of files."""
 
+    def look_up(self) -> None:
+        """What may take long to find out about what is read next: blocks. Raises DsttoolError."""
+
     def read(self) -> Any:
         """What the files say; blocks. Raises DsttoolError."""
 
@@ -83,17 +86,18 @@ class Reloading:
         self._name = name
         self._parts = parts
         self._running = False
+        self._again = False
 
     def command(self, arguments: dict[str, Any], answer: Answer) -> None:
         """The control command."""
         self._begin(answer, dry=bool(arguments.get("dry")))
 
     def by_signal(self) -> None:
-        """SIGHUP: the log has the answer."""
-        try:
+        """SIGHUP: the log has the answer. What was written after another reload has begun must count, too."""
+        if self._running:
+            self._again = True
+        else:
             self._begin(_to_nobody, dry=False)
-        except Conflict as error:
-            LOG.warning("%s", error)
 
     def _begin(self, answer: Callable[[Any], None], *, dry: bool) -> None:
         if self._running:
@@ -101,14 +105,28 @@ class Reloading:
         self._running = True
         if not dry:
             service.notify_reloading()
-        # The lane of those who store what they change of it.
-        self._reactor.run_blocking(
-            lambda: [part.read() for part in self._parts],
-            lambda found, error: self._read(found, error, answer, dry=dry),
-            "state",
-        )
 
-    def _read(
+        def look_up() -> None:
+            for part in self._parts:
+                part.look_up()
+
+        def read(found: list[Any] | None, error: BaseException | None) -> None:
+            self._running = False
+            self._take(found, error, answer, dry=dry)
+            if self._again:
+                self._again = False
+                self.by_signal()
+
+        def looked_up(_: object, error: BaseException | None) -> None:
+            if error is not None:
+                read(None, error)
+                return
+            # The lane of those who store what they change of it, and who must not wait for name servers.
+            self._reactor.run_blocking(lambda: [part.read() for part in self._parts], read, "state")
+
+        self._reactor.run_blocking(look_up, looked_up, "names")
+
+    def _take(
         self,
         found: list[Any] | None,
         error: BaseException | None,
@@ -116,7 +134,6 @@ class Reloading:
         *,
         dry: bool,
     ) -> None:
-        self._running = False
         comparison = Comparison()
         try:
             if error is not None:

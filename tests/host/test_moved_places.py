@@ -185,6 +185,18 @@ def test_a_socket_whose_file_was_removed_keeps_nothing_from_being_taken_back(hou
     assert not house.site.path("comes").exists()
 
 
+def test_another_file_in_the_place_of_a_socket_is_not_touched(house: House) -> None:
+    house.begin(house.unix("stays"))
+    other, path = house.site.path("other"), house.site.path("stays")
+    other.write_text("a secret")
+    other.chmod(0o600)
+    path.unlink()
+    path.symlink_to(other)
+    with pytest.raises(NotFound, match="stays"):
+        house.move(house.unix("stays", "mode=0666"))
+    assert mode_of(other) == 0o600
+
+
 def test_a_place_that_was_left_for_several_is_gone_back_to_if_one_of_them_is_taken(house: House) -> None:
     with socket.socket(socket.AF_INET6) as somebody:
         somebody.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)

@@ -9,6 +9,7 @@ from dsttool.engine.runtime.network import tune
 from dsttool.engine.runtime.reactor import READABLE, Reactor
 from dsttool.engine.vocabulary import limits
 from dsttool.engine.vocabulary.endpoint import Endpoint
+from dsttool.engine.vocabulary.errors import NotFound
 
 Accepted = Callable[[socket.socket, str], None]
 
@@ -51,7 +52,12 @@ class Listener:
             self._reactor.register(self._sock.fileno(), self._ready, READABLE)
 
     def permit(self, mode: int, group: int | None) -> None:
-        """Who may connect to a Unix socket from now on; None is this user's own group. See network."""
+        """Who may connect to a Unix socket from now on; None is this user's own group. See network.
+
+        NotFound if its file is gone, or another one is in its place, which is left as it is.
+        """
+        if not self._has_file():
+            raise NotFound(f"The socket {self.endpoint.path} was removed.", "Restart what listens there.")
         self._reactor.network.permit(self.endpoint, mode, group)
 
     def close(self) -> None:
@@ -60,12 +66,17 @@ class Listener:
             self._reactor.unregister(self._sock.fileno())
             self._started = False
         self._sock.close()
-        if self.endpoint.family == "unix" and not self._reactor.network.is_lent(self.endpoint):
-            try:
-                if os.stat(self.endpoint.path).st_ino == self._inode:
-                    os.unlink(self.endpoint.path)
-            except FileNotFoundError:
-                pass
+        if self.endpoint.family != "unix" or self._reactor.network.is_lent(self.endpoint):
+            return
+        if self._has_file():
+            os.unlink(self.endpoint.path)
+
+    def _has_file(self) -> bool:
+        """Whether the file of a Unix socket is still there, and ours."""
+        try:
+            return os.lstat(self.endpoint.path).st_ino == self._inode
+        except FileNotFoundError:
+            return False
 
     def _ready(self, _events: int) -> None:
         for _ in range(ACCEPTS_PER_TURN):

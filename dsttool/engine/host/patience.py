@@ -27,7 +27,7 @@ def open_patiently(
 ) -> list[Device | DsttoolError]:
     """As `open_all`; devices that are missing are tried again for `wait_ns`.
 
-    What waiting does not help against ends it at once.
+    What waiting does not help against ends it at once, as does a device that was there and has ended.
     """
     results = open_all(reactor, openings)
     until = reactor.now + wait_ns
@@ -44,7 +44,13 @@ def open_patiently(
         reactor.run_until(lambda: False, min(AGAIN_NS, until - reactor.now))
         for index, result in zip(missing, open_all(reactor, [openings[index] for index in missing])):
             results[index] = result
+        results = [_still(result) for result in results]
     return results
+
+
+def _still(result: Device | DsttoolError) -> Device | DsttoolError:
+    """The device, or why it has ended for good."""
+    return result if isinstance(result, DsttoolError) or result.failure is None else result.failure
 
 
 def _is_final(result: Device | DsttoolError) -> bool:

@@ -22,6 +22,14 @@ from dsttool.engine.control.ssh_link import SshLink
 from dsttool.engine.vocabulary import errors
 
 
+def test_a_program_instead_of_ssh_whose_quotes_are_open_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DSTTOOL_SSH", "ssh -F 'my config")
+    far = Remote("ssh://box")
+    with pytest.raises(errors.UsageError, match="DSTTOOL_SSH"):
+        far.daemons()
+    far.close()
+
+
 class FakeDaemon:
     """Listens where a daemon does; each connection is served by a function in a thread."""
 

@@ -147,13 +147,22 @@ class Remote:
                 if self._link is not None:
                     self._prompts &= not self._link.greeted
                     self._link.close()
-                program = shlex.split(os.environ.get(VARIABLE, "")) or ["ssh"]
+                program = _program()
                 command = self.address.command(program, prompts=self._prompts, patience=self._patience)
                 by_hand = self.address.by_hand(program)
                 self._link = SshLink(
                     self.name, command, by_hand, patience=self._patience, own_group=not self._prompts
                 )
             return self._link
+
+
+def _program() -> list[str]:
+    """What is run for ssh. UsageError if the variable is no command."""
+    text = os.environ.get(VARIABLE, "")
+    try:
+        return shlex.split(text) or ["ssh"]
+    except ValueError as error:
+        raise UsageError(f"${VARIABLE} is no command: '{text}'.", "Close its quotes.") from error
 
 
 class RemoteNames:

@@ -2,6 +2,8 @@
 
 import errno
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -44,6 +46,17 @@ def test_a_long_log_is_put_aside_when_its_daemon_starts_again(site: Site) -> Non
     site.dsttool("export", "mem:1M", "--name", "a", "-d")
     assert (folder / "a.log.1").stat().st_size == 2 * LOG_BYTES_KEPT
     assert site.dsttool("logs", "a").stdout.count("a is ready") == 1
+    site.dsttool("daemon", "stop", "a")
+
+
+def test_a_daemon_keeps_nothing_open_of_who_started_it(site: Site) -> None:
+    reader, writer = os.pipe()
+    command = [sys.executable, "-m", "dsttool", "export", "mem:1M", "--name", "a", "-d", "--quiet"]
+    subprocess.run(command, env=site.env, pass_fds=(writer,), check=True, timeout=60)
+    os.close(writer)
+    os.set_blocking(reader, False)
+    assert os.read(reader, 1) == b"", "the pipe has ended"
+    os.close(reader)
     site.dsttool("daemon", "stop", "a")
 
 

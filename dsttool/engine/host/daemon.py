@@ -63,6 +63,7 @@ def detach(names: list[str], serve: Serve, verbose: int = 0, form: Format | None
         os.setsid()
         if os.fork():
             os._exit(0)
+        _leave_inherited()
         _live(
             names,
             serve,
@@ -81,6 +82,17 @@ def detach(names: list[str], serve: Serve, verbose: int = 0, form: Format | None
         raise messages.failure_from_json(message["failure"])
     report: Report = message["report"]
     return report
+
+
+def _leave_inherited() -> None:
+    """Close what whoever ran the command had open: a lock would be held, and the end of a pipe waited for.
+
+    Python's own descriptors are none of that: what has one would close it again, under its next owner.
+    """
+    for name in os.listdir("/proc/self/fd"):
+        with suppress(OSError):  # the listing itself
+            if int(name) > 2 and os.get_inheritable(int(name)):
+                os.close(int(name))
 
 
 def _live(

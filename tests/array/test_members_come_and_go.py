@@ -479,3 +479,20 @@ def test_nothing_is_copied_in_an_array_that_is_only_read() -> None:
         bench.settle()
         assert array.members[1].state == "stale"
         assert not any(node.got for node in nodes)
+
+
+def test_a_member_of_an_array_that_is_only_read_misses_nothing_while_it_is_suspended() -> None:
+    with ArrayBench() as bench:
+        nodes = [FaultyDevice(bench.reactor, SIZE, f"r{slot}", read_only=True) for slot in range(2)]
+        array = over(bench.reactor, Mirror([SIZE] * 2), nodes)
+        answers: list[object] = []
+        array.suspend(1, None, answers.append)
+        bench.until(lambda: answers == [None])
+        nodes[1].go_down()
+        array.resume(1, answers.append)
+        bench.until(lambda: answers == [None, None])
+        assert array.members[1].state == "stale"
+        nodes[1].come_up()
+        bench.settle()
+        assert array.members[1].state == "in_sync"
+        assert WRITE not in [op for op, _, _ in nodes[1].got]

@@ -113,7 +113,7 @@ class Array(Device):
                 self._welcome(member, member.node)
 
     def _make_resyncs(self) -> Resyncs:
-        made = Resyncs(
+        return Resyncs(
             self._reactor,
             self.name,
             self._trust,
@@ -122,10 +122,8 @@ class Array(Device):
             busy=self._is_busy,
             longest=self.capabilities.payload_max,
             drained=self._drained,
+            read_only=self.capabilities.read_only,
         )
-        if self.capabilities.read_only:
-            made.end()
-        return made
 
     def _make_settling(self) -> Settling:
         return Settling(

@@ -46,6 +46,7 @@ class Resyncs:
         busy: Callable[[], bool],
         longest: int,
         drained: Callable[[Member], None],
+        read_only: bool,
     ) -> None:
         self._reactor = reactor
         self._name = name
@@ -55,6 +56,7 @@ class Resyncs:
         self._busy = busy
         self._longest = longest
         self._drained = drained
+        self._read_only = read_only
         self._jobs: dict[int, Resync] = {}
         self._failures: dict[int, int] = {}
         self._told: set[int] = set()
@@ -133,6 +135,9 @@ class Resyncs:
             return
         if node is None or not node.up or node.failure is not None or member.slot in self._again:
             return
+        if self._read_only:
+            self._back_as_it_was(member)
+            return
         if member.slot in self._whole:
             self._whole.discard(member.slot)
             member.resynced = 0
@@ -154,6 +159,12 @@ class Resyncs:
             dirty = member.missed.dirty_bytes
             self._tell("resync.begun", member, f"is resynced, {dirty} bytes are dirty")
         job.start()
+
+    def _back_as_it_was(self, member: Member) -> None:
+        """Nothing is copied in an array that is only read; who was suspended there has missed nothing."""
+        if not member.missed.dirty_bytes:
+            self._trust.begin(member)
+            self._trust.promote(member)
 
     def came_up(self, member: Member) -> None:
         """Its link has come up, or somebody wants it to be tried now."""

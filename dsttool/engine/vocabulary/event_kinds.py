@@ -30,8 +30,8 @@ KINDS: Final[dict[str, Kind]] = {
     "daemon.reloaded": Kind("info", "It has read its configuration again."),
     "daemon.not_reloaded": Kind(
         "error",
-        "Its configuration is wrong; nothing was changed.",
-        "Mend what `dsttool config check` lists, and reload again.",
+        "It could not take up its configuration; nothing was changed.",
+        "The event says why, and `dsttool config check` what is wrong in files. Mend it, and reload again.",
     ),
     "daemon.tuned": Kind("info", "The number of its threads is another."),
     "daemon.local_only": Kind(

@@ -103,6 +103,14 @@ def give_up(stage: Stage, policy: Policy = BRIEF) -> None:
     node.set_policy(PATIENT)
 
 
+def test_a_write_that_was_given_up_keeps_its_extent_and_not_its_payload(stage: Stage) -> None:
+    """A disk may hang for hours, and all the while its clients try again."""
+    give_up(stage)
+    (locked,) = stage.hall.nodes[0]._extents.locked.values()
+    assert (locked.request.offset, locked.request.length) == (0, 512)
+    assert locked.request.data is None
+
+
 def test_a_stalled_write_that_still_runs_keeps_its_extent_over_a_reconnect_until_it_ends(
     stage: Stage,
 ) -> None:

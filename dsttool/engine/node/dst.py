@@ -410,6 +410,9 @@ class DstNode(Device):
         self._over([])
         self._ask_after_untold()
         _finish((t.request for t in expired), errno.EIO)
+        for transaction in expired:
+            if transaction.id in self._extents.locked:
+                transaction.request.data = None  # it is never sent again, and may be remembered for long
 
     def frozen_or_thawed(self) -> None:
         """See BudgetOwner."""

@@ -481,6 +481,16 @@ def test_nothing_is_copied_in_an_array_that_is_only_read() -> None:
         assert not any(node.got for node in nodes)
 
 
+def test_no_member_of_an_array_that_is_only_read_is_discarded() -> None:
+    with ArrayBench() as bench:
+        nodes = [FaultyDevice(bench.reactor, SIZE, f"r{slot}", read_only=True) for slot in range(2)]
+        array = over(bench.reactor, Mirror([SIZE] * 2), nodes)
+        answers: list[object] = []
+        array.discard(1, answers.append)
+        assert isinstance(answers[0], Conflict), "nothing could be copied to it again"
+        assert array.members[1].state == "in_sync"
+
+
 def test_a_member_of_an_array_that_is_only_read_misses_nothing_while_it_is_suspended() -> None:
     with ArrayBench() as bench:
         nodes = [FaultyDevice(bench.reactor, SIZE, f"r{slot}", read_only=True) for slot in range(2)]

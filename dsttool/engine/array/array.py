@@ -106,7 +106,8 @@ class Array(Device):
         # Called when a member's state, or its link, may have changed.
         self.on_change: Callable[[], None] | None = None
         self._suspensions = Suspensions(reactor, name, self.members, self._trust, self._marks, self.resyncs)
-        self._discards = Discards(name, self._trust, self._marks, self.resyncs)
+        read_only = self.capabilities.read_only
+        self._discards = Discards(name, self._trust, self._marks, self.resyncs, read_only=read_only)
         for member in self.members:
             member.changed = self.changed
             if member.node is not None:

@@ -22,8 +22,9 @@ Done = Callable[[DsttoolError | None], None]
 class Discards:
     """For the members of an array."""
 
-    def __init__(self, name: str, trust: Trust, marks: Marks, resyncs: Resyncs) -> None:
+    def __init__(self, name: str, trust: Trust, marks: Marks, resyncs: Resyncs, *, read_only: bool) -> None:
         self._name = name
+        self._read_only = read_only
         self._trust = trust
         self._marks = marks
         self._resyncs = resyncs
@@ -54,6 +55,11 @@ class Discards:
             return Unsafe(
                 f"{who} holds the only copy of its part of the data.",
                 "Only members of layouts that keep copies can be discarded.",
+            )
+        if self._read_only:
+            return Conflict(
+                f"{self._name} is only read: nothing can be copied to {member.name}.",
+                "Bring it up over members that may be written.",
             )
         if member.node is None:
             return Conflict(

@@ -35,14 +35,14 @@ serves; --foreground stays, for service managers.
 When a raw mirror comes up, samples of its members are compared. If they differ, or the array was not
 stopped cleanly, or a member missed writes when it last ran, it is refused (exit 6): somebody has to say
 which member is right. So it is if a member was no part of it then, or is other storage at the old address
-(of NBD servers only the size is known). --resync-from NODE copies that one onto all others while the
-array serves. --assume-clean takes all of them for right, and compares nothing. What is overwritten, or
-forgotten, is said first, and whoever is at the terminal is asked.
+(a restored or copied file is one; of NBD servers only the size is known). --resync-from NODE copies that
+one onto all others while the array serves. --assume-clean takes all of them for right, and compares
+nothing. What is overwritten, or forgotten, is said first, and whoever is at the terminal is asked.
 
 Where members are missing it is refused, too (exit 6), for they may hold newer data: bring them back, or
 give --degraded to go on without them. They are taken in, and copied to, when they return; other storage
-in their place is not. --wait gives
-them time to come, for example after a power cut that hit all machines.
+in their place is not. --wait gives them time to come, for example after a power cut that hit all machines;
+one that was there and is taken over meanwhile ends the wait.
 
 --takeover takes the nodes from another owner who writes to them, and who is cut off for good. It is a
 severe act: the array's name has to be typed, or given with --confirm.

@@ -9,9 +9,9 @@ from dsttool.engine.config.address_rules import parse_rules
 from dsttool.engine.config.authorized import AuthorizedKeys, Entry, Permission
 from dsttool.engine.export.access import Gate, source_of
 from dsttool.engine.runtime.reactor import Reactor
-from dsttool.engine.runtime.telling import printable
 from dsttool.engine.vocabulary import limits
 from dsttool.engine.vocabulary.limits import MS, SECOND
+from dsttool.engine.vocabulary.texts import printable
 
 KEY = b"k" * 32
 

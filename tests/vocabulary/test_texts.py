@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dsttool.engine.vocabulary.texts import cleaned, name_of, readable, to_json
+from dsttool.engine.vocabulary.texts import cleaned, name_of, printable, readable, to_json
 
 NAME = os.fsdecode(b"a\xff\xc3\xa9.img")
 
@@ -24,6 +24,11 @@ NAME = os.fsdecode(b"a\xff\xc3\xa9.img")
 )
 def test_a_readable_text_has_no_lone_surrogates(text: str, shown: str) -> None:
     assert readable(text) == shown
+
+
+def test_printable_text_steers_no_terminal() -> None:
+    assert printable("gr\u00f6\u00dfer\x1b[2J\n\t") == "gr\u00f6\u00dfer?[2J??"
+    assert printable("a\nb\r", "\n") == "a\nb?"
 
 
 @given(st.binary(max_size=20))

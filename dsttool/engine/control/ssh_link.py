@@ -24,6 +24,7 @@ from dsttool.engine.vocabulary.errors import (
     Unreachable,
     from_oserror,
 )
+from dsttool.engine.vocabulary.texts import printable
 
 _READ_BYTES: Final = 1 << 16
 # Unsent words to the far side past which no conversation is listened to.
@@ -292,7 +293,7 @@ class SshLink:
             self._known.set()
         elif schema.startswith("dsttool.ctl/"):
             raise ProtocolError(
-                f"dsttool on {self._name} speaks {_printable(schema)}, and this one {channels.SCHEMA}.",
+                f"dsttool on {self._name} speaks {printable(schema)}, and this one {channels.SCHEMA}.",
                 "Use the same release of dsttool on both machines.",
             )
         else:
@@ -359,7 +360,7 @@ class SshLink:
             advice = f"Install it there, where commands by ssh find it. {self._by_hand}"
             return Unreachable(f"There is no dsttool on {self._name}.", advice)
         said = _said(self._complaint) or _said(b"\n".join(self._noise))
-        reason = f": {_printable(said)}" if said else f" (ssh ended with {code})"
+        reason = f": {printable(said)}" if said else f" (ssh ended with {code})"
         return Unreachable(f"The connection to {self._name} ended{reason}.".replace("..", "."), self._by_hand)
 
 
@@ -379,11 +380,6 @@ def _part(near: socket.socket, unsent: bytes, failure: DsttoolError) -> None:
     except OSError:
         pass  # It reads too little, or has left.
     near.close()
-
-
-def _printable(text: str) -> str:
-    """Words of another machine without what a terminal would obey."""
-    return "".join(character if character.isprintable() else "?" for character in text)
 
 
 def _poke(listener: socket.socket) -> None:

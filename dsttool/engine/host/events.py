@@ -14,9 +14,10 @@ from typing import Final
 from dsttool.engine.array.array import Array
 from dsttool.engine.control.event_log import EventLog
 from dsttool.engine.runtime.reactor import Reactor
-from dsttool.engine.runtime.telling import printable, tell
+from dsttool.engine.runtime.telling import tell
 from dsttool.engine.vocabulary.event_kinds import KINDS
 from dsttool.engine.vocabulary.limits import SECOND
+from dsttool.engine.vocabulary.texts import printable
 
 LOG = logging.getLogger(__name__)
 

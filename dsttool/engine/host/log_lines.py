@@ -14,7 +14,7 @@ from typing import Any, Final, Literal, TextIO
 
 from dsttool.engine.config.journal import is_journal
 from dsttool.engine.config.names import is_name
-from dsttool.engine.vocabulary.texts import readable, to_json
+from dsttool.engine.vocabulary.texts import printable, readable, to_json
 
 Format = Literal["text", "json", "journal"]
 FORMATS: Final[tuple[Format, ...]] = ("text", "json", "journal")
@@ -86,7 +86,7 @@ def _module(record: logging.LogRecord) -> str:
 
 
 def _shown(text: str) -> str:
-    return "".join(c if c.isprintable() or c == "\n" else "?" for c in readable(text))
+    return printable(readable(text), "\n")
 
 
 def _named(label: str) -> tuple[str | None, str | None]:

@@ -9,6 +9,7 @@ from typing import Final
 from dsttool.engine.runtime.reactor import Reactor, Timer
 from dsttool.engine.vocabulary import limits
 from dsttool.engine.vocabulary.event_kinds import KINDS
+from dsttool.engine.vocabulary.texts import printable
 
 LEVELS: Final = {"info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 
@@ -61,8 +62,3 @@ class Quiet:
             more = count - limits.LOG_LINES_PER_PERIOD
             if more > 0:
                 tell(self._log, kind, label, "%d more lines like these (%s) are left out", more, topic)
-
-
-def printable(text: str) -> str:
-    """The text without control characters: what a peer said must not steer a terminal."""
-    return "".join(c if c.isprintable() else "?" for c in text)

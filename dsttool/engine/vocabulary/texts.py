@@ -1,8 +1,9 @@
-"""Names of files as text. Bytes in them that are no UTF-8 are lone surrogates in Python (PEP 383).
+"""Texts from elsewhere, safe to show.
 
-That is no text for others: many parsers refuse JSON with a lone surrogate in it (RFC 8259, 8.2). What leaves
-the program has \\xNN for each such byte; in the name of a device a backslash is doubled, so that every byte
-of it can be had back. Addresses need none of it: they are percent-encoded.
+In names of files bytes that are no UTF-8 are lone surrogates in Python (PEP 383). That is no text for
+others: many parsers refuse JSON with a lone surrogate in it (RFC 8259, 8.2). What leaves the program has
+\\xNN for each such byte; in the name of a device a backslash is doubled, so that every byte of it can be had
+back. Addresses need none of it: they are percent-encoded.
 """
 
 import json
@@ -16,6 +17,11 @@ _SURROGATE_ESCAPE: Final = "\\ud"
 def readable(text: str) -> str:
     """`text` with \\xNN for bytes that are no UTF-8."""
     return text if text.isascii() else _LONE.sub(_escaped, text)
+
+
+def printable(text: str, kept: str = "") -> str:
+    """`text` with "?" for control characters but those `kept`: what a peer said must not steer a terminal."""
+    return "".join(c if c.isprintable() or c in kept else "?" for c in text)
 
 
 def name_of(path: str) -> str:

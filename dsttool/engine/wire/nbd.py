@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from struct import Struct
 from typing import Final
 
-from dsttool.engine.vocabulary import limits
+from dsttool.engine.vocabulary import limits, texts
 
 # -- Handshake ("Fixed newstyle negotiation")
 
@@ -208,5 +208,5 @@ def advertised_block_sizes(info: ExportInfo) -> tuple[int, int, int]:
 
 def printable(text: str, length_max: int = 256) -> str:
     """A peer's text made safe for a log or a terminal: no control characters, bounded."""
-    shown = "".join(c if c.isprintable() else "?" for c in text[:length_max])
+    shown = texts.printable(text[:length_max])
     return shown if len(text) <= length_max else shown + "..."

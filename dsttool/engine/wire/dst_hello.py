@@ -77,7 +77,10 @@ _ERRORS: Final[dict[int, tuple[type[DsttoolError], str]]] = {
     GOING_AWAY: (Unreachable, "Wait until it is back."),
     REPLACED: (Conflict, "The session goes on over another link."),
     FENCED: (Fenced, "Only one may write at a time: stop the other one, then start this one again."),
-    BUSY: (Conflict, "Stop the other one, wait a minute if it has died, or take over with --takeover."),
+    BUSY: (
+        Conflict,
+        "Stop the other one, or wait a minute if it has died; an array may take over (`array up --takeover`).",
+    ),
     GOODBYE: (Conflict, "The session has ended."),
     REFUSED_KEY: (Forbidden, "Have this machine's key authorised there: dsttool key show, key authorize."),
 }

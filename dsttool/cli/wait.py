@@ -111,9 +111,8 @@ def _reach(chosen: Place, name: str) -> client.Client | None:
     except NotFound:
         return None
     except Unreachable:
-        if chosen.daemons():  # It is the daemon that does not answer; without its machine this raises.
-            return None
-        raise
+        chosen.daemons()  # Raises if the machine cannot be reached; a daemon may yet come.
+        return None
     try:
         daemon.call("hello")
     except BaseException as error:

@@ -79,7 +79,7 @@ _ERRORS: Final[dict[int, tuple[type[DsttoolError], str]]] = {
     FENCED: (Fenced, "Only one may write at a time: stop the other one, then start this one again."),
     BUSY: (
         Conflict,
-        "Stop the other one, or wait a minute if it has died; an array may take over (`array up --takeover`).",
+        "Stop the other one, or wait a minute if it has died; arrays may take over (`array up --takeover`).",
     ),
     GOODBYE: (Conflict, "The session has ended."),
     REFUSED_KEY: (Forbidden, "Have this machine's key authorised there: dsttool key show, key authorize."),

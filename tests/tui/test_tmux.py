@@ -78,6 +78,9 @@ def test_a_mirror_is_watched_acted_on_broken_and_healed(mirror: Site) -> None:
         screen.wait(r"^ +n0 .*● IN SYNC")
 
         lost = next(daemon for daemon in mirror.daemons if "b" in daemon.command)
+        lost.process.send_signal(signal.SIGSTOP)  # else it may have answered everything when it is killed
+        slow = ("tx", "list", "pool", "--filter", "node:n1 age>300ms")
+        wait_until(lambda: bool(mirror.json(*slow)["transactions"]), "writes wait for n1")
         lost.kill()
         screen.wait(r"^ +n1 .*✖ ")
         shown = screen.wait(r"^\d+ .*pool/n1 .*▲ RESEND")

@@ -247,11 +247,11 @@ def _read(path: Path) -> bytes:
     try:
         mode = os.fstat(descriptor).st_mode
         if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):  # reading a folder says what it is
-            raise UsageError(f"{_shown(path)} is not a regular file.", f"Look at {path}.")
+            raise UsageError(f"{_shown(path)} is not a regular file.", f"Put a file of TOML at {path}.")
         with open(descriptor, "rb", closefd=False) as file:
             content = file.read(_BYTES_MAX + 1)
     finally:
         os.close(descriptor)
     if len(content) > _BYTES_MAX:
-        raise UsageError(f"{_shown(path)} is longer than {_BYTES_MAX} bytes.", f"Look at {path}.")
+        raise UsageError(f"{_shown(path)} is longer than {_BYTES_MAX} bytes.", f"Shorten {path}.")
     return content

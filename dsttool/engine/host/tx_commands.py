@@ -38,7 +38,7 @@ class Transactions:
         label = None if node is None else f"{name}/{node}"
         device = next((offer.device for offer in self._offers if offer.name == name), None)
         if device is None:
-            raise NotFound(f"Nothing called {name} is running here.")
+            raise NotFound(f"Nothing called {name} is running here.", "`dsttool status` lists what runs.")
         chosen = tx_filter.parse(text_of({"filter": "", **arguments}, "filter"))
         listed = device.transactions(label)
         if id_ is not None or chosen.tests:

@@ -8,7 +8,6 @@ import click
 import pytest
 
 import dsttool
-from dsttool.cli.settings import Settings
 from dsttool.cli.tree import build
 from dsttool.engine.control.metrics import ARRAY_STATES, EXPORT_STATES, MEMBER_STATES
 from support.site import Site
@@ -18,14 +17,19 @@ LINES = re.findall(r"^\$ (.*)$", PAGE, flags=re.MULTILINE)
 
 
 def read(words: list[str]) -> None:
-    """Read the words of a command as if to run it. Raises click's errors."""
+    """Read the words of a command as if to run it. Raises click's errors.
+
+    With the root's own settings: a command keeps the help option of the first context that asks it, for every
+    test after this one too.
+    """
     command: click.Command = build()
-    context = None
+    context = click.Context(command, info_name="dsttool", **command.context_settings)
     while isinstance(command, click.Group):
-        context = click.Context(command, info_name=command.name, parent=context, obj=Settings())
         _, below, words = command.resolve_command(context, words)
         assert below is not None
         command = below
+        if isinstance(command, click.Group):
+            context = click.Context(command, info_name=command.name, parent=context)
     command.make_context(command.name, list(words), parent=context)
 
 

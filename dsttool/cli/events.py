@@ -3,20 +3,22 @@
 import queue
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Final, get_args
 
 import click
 
 from dsttool.cli import render
-from dsttool.cli.asking import places, split_node
+from dsttool.cli.asking import is_here, places, split_node
 from dsttool.cli.settings import Settings, shared
+from dsttool.engine.config import paths
 from dsttool.engine.config.units import parse_duration
-from dsttool.engine.control import client
+from dsttool.engine.control import client, gathering
 from dsttool.engine.vocabulary.answers import EventLine, Events
 from dsttool.engine.vocabulary.errors import DsttoolError, NotFound, UsageError
 from dsttool.engine.vocabulary.stream import Event, Level
+from dsttool.engine.vocabulary.suggest import suggest
 
 if TYPE_CHECKING:
     from dsttool.engine.control.picture import Update
@@ -50,18 +52,22 @@ def events(settings: Settings, name: str | None, follow: bool, since: str | None
     """Show what happened to arrays, nodes, links and exports: the last 1000 events of each daemon.
 
     Events are numbered by each daemon from its start, without gaps; `instance` in JSON is another for each
-    start. What happened in a daemon that has ended is in its log (dsttool logs NAME). With --follow, daemons
-    may come and go meanwhile, and whatever happens from now on is told; -o jsonl has one event a line.
+    start. What happened in a daemon that has ended is in its log (dsttool logs NAME). A NAME that nothing has
+    which runs or is configured, and that no event is about, is unknown (exit 3).
+
+    With --follow, daemons may come and go meanwhile, NAME too, and whatever happens from now on is told; -o
+    jsonl has one event a line.
     """
     wanted = _wanted(name, since, level, new_ns=time.time_ns() if follow else None)
     if follow:
-        _follow(settings, wanted)
+        _follow(settings, name, wanted)
         return
-    found: list[EventLine] = []
     with places(settings) as chosen:
-        for place in chosen:
-            found += [each for each in _of_place(settings, place) if wanted(each)]
+        remembered = [each for place in chosen for each in _of_place(settings, place)]
+        if name is not None:
+            _check_known(settings, chosen, name, remembered)
         several = len(chosen) > 1
+    found = [each for each in remembered if wanted(each)]
     found.sort(key=lambda each: each["time_ns"])
     if settings.json:
         answer: Events = {"schema": "dsttool.events/1", "events": found}
@@ -131,13 +137,59 @@ def _of_place(settings: Settings, place: "Place") -> list[EventLine]:
     return found
 
 
-def _follow(settings: Settings, wanted: Wanted) -> None:
+def _check_known(
+    settings: Settings, chosen: "Sequence[Place]", name: str, remembered: Sequence[EventLine]
+) -> None:
+    """NotFound for a name, or a node, that nothing has and no event is about.
+
+    What is configured is known, though nothing can be remembered of it while it does not run.
+    """
+    array, node = split_node(name)
+    if any(each["name"] == array and node in (None, each["node"]) for each in remembered):
+        return
+    found = [gathering.gather(place, settings.timeout or client.ANSWER_TIMEOUT, array) for place in chosen]
+    served: dict[str, list[str]] = {each["name"]: [] for status in found for each in status["exports"]}
+    for status in found:
+        served |= {each["name"]: [member["name"] for member in each["members"]] for each in status["arrays"]}
+    if array in served:
+        if node is not None and node not in served[array]:
+            raise _no_member(array, node, served[array])
+        return
+    daemons = {each["name"] for status in found for each in status["daemons"]}
+    if array in daemons or (is_here(settings) and array in (*paths.array_names(), *paths.export_names())):
+        return
+    near = suggest(array, {*served, *(each["name"] for each in remembered)})
+    advice = f"Did you mean {near}?" if near else "`dsttool status` lists what runs."
+    if is_here(settings) and paths.log_file(array).exists():
+        advice = f"What happened is in its log: dsttool logs {array}"
+    raise NotFound(f"Nothing called {array} is running, and no event of it is remembered.", advice)
+
+
+def _no_member(array: str, node: str, members: Sequence[str]) -> NotFound:
+    there = f"There are: {', '.join(members)}." if members else f"See `dsttool status {array}`."
+    return NotFound(f"{array} has no member called {node}.", there)
+
+
+def _note_absence(settings: Settings, place: "Place", name: str) -> None:
+    """Whoever waits for the events of a name that nobody has here, yet, is told."""
+    array, _ = split_node(name)
+    try:
+        gathering.find(place, array, settings.timeout or client.ANSWER_TIMEOUT)
+    except NotFound:
+        render.note(settings, f"{array} is not running yet.")
+    except DsttoolError:
+        pass  # It is tried again while it is followed, and said then.
+
+
+def _follow(settings: Settings, name: str | None, wanted: Wanted) -> None:
     from dsttool.engine.control.watching import Watch
 
     arrived: queue.SimpleQueue[Update] = queue.SimpleQueue()
     seen: dict[tuple[str, str], tuple[str, int]] = {}
     reasons: dict[tuple[str, str], str] = {}
     with places(settings) as chosen:
+        if name is not None and is_here(settings) and not settings.json:
+            _note_absence(settings, chosen[0], name)
         watch = Watch(chosen, arrived.put, transactions=False)
         try:
             while True:

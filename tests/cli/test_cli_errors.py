@@ -67,6 +67,13 @@ CASES = [
     (("iostat", "0"), 2, "too short a time", "1 or more"),
     (("iostat", "1", "many"), 2, "'many' is no number of reports", "1 or more"),
     (("events", "--level", "loud"), 2, "'loud' is not one of", "dsttool events --help"),
+    (
+        ("events", "pool"),
+        3,
+        "Nothing called pool is running, and no event of it is remembered",
+        "dsttool status",
+    ),
+    (("events", "pool/n0", "-o", "plain"), 3, "Nothing called pool is running", "dsttool status"),
     (("events", "--since", "then"), 2, "no time and no number of an event", "10m"),
     (("tx", "list", "pool"), 3, "Nothing called pool is running", "dsttool status"),
     (("tx", "list", "--filter", "stat:resend"), 2, "begins with no field", "Did you mean state:resend?"),

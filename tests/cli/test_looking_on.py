@@ -220,6 +220,37 @@ def test_events_are_listed_oldest_first_and_chosen_by_name_level_and_id(site: Si
         site.dsttool("daemon", "stop", name)
 
 
+def test_a_name_nobody_has_and_no_event_is_about_is_unknown_to_events(site: Site) -> None:
+    site.dsttool("array", "up", "pool", *MIRROR)
+    for words, what, advice in (
+        (("pol",), "Nothing called pol is running", "Did you mean pool?"),
+        (("pol", "--json"), "Nothing called pol is running", "Did you mean pool?"),
+        (("pool/n1",), "pool has no member called n1", "There are: n0, b."),
+    ):
+        done = site.dsttool("events", *words, code=3)
+        assert done.stdout == ""
+        assert what in done.stderr
+        assert advice in done.stderr
+    # These are there, and nothing has happened to them that was asked for.
+    assert site.json("events", "pool", "--since", "2999-01-01")["events"] == []
+    assert site.json("events", "pool/n0")["events"] == []
+    site.dsttool("array", "down", "pool")
+    said = site.dsttool("events", "pool", code=3).stderr
+    assert "What happened is in its log: dsttool logs pool" in said
+    site.dsttool("array", "create", "pool", *MIRROR[:-1])
+    assert "No such event" in site.dsttool("events", "pool").stdout
+
+
+def test_who_follows_the_events_of_a_name_that_is_not_there_is_told_and_waits_for_it(site: Site) -> None:
+    with site.begun("events", "--follow", "a", "-o", "plain") as follower:
+        assert follower.stdout is not None
+        assert follower.stderr is not None
+        assert follower.stderr.readline() == "a is not running yet.\n"
+        site.dsttool("export", "mem:1M", "--name", "a", "-d")
+        assert "\ta\t" in follower.stdout.readline()
+    site.dsttool("daemon", "stop", "a")
+
+
 def test_events_that_are_followed_survive_daemons_that_come_and_go(site: Site) -> None:
     with site.begun("events", "--follow", "-o", "jsonl") as follower:
         assert follower.stdout is not None

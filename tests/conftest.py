@@ -6,14 +6,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from support import leaks, peers
 from support.site import Site
 
-settings.register_profile("deterministic", derandomize=True, deadline=None)
-settings.register_profile("short", derandomize=True, deadline=None, max_examples=20)
-settings.register_profile("explore", deadline=None, max_examples=1000)
+# No test of time: a machine may be slow, and examples are made slowly there.
+_UNTIMED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("deterministic", _UNTIMED, derandomize=True)
+settings.register_profile("short", _UNTIMED, derandomize=True, max_examples=20)
+settings.register_profile("explore", _UNTIMED, max_examples=1000)
 settings.load_profile("deterministic")
 peers.extend_path()
 

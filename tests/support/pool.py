@@ -1,5 +1,6 @@
 """A mirror of two exports, real processes all three, whose members a test stops, kills and suspends."""
 
+import os
 import signal
 import subprocess
 from collections.abc import Iterator
@@ -27,6 +28,7 @@ class Pool:
         """An export that does not answer: neither dead nor alive."""
         process = self.exports[index].process
         process.send_signal(signal.SIGSTOP)
+        os.waitid(os.P_PID, process.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
         try:
             yield
         finally:

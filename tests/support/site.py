@@ -23,6 +23,8 @@ from typing import Any
 # Long enough for a machine with much else to do: what happens at once elsewhere may take a while there.
 START_SECONDS = 40.0
 STOP_SECONDS = 40.0
+# For a process that is at its very end already.
+ENDING_SECONDS = 5.0
 
 Done = subprocess.CompletedProcess[str]
 
@@ -119,7 +121,9 @@ class Site:
             except subprocess.TimeoutExpired:
                 left.append(str(daemon))
                 daemon.kill()
-        strays = self.processes()
+        deadline = time.monotonic() + ENDING_SECONDS
+        while (strays := self.processes()) and time.monotonic() < deadline:
+            time.sleep(0.02)
         for pid in strays:
             try:
                 os.kill(pid, signal.SIGKILL)

@@ -91,10 +91,11 @@ class CommandLine(ModalScreen[list[str] | None]):
         super().__init__()
         self._commands = commands
         self._read_only = read_only
+        self._wrong = Lines()
 
     def compose(self) -> ComposeResult:
         """As Textual's."""
-        yield Lines()
+        yield self._wrong
         yield Input(
             placeholder=": a command, as after `dsttool` (→ completes, Enter runs it, Esc leaves)",
             suggester=Words(self._commands),
@@ -106,7 +107,7 @@ class CommandLine(ModalScreen[list[str] | None]):
         try:
             self.dismiss(chosen(event.value, self._commands, read_only=self._read_only))
         except Refused as error:
-            self.query_one(Lines).put([[(f" {clean(str(error))}", "bad")]])
+            self._wrong.put([[(f" {clean(str(error))}", "bad")]])
             self.set_class(True, "-wrong")
 
 
@@ -144,20 +145,19 @@ class Output(Screen[None]):
     def __init__(self, words: Sequence[str]) -> None:
         super().__init__()
         self._words = words
+        self._title = Lines()
         self._text = OutputText()
         self._process: asyncio.Task[None] | None = None
 
     def compose(self) -> ComposeResult:
         """As Textual's."""
-        yield Lines(id="title")
+        yield self._title
         yield self._text
         yield Back()
 
     def on_mount(self) -> None:
         """Start it."""
-        self.query_one("#title", Lines).put(
-            [[(f" $ {clean(shlex.join(['dsttool', *self._words]))}", "strong")]]
-        )
+        self._title.put([[(f" $ {clean(shlex.join(['dsttool', *self._words]))}", "strong")]])
         self._process = asyncio.create_task(self._run())
 
     async def on_unmount(self) -> None:

@@ -80,13 +80,14 @@ class Detail(Screen[None]):
         """level: of its graphs."""
         super().__init__()
         self._subject = subject
+        self._title = Lines()
         self._text = DetailText(subject, picture, now_ns)
         self._graphs = Graphs(level=level)
         self._sender = sender
 
     def compose(self) -> ComposeResult:
         """As Textual's."""
-        yield Lines(id="title")
+        yield self._title
         yield self._text
         if self._subject.label:
             yield self._graphs
@@ -95,7 +96,7 @@ class Detail(Screen[None]):
     def on_mount(self) -> None:
         """Ask for what is in no status: a member's policy, a daemon's threads."""
         name = self._subject.label or self._subject.daemon or self._subject.place
-        self.query_one("#title", Lines).put([[(f" {self._subject.kind}  ", "dim"), (name, "strong")]])
+        self._title.put([[(f" {self._subject.kind}  ", "dim"), (name, "strong")]])
         self._graphs.follow(self._subject)
         self._ask()
 

@@ -176,6 +176,8 @@ class Dialog(ModalScreen[Decided | None]):
 
     def _say(self) -> Order | None:
         """Show what follows now, and what is wrong; the order, if nothing is."""
+        if not self.display:
+            return None  # It is being taken away, perhaps before it was there: its parts go first.
         order: Order | None = None
         wrong = ""
         command = ""

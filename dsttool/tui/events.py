@@ -120,10 +120,15 @@ class Events(Screen[None]):
 
     BINDINGS: ClassVar[list[BindingType]] = [("escape,q,exclamation_mark", "app.back", "Back")]
 
+    def __init__(self) -> None:
+        super().__init__()
+        self._list = EventList()
+        self._text = Lines()
+
     def compose(self) -> ComposeResult:
         """As Textual's."""
-        yield EventList()
-        yield Lines(id="text")
+        yield self._list
+        yield self._text
         yield Back("Enter open", "L level")
 
     def on_table_moved(self, message: Table.Moved) -> None:
@@ -135,7 +140,7 @@ class Events(Screen[None]):
         self._say()
 
     def _say(self) -> None:
-        row = self.query_one(EventList).row
+        row = self._list.row
         text = "" if row is None else f"{row.entry['kind']}: {row.entry['text']}"
         lines = textwrap.wrap(text, max(10, self.size.width - 2))[:_TEXT_LINES]
-        self.query_one("#text", Lines).put([[(f" {line}", "")] for line in lines] or [[]])
+        self._text.put([[(f" {line}", "")] for line in lines] or [[]])

@@ -62,6 +62,7 @@ class Main(Screen[None]):
         self._header, self._hosts, self._ticker, self._footer = (
             Lines(id=name) for name in ("header", "hosts", "ticker", "footer")
         )
+        self._small = Lines(id="small")
         self._lower: Panel = self.transactions
         self._last: Panel = self.tree_
 
@@ -71,7 +72,7 @@ class Main(Screen[None]):
         yield self._hosts
         with Container(id="panes"):
             yield from self.panes
-        yield Lines(id="small")
+        yield self._small
         yield self.filter_line
         yield self._ticker
         yield self._footer
@@ -121,7 +122,7 @@ class Main(Screen[None]):
             self._last = self.focused
         self.call_after_refresh(self._refocus)
         needs = f" {width}x{height} is too small: dsttool needs {_LEAST[0]}x{_LEAST[1]}."
-        self.query_one("#small", Lines).put([[(needs, "")]])
+        self._small.put([[(needs, "")]])
 
     def _refocus(self) -> None:
         """A pane that was out of sight for a moment has lost the keys."""

@@ -1,0 +1,61 @@
+"""Keys that come faster than screens do: what was left before it was there does no harm."""
+
+from collections.abc import Callable
+from typing import Any
+
+import frames
+import pytest
+import screens
+from recording import Recorder
+from textual.pilot import Pilot
+from textual.screen import Screen
+
+from dsttool.tui import actions, targets
+from dsttool.tui.app import Tui
+from dsttool.tui.command import CommandLine, Output
+from dsttool.tui.details import Detail
+from dsttool.tui.dialogs import Dialog, Menu
+from dsttool.tui.events import Events
+from dsttool.tui.help import Help
+from dsttool.tui.subject import Subject
+
+POOL = Subject("array", "local", "pool", "pool")
+
+
+def made_up() -> tuple[frames.Still, Tui]:
+    source = frames.mirror_in_trouble()
+    return source, Tui(source, places=[Recorder()])  # type: ignore[list-item]
+
+
+def dialog(app: Tui, title: str) -> Dialog:
+    target = targets.pinned(app.picture, POOL)[0]
+    action = next(each for each in actions.of(target.kind) if each.title == title)
+    return Dialog(lambda: app.picture, target, action)
+
+
+SCREENS: dict[str, Callable[[Tui], Screen[Any]]] = {
+    "a dialog": lambda app: dialog(app, "Set policy"),
+    "a dialog about something severe": lambda app: dialog(app, "Take down"),
+    "the menu": lambda app: Menu(app.picture, targets.pinned(app.picture, POOL)),
+    "details": lambda app: Detail(POOL, app.picture, app.now_ns, app.sender, level=2),
+    "events": lambda _: Events(),
+    "help": lambda app: Help(app.main.tree_),
+    "the command line": lambda _: CommandLine((), read_only=False),
+    "a command": lambda _: Output(["--version"]),
+}
+
+
+@pytest.mark.parametrize("name", SCREENS)
+def test_a_screen_that_is_left_before_it_is_there_does_no_harm(name: str) -> None:
+    _, app = made_up()
+
+    async def script(pilot: Pilot[int], app: Tui) -> None:
+        app.push_screen(SCREENS[name](app))
+        app.pop_screen()
+        await screens.settle(pilot)
+        assert app.screen is app.main
+        await pilot.press("down")
+        assert app.subject is not None
+        assert app.subject.node == "n1"
+
+    screens.run(app, script)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
-from support import leaks, peers
+from support import leaks, peers, surroundings
 from support.site import Site
 
 # No test of time: a machine may be slow, and examples are made slowly there.
@@ -17,6 +17,7 @@ settings.register_profile("deterministic", _UNTIMED, derandomize=True)
 settings.register_profile("short", _UNTIMED, derandomize=True, max_examples=20)
 settings.register_profile("explore", _UNTIMED, max_examples=1000)
 settings.load_profile("deterministic")
+surroundings.make_neutral()
 peers.extend_path()
 
 

@@ -330,18 +330,22 @@ class Tui(App[int]):
 
     def _second(self) -> None:
         """The clock goes on, and the age of what is not heard of any more."""
-        if self._frozen is None and any(found.entry.lost_since_ns for found in self.picture.daemons()):
+        if self._frozen is None and self._is_something_unheard():
             self.redraw()
         else:
             self._draw_lines()
+
+    def _is_something_unheard(self) -> bool:
+        """Whether something shown grows older without any news of it."""
+        lost = any(place.lost_since_ns is not None for place in self.picture.places.values())
+        return lost or any(found.entry.stale(self.now_ns) for found in self.picture.daemons())
 
     def _draw_lines(self) -> None:
         if not self.screen_stack:
             return  # The screen is being left, and a timer has not heard of it yet.
         kind = self.focused.kind if isinstance(self.focused, Panel) else ""
-        self.main.draw_lines(
-            self.picture, self.source.wall_ns(), self._notes(), lines.footer(self.main.size.width, kind)
-        )
+        footer = lines.footer(self.main.size.width, kind)
+        self.main.draw_lines(self.picture, self.now_ns, self.source.wall_ns(), self._notes(), footer)
 
     def _notes(self) -> lines.Pieces:
         """What is out of the ordinary about the screen itself."""

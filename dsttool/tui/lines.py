@@ -66,9 +66,9 @@ class Back(Lines):
         self._lines = [pieces]
 
 
-def header(picture: "Picture", wall_ns: int, notes: Pieces, width: int) -> Pieces:
+def header(picture: "Picture", now_ns: int, wall_ns: int, notes: Pieces, width: int) -> Pieces:
     """The first line: the worst state, how much there is, notes, the time."""
-    worst = picture.worst()
+    worst = picture.worst(now_ns)
     hosts = len(picture.places)
     arrays, exports = len(picture.arrays()), len(picture.exports())
     state = look.state(worst) if worst else ("○ NOTHING RUNS", "off")

@@ -135,12 +135,12 @@ class Main(Screen[None]):
         if message.table is self.tree_ and subject is not None:
             self.graphs.follow(subject)
 
-    def draw_lines(self, picture: Picture, wall_ns: int, notes: Pieces, footer: Pieces) -> None:
+    def draw_lines(self, picture: Picture, now_ns: int, wall_ns: int, notes: Pieces, footer: Pieces) -> None:
         """The lines around the panes."""
         width = self.size.width
         # Where nothing is being copied, events have the room.
         self.set_class(not any(found.entry["jobs"] for found in picture.arrays()), "-idle")
-        self._header.put([lines.header(picture, wall_ns, notes, width)])
+        self._header.put([lines.header(picture, now_ns, wall_ns, notes, width)])
         room = 1 if self.has_class("-compact") else lines.HOSTS_MAX
         waiting: Pieces = [(" Nothing is heard of any daemon yet.", "dim")]
         self._hosts.put(lines.hosts(picture, width, room) or [waiting])

@@ -164,7 +164,7 @@ def test_a_goodbye_is_no_failure() -> None:
     found = next(picture.daemons()).entry
     assert found.ended
     assert found.reason == "The daemon ends."
-    assert picture.worst() == "online"
+    assert (picture.arrays(), picture.worst(0)) == ([], "")
 
 
 def test_deltas_without_a_snapshot_are_left_alone_and_dropped_ones_counted() -> None:
@@ -192,21 +192,31 @@ def test_several_daemons_are_merged() -> None:
     assert picture.exports() == []
     picture.apply(update(None, daemon="a", reason="gone"))
     assert [each.entry["age_ns"] for each in picture.transactions()] == [7, 1]
-    assert picture.worst() == "unreachable"
+    assert picture.worst(0) == "unreachable"
     picture.forget("local", "a")
     assert [each.daemon for each in picture.daemons()] == ["b"]
 
 
 def test_the_worst_state_of_all_is_named() -> None:
     picture = Picture()
-    assert picture.worst() == ""
+    assert picture.worst(0) == ""
     arrays = {"a": {"state": "online"}, "b": {"state": "degraded"}}
     exports = {"c": {"state": "serving"}}
     picture.apply(update(hello()))
     picture.apply(update(snapshot(state(arrays=arrays, exports=exports))))
-    assert picture.worst() == "degraded"
+    assert picture.worst(0) == "degraded"
     picture.apply(update(snapshot(state(arrays={"a": {"state": "hovering"}, "b": {"state": "online"}}))))
-    assert picture.worst() == "hovering"
+    assert picture.worst(0) == "hovering"
+
+
+def test_a_silent_daemon_is_as_bad_as_one_that_cannot_be_reached() -> None:
+    picture = Picture()
+    picture.apply(update(hello(), 0))
+    picture.apply(update(snapshot(state(arrays={"a": {"state": "online"}})), 0))
+    assert picture.worst(STALE_NS) == "online"
+    assert picture.worst(STALE_NS + 1) == "unreachable"
+    picture.apply(update(bye("The daemon ends."), 1))
+    assert picture.worst(STALE_NS + 9) == ""
 
 
 def test_a_place_is_lost_and_reached_again() -> None:
@@ -214,6 +224,6 @@ def test_a_place_is_lost_and_reached_again() -> None:
     picture.apply(update(None, 5, daemon="", reason="ssh: no route to host"))
     place = picture.places["local"]
     assert (place.lost_since_ns, place.reason, place.daemons) == (5, "ssh: no route to host", {})
-    assert picture.worst() == "unreachable"
+    assert picture.worst(0) == "unreachable"
     picture.apply(update(None, 9, daemon=""))
     assert place.lost_since_ns is None

@@ -42,13 +42,13 @@ def test_a_recording_plays_as_it_was_made(tmp_path: Path) -> None:
         source = Replay(recorded(tmp_path / "r"), clock)
         source.start(lambda: None)
         assert source.advance()
-        assert source.picture.worst() == "online"
+        assert source.picture.worst(0) == "online"
         clock.now += SECOND // 2
         assert not source.advance()
         assert source.wall_ns() == frames.BEGAN_NS + SECOND // 2
         clock.now += SECOND // 2
         assert source.advance()
-        assert source.picture.worst() == "degraded"
+        assert source.picture.worst(0) == "degraded"
         source.close()
 
     asyncio.run(play())
@@ -61,7 +61,7 @@ def test_it_tells_when_there_is_more(tmp_path: Path) -> None:
         source.start(told.set)
         told.clear()
         source.advance()
-        while source.picture.worst() != "degraded":
+        while source.picture.worst(0) != "degraded":
             await asyncio.wait_for(told.wait(), 60)
             told.clear()
             source.advance()
@@ -84,7 +84,7 @@ def test_a_stopped_one_stands_still(tmp_path: Path) -> None:
         source.toggle()
         clock.now += SECOND
         assert source.advance()
-        assert source.picture.worst() == "degraded"
+        assert source.picture.worst(0) == "degraded"
         source.close()
 
     asyncio.run(play())
@@ -96,7 +96,7 @@ def test_steps_go_on_and_back(tmp_path: Path) -> None:
         for key in ("full_stop", "full_stop", "full_stop", "comma", "comma", "comma", "full_stop"):
             await pilot.press(key)
             await screens.settle(pilot)
-            seen.append(app.picture.worst())
+            seen.append(app.picture.worst(0))
         assert seen == ["degraded", "failed", "failed", "degraded", "online", "online", "degraded"]
         assert "replay stopped at 1.1 s" in screens.text(app)[0]
         assert "DEGRADED" in screens.line(app, "▾pool")
@@ -135,7 +135,7 @@ def test_a_damaged_one_is_shown_up_to_the_damage(tmp_path: Path) -> None:
     path.write_text("\n".join([*lines[:3], "garbage", *lines[3:], ""]))
 
     async def script(_pilot: Pilot[int], app: Tui) -> None:
-        assert app.picture.worst() == "online"
+        assert app.picture.worst(0) == "online"
         assert "Line 4" in screens.text(app)[0]
 
     screens.run(Tui(Replay(path)), script, (160, 40))

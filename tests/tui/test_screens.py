@@ -3,6 +3,7 @@
 import pytest
 from textual.pilot import Pilot
 
+from dsttool.engine.control.picture import Update
 from dsttool.tui.app import Tui
 from tui import frames, screens
 
@@ -61,6 +62,56 @@ def test_a_daemon_that_says_nothing_is_grey_too_though_it_is_connected() -> None
         assert "SILENT 7s" in screens.line(app, "▾pool")
         styles = screens.styles_of(app, "▾pool")
         assert styles["SILENT"].color == styles["63"].color
+
+    screens.run(Tui(source), script)
+
+
+def test_the_header_says_that_a_daemon_is_silent_when_nothing_comes_any_more() -> None:
+    """A stopped process keeps its connections, and no news make anything draw."""
+    source = frames.mirror_in_trouble()
+
+    async def script(pilot: Pilot[int], app: Tui) -> None:
+        assert "DEGRADED" in screens.text(app)[0]
+        source.clock_ns += 7 * frames.SECOND
+        app._second()
+        await screens.settle(pilot)
+        assert "UNREACHABLE" in screens.text(app)[0]
+        assert "SILENT 7s" in screens.line(app, "▾pool")
+        source.clock_ns += 2 * frames.SECOND
+        app._second()
+        await screens.settle(pilot)
+        assert "SILENT 9s" in screens.line(app, "▾pool")
+
+    screens.run(Tui(source), script)
+
+
+def test_a_place_that_cannot_be_reached_grows_older() -> None:
+    source = frames.mirror_in_trouble()
+
+    async def script(pilot: Pilot[int], app: Tui) -> None:
+        source.say(Update("box", "", source.clock_ns, None, "The connection to box ended."))
+        source.say(frames.Speaker("scratch", now_ns=source.clock_ns + 60 * frames.SECOND).delta())
+        source.say(frames.Speaker(now_ns=source.clock_ns + 60 * frames.SECOND).delta())
+        await screens.settle(pilot)
+        source.clock_ns += 12 * frames.SECOND
+        app._second()
+        await screens.settle(pilot)
+        assert "LOST 12s" in screens.line(app, "▾box")
+
+    screens.run(Tui(source), script, (120, 40))
+
+
+def test_what_ended_in_good_order_counts_no_more() -> None:
+    source = frames.mirror_in_trouble()
+    pool = frames.Speaker()
+
+    async def script(pilot: Pilot[int], app: Tui) -> None:
+        assert "↻ resync pool" in screens.text(app)[-2]
+        source.say(pool.bye(), pool.lost("it ended"))
+        await screens.settle(pilot)
+        assert "● SERVING" in screens.text(app)[0]
+        assert "0 arrays, 1 export" in screens.text(app)[0]
+        assert "resync" not in screens.text(app)[-2].split("Resync")[0]
 
     screens.run(Tui(source), script)
 

@@ -39,8 +39,8 @@ def test_a_frozen_picture_does_not_follow() -> None:
         pool.delta((["arrays", "pool", "state"], "failed"), sampled=True), pool.event(50), pool.lost("gone")
     )
     source.advance()
-    assert source.picture.worst() == "failed"
-    assert still.worst() == "degraded"
+    assert source.picture.worst(0) == "failed"
+    assert still.worst(0) == "degraded"
     daemon = still.places["local"].daemons["pool"]
     assert daemon.lost_since_ns is None
     assert daemon.events[-1]["id"] == 6

@@ -189,20 +189,20 @@ class Picture:
                 yield Found(place, name, daemon)
 
     def arrays(self) -> list[Found[ArrayStatus]]:
-        """Arrays as last heard of, by place and name."""
+        """Arrays as last heard of, by place and name; those of daemons that ended run no more."""
         return [
             Found(place, name, array)
             for place, name, daemon in self.daemons()
-            if daemon.state is not None
+            if daemon.state is not None and not daemon.ended
             for _, array in sorted(daemon.state["arrays"].items())
         ]
 
     def exports(self) -> list[Found[ExportStatus]]:
-        """Exports as last heard of, by place and name."""
+        """Exports as last heard of, by place and name; those of daemons that ended run no more."""
         return [
             Found(place, name, export)
             for place, name, daemon in self.daemons()
-            if daemon.state is not None
+            if daemon.state is not None and not daemon.ended
             for _, export in sorted(daemon.state["exports"].items())
         ]
 
@@ -225,12 +225,14 @@ class Picture:
         merged = heapq.merge(*each, key=lambda found: found.entry["time_ns"], reverse=True)
         return list(islice(merged, most))
 
-    def worst(self) -> str:
-        """The worst state of what is known, in the words of the status; '' while nothing is."""
+    def worst(self, now: int) -> str:
+        """The worst state of what is known, in the words of the status; '' while nothing is. A daemon that is
+        connected and silent is as bad as one that cannot be reached.
+        """
         states = {found.entry["state"] for found in self.arrays()}
         states |= {found.entry["state"] for found in self.exports()}
-        lost = any(each.entry.lost_since_ns is not None and not each.entry.ended for each in self.daemons())
-        if lost or any(place.lost_since_ns is not None for place in self.places.values()):
+        unheard = any(each.entry.stale(now) and not each.entry.ended for each in self.daemons())
+        if unheard or any(place.lost_since_ns is not None for place in self.places.values()):
             states.add("unreachable")
         return min(states, key=_badness, default="")
 

@@ -44,7 +44,7 @@ function __dsttool_at --no-scope-shadowing
                 '-v,--verbose:-*	Say more; -vv shows tracebacks' \
                 '--color:=auto|always|never	Colours: auto means on a terminal (NO_COLOR and FORCE_COLOR are honoured)' \
                 '--json:-	Answer in JSON' \
-                '-o,--output:=table|plain|json|jsonl	How answers look' \
+                '-o,--output:=table|plain|json|jsonl	How answers look; plain is for scripts: tabs, and figures in bytes and nanoseconds' \
                 '-y,--yes:-	Go ahead without asking' \
                 '--no-input:-	Never ask; what would ask is declined' \
                 '--timeout:TEXT	Give up (exit 7) after this time, for example 500ms, 30s' \
@@ -63,7 +63,7 @@ function __dsttool_at --no-scope-shadowing
                 '-v,--verbose:-*	Say more; -vv shows tracebacks' \
                 '--color:=auto|always|never	Colours: auto means on a terminal (NO_COLOR and FORCE_COLOR are honoured)' \
                 '--json:-	Answer in JSON' \
-                '-o,--output:=table|plain|json|jsonl	How answers look' \
+                '-o,--output:=table|plain|json|jsonl	How answers look; plain is for scripts: tabs, and figures in bytes and nanoseconds' \
                 '--dry-run:-	Say what would be done and would be refused, and change nothing' \
                 '--security:SECURITY	Protection of DST listeners that do not spell their own: none, checksum, aes256gcm, chacha20poly1305' \
                 '--key:FILE	Their key, shared or private, instead of this machine\'s' \
@@ -89,7 +89,7 @@ function __dsttool_at --no-scope-shadowing
                 '-v,--verbose:-*	Say more; -vv shows tracebacks' \
                 '--color:=auto|always|never	Colours: auto means on a terminal (NO_COLOR and FORCE_COLOR are honoured)' \
                 '--json:-	Answer in JSON' \
-                '-o,--output:=table|plain|json|jsonl	How answers look' \
+                '-o,--output:=table|plain|json|jsonl	How answers look; plain is for scripts: tabs, and figures in bytes and nanoseconds' \
                 '-y,--yes:-	Go ahead without asking' \
                 '--no-input:-	Never ask; what would ask is declined' \
                 '--timeout:TEXT	Give up (exit 7) after this time, for example 500ms, 30s' \
@@ -108,7 +108,7 @@ function __dsttool_at --no-scope-shadowing
                 '-v,--verbose:-*	Say more; -vv shows tracebacks' \
                 '--color:=auto|always|never	Colours: auto means on a terminal (NO_COLOR and FORCE_COLOR are honoured)' \
                 '--json:-	Answer in JSON' \
-                '-o,--output:=table|plain|json|jsonl	How answers look' \
+                '-o,--output:=table|plain|json|jsonl	How answers look; plain is for scripts: tabs, and figures in bytes and nanoseconds' \
                 '--dry-run:-	Say what would be done and would be refused, and change nothing' \
                 '--security:SECURITY	Protection of DST listeners that do not spell their own: none, checksum, aes256gcm, chacha20poly1305' \
                 '--key:FILE	Their key, shared or private, instead of this machine\'s' \
@@ -137,7 +137,7 @@ function __dsttool_at --no-scope-shadowing
                 '-v,--verbose:-*	Say more; -vv shows tracebacks' \
                 '--color:=auto|always|never	Colours: auto means on a terminal (NO_COLOR and FORCE_COLOR are honoured)' \
                 '--json:-	Answer in JSON' \
-                '-o,--output:=table|plain|json|jsonl	How answers look' \
+                '-o,--output:=table|plain|json|jsonl	How answers look; plain is for scripts: tabs, and figures in bytes and nanoseconds' \
                 '-y,--yes:-	Go ahead without asking' \
                 '--no-input:-	Never ask; what would ask is declined' \
                 '--dry-run:-	Say what would be done and would be refused, and change nothing' \
@@ -158,7 +158,7 @@ function __dsttool_at --no-scope-shadowing
                 '-v,--verbose:-*	Say more; -vv shows tracebacks' \
                 '--color:=auto|always|never	Colours: auto means on a terminal (NO_COLOR and FORCE_COLOR are honoured)' \
                 '--json:-	Answer in JSON' \
-                '-o,--output:=table|plain|json|jsonl	How answers look' \
+                '-o,--output:=table|plain|json|jsonl	How answers look; plain is for scripts: tabs, and figures in bytes and nanoseconds' \
                 '-y,--yes:-	Go ahead without asking' \
                 '--no-input:-	Never ask; what would ask is declined' \
                 '--timeout:TEXT	Give up (exit 7) after this time, for example 500ms, 30s' \
@@ -173,7 +173,7 @@ function __dsttool_at --no-scope-shadowing
                 '-v,--verbose:-*	Say more; -vv shows tracebacks' \
                 '--color:=auto|always|never	Colours: auto means on a terminal (NO_COLOR and FORCE_COLOR are honoured)' \
                 '--json:-	Answer in JSON' \
-                '-o,--output:=table|plain|json|jsonl	How answers look' \
+                '-o,--output:=table|plain|json|jsonl	How answers look; plain is for scripts: tabs, and figures in bytes and nanoseconds' \
                 '--timeout:TEXT	Give up (exit 7) after this time, for example 500ms, 30s' \
                 '--host:HOST*	Ask the daemons of another machine, over ssh: ssh://[USER@]HOST[:PORT]. dsttool has to be installed there; no port is opened. `local` is this machine' \
                 '-h,--help:-	Show this message and exit'
@@ -183,7 +183,7 @@ function __dsttool_at --no-scope-shadowing
                 '-v,--verbose:-*	Say more; -vv shows tracebacks' \
                 '--color:=auto|always|never	Colours: auto means on a terminal (NO_COLOR and FORCE_COLOR are honoured)' \
                 '--json:-	Answer in JSON' \
-                '-o,--output:=table|plain|json|jsonl	How answers look' \
+                '-o,--output:=table|plain|json|jsonl	How answers look; plain is for scripts: tabs, and figures in bytes and nanoseconds' \
                 '--timeout:TEXT	Give up (exit 7) after this time, for example 500ms, 30s' \
                 '--host:HOST*	Ask the daemons of another machine, over ssh: ssh://[USER@]HOST[:PORT]. dsttool has to be installed there; no port is opened. `local` is this machine' \
                 '-h,--help:-	Show this message and exit'
@@ -196,7 +196,7 @@ function __dsttool_at --no-scope-shadowing
                 '-v,--verbose:-*	Say more; -vv shows tracebacks' \
                 '--color:=auto|always|never	Colours: auto means on a terminal (NO_COLOR and FORCE_COLOR are honoured)' \
                 '--json:-	Answer in JSON' \
-                '-o,--output:=table|plain|json|jsonl	How answers look' \
+                '-o,--output:=table|plain|json|jsonl	How answers look; plain is for scripts: tabs, and figures in bytes and nanoseconds' \
                 '-y,--yes:-	Go ahead without asking' \
                 '--no-input:-	Never ask; what would ask is declined' \
                 '--timeout:TEXT	Give up (exit 7) after this time, for example 500ms, 30s' \
@@ -214,7 +214,7 @@ function __dsttool_at --no-scope-shadowing
                 '-v,--verbose:-*	Say more; -vv shows tracebacks' \
                 '--color:=auto|always|never	Colours: auto means on a terminal (NO_COLOR and FORCE_COLOR are honoured)' \
                 '--json:-	Answer in JSON' \
-                '-o,--output:=table|plain|json|jsonl	How answers look' \
+                '-o,--output:=table|plain|json|jsonl	How answers look; plain is for scripts: tabs, and figures in bytes and nanoseconds' \
                 '-y,--yes:-	Go ahead without asking' \
                 '--no-input:-	Never ask; what would ask is declined' \
                 '--dry-run:-	Say what would be done and would be refused, and change nothing' \
@@ -231,7 +231,7 @@ function __dsttool_at --no-scope-shadowing
                 '-v,--verbose:-*	Say more; -vv shows tracebacks' \
                 '--color:=auto|always|never	Colours: auto means on a terminal (NO_COLOR and FORCE_COLOR are honoured)' \
                 '--json:-	Answer in JSON' \
-                '-o,--output:=table|plain|json|jsonl	How answers look' \
+                '-o,--output:=table|plain|json|jsonl	How answers look; plain is for scripts: tabs, and figures in bytes and nanoseconds' \
                 '-y,--yes:-	Go ahead without asking' \
                 '--no-input:-	Never ask; what would ask is declined' \
                 '--timeout:TEXT	Give up (exit 7) after this time, for example 500ms, 30s' \
@@ -244,7 +244,7 @@ function __dsttool_at --no-scope-shadowing
                 '-v,--verbose:-*	Say more; -vv shows tracebacks' \
                 '--color:=auto|always|never	Colours: auto means on a terminal (NO_COLOR and FORCE_COLOR are honoured)' \
                 '--json:-	Answer in JSON' \
-                '-o,--output:=table|plain|json|jsonl	How answers look' \
+                '-o,--output:=table|plain|json|jsonl	How answers look; plain is for scripts: tabs, and figures in bytes and nanoseconds' \
                 '--timeout:TEXT	Give up (exit 7) after this time, for example 500ms, 30s' \
                 '--host:HOST*	Ask the daemons of another machine, over ssh: ssh://[USER@]HOST[:PORT]. dsttool has to be installed there; no port is opened. `local` is this machine' \
                 '-h,--help:-	Show this message and exit'
@@ -257,7 +257,7 @@ function __dsttool_at --no-scope-shadowing
                 '-v,--verbose:-*	Say more; -vv shows tracebacks' \
                 '--color:=auto|always|never	Colours: auto means on a terminal (NO_COLOR and FORCE_COLOR are honoured)' \
                 '--json:-	Answer in JSON' \
-                '-o,--output:=table|plain|json|jsonl	How answers look' \
+                '-o,--output:=table|plain|json|jsonl	How answers look; plain is for scripts: tabs, and figures in bytes and nanoseconds' \
                 '-y,--yes:-	Go ahead without asking' \
                 '--no-input:-	Never ask; what would ask is declined' \
                 '--timeout:TEXT	Give up (exit 7) after this time, for example 500ms, 30s' \
@@ -273,7 +273,7 @@ function __dsttool_at --no-scope-shadowing
                 '-v,--verbose:-*	Say more; -vv shows tracebacks' \
                 '--color:=auto|always|never	Colours: auto means on a terminal (NO_COLOR and FORCE_COLOR are honoured)' \
                 '--json:-	Answer in JSON' \
-                '-o,--output:=table|plain|json|jsonl	How answers look' \
+                '-o,--output:=table|plain|json|jsonl	How answers look; plain is for scripts: tabs, and figures in bytes and nanoseconds' \
                 '--timeout:TEXT	Give up (exit 7) after this time, for example 500ms, 30s' \
                 '--dry-run:-	Say what would be done and would be refused, and change nothing' \
                 '--host:HOST*	Ask the daemons of another machine, over ssh: ssh://[USER@]HOST[:PORT]. dsttool has to be installed there; no port is opened. `local` is this machine' \
@@ -293,7 +293,7 @@ function __dsttool_at --no-scope-shadowing
                 '-v,--verbose:-*	Say more; -vv shows tracebacks' \
                 '--color:=auto|always|never	Colours: auto means on a terminal (NO_COLOR and FORCE_COLOR are honoured)' \
                 '--json:-	Answer in JSON' \
-                '-o,--output:=table|plain|json|jsonl	How answers look' \
+                '-o,--output:=table|plain|json|jsonl	How answers look; plain is for scripts: tabs, and figures in bytes and nanoseconds' \
                 '-y,--yes:-	Go ahead without asking' \
                 '--no-input:-	Never ask; what would ask is declined' \
                 '--timeout:TEXT	Give up (exit 7) after this time, for example 500ms, 30s' \
@@ -306,7 +306,7 @@ function __dsttool_at --no-scope-shadowing
                 '-v,--verbose:-*	Say more; -vv shows tracebacks' \
                 '--color:=auto|always|never	Colours: auto means on a terminal (NO_COLOR and FORCE_COLOR are honoured)' \
                 '--json:-	Answer in JSON' \
-                '-o,--output:=table|plain|json|jsonl	How answers look' \
+                '-o,--output:=table|plain|json|jsonl	How answers look; plain is for scripts: tabs, and figures in bytes and nanoseconds' \
                 '--timeout:TEXT	Give up (exit 7) after this time, for example 500ms, 30s' \
                 '--host:HOST*	Ask the daemons of another machine, over ssh: ssh://[USER@]HOST[:PORT]. dsttool has to be installed there; no port is opened. `local` is this machine' \
                 '-h,--help:-	Show this message and exit'
@@ -318,7 +318,7 @@ function __dsttool_at --no-scope-shadowing
                 '-v,--verbose:-*	Say more; -vv shows tracebacks' \
                 '--color:=auto|always|never	Colours: auto means on a terminal (NO_COLOR and FORCE_COLOR are honoured)' \
                 '--json:-	Answer in JSON' \
-                '-o,--output:=table|plain|json|jsonl	How answers look' \
+                '-o,--output:=table|plain|json|jsonl	How answers look; plain is for scripts: tabs, and figures in bytes and nanoseconds' \
                 '--timeout:TEXT	Give up (exit 7) after this time, for example 500ms, 30s' \
                 '--dry-run:-	Say what would be done and would be refused, and change nothing' \
                 '--host:HOST*	Ask the daemons of another machine, over ssh: ssh://[USER@]HOST[:PORT]. dsttool has to be installed there; no port is opened. `local` is this machine' \
@@ -331,7 +331,7 @@ function __dsttool_at --no-scope-shadowing
                 '-v,--verbose:-*	Say more; -vv shows tracebacks' \
                 '--color:=auto|always|never	Colours: auto means on a terminal (NO_COLOR and FORCE_COLOR are honoured)' \
                 '--json:-	Answer in JSON' \
-                '-o,--output:=table|plain|json|jsonl	How answers look' \
+                '-o,--output:=table|plain|json|jsonl	How answers look; plain is for scripts: tabs, and figures in bytes and nanoseconds' \
                 '--timeout:TEXT	Give up (exit 7) after this time, for example 500ms, 30s' \
                 '--dry-run:-	Say what would be done and would be refused, and change nothing' \
                 '--host:HOST*	Ask the daemons of another machine, over ssh: ssh://[USER@]HOST[:PORT]. dsttool has to be installed there; no port is opened. `local` is this machine' \
@@ -344,7 +344,7 @@ function __dsttool_at --no-scope-shadowing
                 '-v,--verbose:-*	Say more; -vv shows tracebacks' \
                 '--color:=auto|always|never	Colours: auto means on a terminal (NO_COLOR and FORCE_COLOR are honoured)' \
                 '--json:-	Answer in JSON' \
-                '-o,--output:=table|plain|json|jsonl	How answers look' \
+                '-o,--output:=table|plain|json|jsonl	How answers look; plain is for scripts: tabs, and figures in bytes and nanoseconds' \
                 '--timeout:TEXT	Give up (exit 7) after this time, for example 500ms, 30s' \
                 '--dry-run:-	Say what would be done and would be refused, and change nothing' \
                 '--host:HOST*	Ask the daemons of another machine, over ssh: ssh://[USER@]HOST[:PORT]. dsttool has to be installed there; no port is opened. `local` is this machine' \
@@ -360,7 +360,7 @@ function __dsttool_at --no-scope-shadowing
                 '-v,--verbose:-*	Say more; -vv shows tracebacks' \
                 '--color:=auto|always|never	Colours: auto means on a terminal (NO_COLOR and FORCE_COLOR are honoured)' \
                 '--json:-	Answer in JSON' \
-                '-o,--output:=table|plain|json|jsonl	How answers look' \
+                '-o,--output:=table|plain|json|jsonl	How answers look; plain is for scripts: tabs, and figures in bytes and nanoseconds' \
                 '--timeout:TEXT	Give up (exit 7) after this time, for example 500ms, 30s' \
                 '--dry-run:-	Say what would be done and would be refused, and change nothing' \
                 '--host:HOST*	Ask the daemons of another machine, over ssh: ssh://[USER@]HOST[:PORT]. dsttool has to be installed there; no port is opened. `local` is this machine' \
@@ -376,7 +376,7 @@ function __dsttool_at --no-scope-shadowing
                 '-v,--verbose:-*	Say more; -vv shows tracebacks' \
                 '--color:=auto|always|never	Colours: auto means on a terminal (NO_COLOR and FORCE_COLOR are honoured)' \
                 '--json:-	Answer in JSON' \
-                '-o,--output:=table|plain|json|jsonl	How answers look' \
+                '-o,--output:=table|plain|json|jsonl	How answers look; plain is for scripts: tabs, and figures in bytes and nanoseconds' \
                 '-y,--yes:-	Go ahead without asking' \
                 '--no-input:-	Never ask; what would ask is declined' \
                 '--timeout:TEXT	Give up (exit 7) after this time, for example 500ms, 30s' \
@@ -389,7 +389,7 @@ function __dsttool_at --no-scope-shadowing
                 '-v,--verbose:-*	Say more; -vv shows tracebacks' \
                 '--color:=auto|always|never	Colours: auto means on a terminal (NO_COLOR and FORCE_COLOR are honoured)' \
                 '--json:-	Answer in JSON' \
-                '-o,--output:=table|plain|json|jsonl	How answers look' \
+                '-o,--output:=table|plain|json|jsonl	How answers look; plain is for scripts: tabs, and figures in bytes and nanoseconds' \
                 '--timeout:TEXT	Give up (exit 7) after this time, for example 500ms, 30s' \
                 '--host:HOST*	Ask the daemons of another machine, over ssh: ssh://[USER@]HOST[:PORT]. dsttool has to be installed there; no port is opened. `local` is this machine' \
                 '-h,--help:-	Show this message and exit'
@@ -401,7 +401,7 @@ function __dsttool_at --no-scope-shadowing
                 '-v,--verbose:-*	Say more; -vv shows tracebacks' \
                 '--color:=auto|always|never	Colours: auto means on a terminal (NO_COLOR and FORCE_COLOR are honoured)' \
                 '--json:-	Answer in JSON' \
-                '-o,--output:=table|plain|json|jsonl	How answers look' \
+                '-o,--output:=table|plain|json|jsonl	How answers look; plain is for scripts: tabs, and figures in bytes and nanoseconds' \
                 '--timeout:TEXT	Give up (exit 7) after this time, for example 500ms, 30s' \
                 '--dry-run:-	Say what would be done and would be refused, and change nothing' \
                 '--host:HOST*	Ask the daemons of another machine, over ssh: ssh://[USER@]HOST[:PORT]. dsttool has to be installed there; no port is opened. `local` is this machine' \
@@ -417,7 +417,7 @@ function __dsttool_at --no-scope-shadowing
                 '-v,--verbose:-*	Say more; -vv shows tracebacks' \
                 '--color:=auto|always|never	Colours: auto means on a terminal (NO_COLOR and FORCE_COLOR are honoured)' \
                 '--json:-	Answer in JSON' \
-                '-o,--output:=table|plain|json|jsonl	How answers look' \
+                '-o,--output:=table|plain|json|jsonl	How answers look; plain is for scripts: tabs, and figures in bytes and nanoseconds' \
                 '--timeout:TEXT	Give up (exit 7) after this time, for example 500ms, 30s' \
                 '--host:HOST*	Ask the daemons of another machine, over ssh: ssh://[USER@]HOST[:PORT]. dsttool has to be installed there; no port is opened. `local` is this machine' \
                 '-h,--help:-	Show this message and exit'
@@ -429,7 +429,7 @@ function __dsttool_at --no-scope-shadowing
                 '-v,--verbose:-*	Say more; -vv shows tracebacks' \
                 '--color:=auto|always|never	Colours: auto means on a terminal (NO_COLOR and FORCE_COLOR are honoured)' \
                 '--json:-	Answer in JSON' \
-                '-o,--output:=table|plain|json|jsonl	How answers look' \
+                '-o,--output:=table|plain|json|jsonl	How answers look; plain is for scripts: tabs, and figures in bytes and nanoseconds' \
                 '--timeout:TEXT	Give up (exit 7) after this time, for example 500ms, 30s' \
                 '--host:HOST*	Ask the daemons of another machine, over ssh: ssh://[USER@]HOST[:PORT]. dsttool has to be installed there; no port is opened. `local` is this machine' \
                 '-h,--help:-	Show this message and exit'
@@ -446,7 +446,7 @@ function __dsttool_at --no-scope-shadowing
                 '-v,--verbose:-*	Say more; -vv shows tracebacks' \
                 '--color:=auto|always|never	Colours: auto means on a terminal (NO_COLOR and FORCE_COLOR are honoured)' \
                 '--json:-	Answer in JSON' \
-                '-o,--output:=table|plain|json|jsonl	How answers look' \
+                '-o,--output:=table|plain|json|jsonl	How answers look; plain is for scripts: tabs, and figures in bytes and nanoseconds' \
                 '--timeout:TEXT	Give up (exit 7) after this time, for example 500ms, 30s' \
                 '--host:HOST*	Ask the daemons of another machine, over ssh: ssh://[USER@]HOST[:PORT]. dsttool has to be installed there; no port is opened. `local` is this machine' \
                 '-h,--help:-	Show this message and exit'
@@ -461,7 +461,7 @@ function __dsttool_at --no-scope-shadowing
                 '-v,--verbose:-*	Say more; -vv shows tracebacks' \
                 '--color:=auto|always|never	Colours: auto means on a terminal (NO_COLOR and FORCE_COLOR are honoured)' \
                 '--json:-	Answer in JSON' \
-                '-o,--output:=table|plain|json|jsonl	How answers look' \
+                '-o,--output:=table|plain|json|jsonl	How answers look; plain is for scripts: tabs, and figures in bytes and nanoseconds' \
                 '-y,--yes:-	Go ahead without asking' \
                 '--no-input:-	Never ask; what would ask is declined' \
                 '--timeout:TEXT	Give up (exit 7) after this time, for example 500ms, 30s' \
@@ -475,7 +475,7 @@ function __dsttool_at --no-scope-shadowing
                 '-v,--verbose:-*	Say more; -vv shows tracebacks' \
                 '--color:=auto|always|never	Colours: auto means on a terminal (NO_COLOR and FORCE_COLOR are honoured)' \
                 '--json:-	Answer in JSON' \
-                '-o,--output:=table|plain|json|jsonl	How answers look' \
+                '-o,--output:=table|plain|json|jsonl	How answers look; plain is for scripts: tabs, and figures in bytes and nanoseconds' \
                 '--timeout:TEXT	Give up (exit 7) after this time, for example 500ms, 30s' \
                 '--host:HOST*	Ask the daemons of another machine, over ssh: ssh://[USER@]HOST[:PORT]. dsttool has to be installed there; no port is opened. `local` is this machine' \
                 '-h,--help:-	Show this message and exit'
@@ -487,7 +487,7 @@ function __dsttool_at --no-scope-shadowing
                 '-v,--verbose:-*	Say more; -vv shows tracebacks' \
                 '--color:=auto|always|never	Colours: auto means on a terminal (NO_COLOR and FORCE_COLOR are honoured)' \
                 '--json:-	Answer in JSON' \
-                '-o,--output:=table|plain|json|jsonl	How answers look' \
+                '-o,--output:=table|plain|json|jsonl	How answers look; plain is for scripts: tabs, and figures in bytes and nanoseconds' \
                 '--timeout:TEXT	Give up (exit 7) after this time, for example 500ms, 30s' \
                 '--host:HOST*	Ask the daemons of another machine, over ssh: ssh://[USER@]HOST[:PORT]. dsttool has to be installed there; no port is opened. `local` is this machine' \
                 '-h,--help:-	Show this message and exit'
@@ -501,7 +501,7 @@ function __dsttool_at --no-scope-shadowing
                 '-v,--verbose:-*	Say more; -vv shows tracebacks' \
                 '--color:=auto|always|never	Colours: auto means on a terminal (NO_COLOR and FORCE_COLOR are honoured)' \
                 '--json:-	Answer in JSON' \
-                '-o,--output:=table|plain|json|jsonl	How answers look' \
+                '-o,--output:=table|plain|json|jsonl	How answers look; plain is for scripts: tabs, and figures in bytes and nanoseconds' \
                 '--timeout:TEXT	Give up (exit 7) after this time, for example 500ms, 30s' \
                 '--host:HOST*	Ask the daemons of another machine, over ssh: ssh://[USER@]HOST[:PORT]. dsttool has to be installed there; no port is opened. `local` is this machine' \
                 '-h,--help:-	Show this message and exit'
@@ -513,7 +513,7 @@ function __dsttool_at --no-scope-shadowing
                 '-v,--verbose:-*	Say more; -vv shows tracebacks' \
                 '--color:=auto|always|never	Colours: auto means on a terminal (NO_COLOR and FORCE_COLOR are honoured)' \
                 '--json:-	Answer in JSON' \
-                '-o,--output:=table|plain|json|jsonl	How answers look' \
+                '-o,--output:=table|plain|json|jsonl	How answers look; plain is for scripts: tabs, and figures in bytes and nanoseconds' \
                 '--timeout:TEXT	Give up (exit 7) after this time, for example 500ms, 30s' \
                 '--host:HOST*	Ask the daemons of another machine, over ssh: ssh://[USER@]HOST[:PORT]. dsttool has to be installed there; no port is opened. `local` is this machine' \
                 '-h,--help:-	Show this message and exit'
@@ -525,7 +525,7 @@ function __dsttool_at --no-scope-shadowing
                 '-v,--verbose:-*	Say more; -vv shows tracebacks' \
                 '--color:=auto|always|never	Colours: auto means on a terminal (NO_COLOR and FORCE_COLOR are honoured)' \
                 '--json:-	Answer in JSON' \
-                '-o,--output:=table|plain|json|jsonl	How answers look' \
+                '-o,--output:=table|plain|json|jsonl	How answers look; plain is for scripts: tabs, and figures in bytes and nanoseconds' \
                 '-h,--help:-	Show this message and exit'
             set operands \
                 'PLACE'
@@ -535,7 +535,7 @@ function __dsttool_at --no-scope-shadowing
                 '-v,--verbose:-*	Say more; -vv shows tracebacks' \
                 '--color:=auto|always|never	Colours: auto means on a terminal (NO_COLOR and FORCE_COLOR are honoured)' \
                 '--json:-	Answer in JSON' \
-                '-o,--output:=table|plain|json|jsonl	How answers look' \
+                '-o,--output:=table|plain|json|jsonl	How answers look; plain is for scripts: tabs, and figures in bytes and nanoseconds' \
                 '--dry-run:-	Say what would be done and would be refused, and change nothing' \
                 '-h,--help:-	Show this message and exit'
             set operands \
@@ -551,7 +551,7 @@ function __dsttool_at --no-scope-shadowing
                 '-v,--verbose:-*	Say more; -vv shows tracebacks' \
                 '--color:=auto|always|never	Colours: auto means on a terminal (NO_COLOR and FORCE_COLOR are honoured)' \
                 '--json:-	Answer in JSON' \
-                '-o,--output:=table|plain|json|jsonl	How answers look' \
+                '-o,--output:=table|plain|json|jsonl	How answers look; plain is for scripts: tabs, and figures in bytes and nanoseconds' \
                 '-y,--yes:-	Go ahead without asking' \
                 '--no-input:-	Never ask; what would ask is declined' \
                 '--dry-run:-	Say what would be done and would be refused, and change nothing' \
@@ -575,7 +575,7 @@ function __dsttool_at --no-scope-shadowing
                 '-v,--verbose:-*	Say more; -vv shows tracebacks' \
                 '--color:=auto|always|never	Colours: auto means on a terminal (NO_COLOR and FORCE_COLOR are honoured)' \
                 '--json:-	Answer in JSON' \
-                '-o,--output:=table|plain|json|jsonl	How answers look' \
+                '-o,--output:=table|plain|json|jsonl	How answers look; plain is for scripts: tabs, and figures in bytes and nanoseconds' \
                 '--host:HOST*	Ask the daemons of another machine, over ssh: ssh://[USER@]HOST[:PORT]. dsttool has to be installed there; no port is opened. `local` is this machine' \
                 '-h,--help:-	Show this message and exit'
         case 'demo'
@@ -598,7 +598,7 @@ function __dsttool_at --no-scope-shadowing
                 '-v,--verbose:-*	Say more; -vv shows tracebacks' \
                 '--color:=auto|always|never	Colours: auto means on a terminal (NO_COLOR and FORCE_COLOR are honoured)' \
                 '--json:-	Answer in JSON' \
-                '-o,--output:=table|plain|json|jsonl	How answers look' \
+                '-o,--output:=table|plain|json|jsonl	How answers look; plain is for scripts: tabs, and figures in bytes and nanoseconds' \
                 '-y,--yes:-	Go ahead without asking' \
                 '--no-input:-	Never ask; what would ask is declined' \
                 '--timeout:TEXT	Give up (exit 7) after this time, for example 500ms, 30s' \
@@ -612,7 +612,7 @@ function __dsttool_at --no-scope-shadowing
                 '-v,--verbose:-*	Say more; -vv shows tracebacks' \
                 '--color:=auto|always|never	Colours: auto means on a terminal (NO_COLOR and FORCE_COLOR are honoured)' \
                 '--json:-	Answer in JSON' \
-                '-o,--output:=table|plain|json|jsonl	How answers look' \
+                '-o,--output:=table|plain|json|jsonl	How answers look; plain is for scripts: tabs, and figures in bytes and nanoseconds' \
                 '--dry-run:-	Say what would be done and would be refused, and change nothing' \
                 '-h,--help:-	Show this message and exit'
             set operands \
@@ -623,7 +623,7 @@ function __dsttool_at --no-scope-shadowing
                 '-v,--verbose:-*	Say more; -vv shows tracebacks' \
                 '--color:=auto|always|never	Colours: auto means on a terminal (NO_COLOR and FORCE_COLOR are honoured)' \
                 '--json:-	Answer in JSON' \
-                '-o,--output:=table|plain|json|jsonl	How answers look' \
+                '-o,--output:=table|plain|json|jsonl	How answers look; plain is for scripts: tabs, and figures in bytes and nanoseconds' \
                 '-h,--help:-	Show this message and exit'
             set operands \
                 'FILE'
@@ -636,7 +636,7 @@ function __dsttool_at --no-scope-shadowing
                 '-v,--verbose:-*	Say more; -vv shows tracebacks' \
                 '--color:=auto|always|never	Colours: auto means on a terminal (NO_COLOR and FORCE_COLOR are honoured)' \
                 '--json:-	Answer in JSON' \
-                '-o,--output:=table|plain|json|jsonl	How answers look' \
+                '-o,--output:=table|plain|json|jsonl	How answers look; plain is for scripts: tabs, and figures in bytes and nanoseconds' \
                 '--timeout:TEXT	Give up (exit 7) after this time, for example 500ms, 30s' \
                 '--dry-run:-	Say what would be done and would be refused, and change nothing' \
                 '-h,--help:-	Show this message and exit'
@@ -648,7 +648,7 @@ function __dsttool_at --no-scope-shadowing
                 '-v,--verbose:-*	Say more; -vv shows tracebacks' \
                 '--color:=auto|always|never	Colours: auto means on a terminal (NO_COLOR and FORCE_COLOR are honoured)' \
                 '--json:-	Answer in JSON' \
-                '-o,--output:=table|plain|json|jsonl	How answers look' \
+                '-o,--output:=table|plain|json|jsonl	How answers look; plain is for scripts: tabs, and figures in bytes and nanoseconds' \
                 '--timeout:TEXT	Give up (exit 7) after this time, for example 500ms, 30s' \
                 '--dry-run:-	Say what would be done and would be refused, and change nothing' \
                 '-h,--help:-	Show this message and exit'
@@ -660,7 +660,7 @@ function __dsttool_at --no-scope-shadowing
                 '-v,--verbose:-*	Say more; -vv shows tracebacks' \
                 '--color:=auto|always|never	Colours: auto means on a terminal (NO_COLOR and FORCE_COLOR are honoured)' \
                 '--json:-	Answer in JSON' \
-                '-o,--output:=table|plain|json|jsonl	How answers look' \
+                '-o,--output:=table|plain|json|jsonl	How answers look; plain is for scripts: tabs, and figures in bytes and nanoseconds' \
                 '-h,--help:-	Show this message and exit'
         case 'daemon'
             set subcommands \
@@ -673,7 +673,7 @@ function __dsttool_at --no-scope-shadowing
                 '-v,--verbose:-*	Say more; -vv shows tracebacks' \
                 '--color:=auto|always|never	Colours: auto means on a terminal (NO_COLOR and FORCE_COLOR are honoured)' \
                 '--json:-	Answer in JSON' \
-                '-o,--output:=table|plain|json|jsonl	How answers look' \
+                '-o,--output:=table|plain|json|jsonl	How answers look; plain is for scripts: tabs, and figures in bytes and nanoseconds' \
                 '-y,--yes:-	Go ahead without asking' \
                 '--no-input:-	Never ask; what would ask is declined' \
                 '--timeout:TEXT	Give up (exit 7) after this time, for example 500ms, 30s' \
@@ -686,7 +686,7 @@ function __dsttool_at --no-scope-shadowing
                 '-v,--verbose:-*	Say more; -vv shows tracebacks' \
                 '--color:=auto|always|never	Colours: auto means on a terminal (NO_COLOR and FORCE_COLOR are honoured)' \
                 '--json:-	Answer in JSON' \
-                '-o,--output:=table|plain|json|jsonl	How answers look' \
+                '-o,--output:=table|plain|json|jsonl	How answers look; plain is for scripts: tabs, and figures in bytes and nanoseconds' \
                 '--timeout:TEXT	Give up (exit 7) after this time, for example 500ms, 30s' \
                 '--host:HOST*	Ask the daemons of another machine, over ssh: ssh://[USER@]HOST[:PORT]. dsttool has to be installed there; no port is opened. `local` is this machine' \
                 '-h,--help:-	Show this message and exit'
@@ -696,7 +696,7 @@ function __dsttool_at --no-scope-shadowing
                 '-v,--verbose:-*	Say more; -vv shows tracebacks' \
                 '--color:=auto|always|never	Colours: auto means on a terminal (NO_COLOR and FORCE_COLOR are honoured)' \
                 '--json:-	Answer in JSON' \
-                '-o,--output:=table|plain|json|jsonl	How answers look' \
+                '-o,--output:=table|plain|json|jsonl	How answers look; plain is for scripts: tabs, and figures in bytes and nanoseconds' \
                 '-y,--yes:-	Go ahead without asking' \
                 '--no-input:-	Never ask; what would ask is declined' \
                 '--timeout:TEXT	Give up (exit 7) after this time, for example 500ms, 30s' \
@@ -711,7 +711,7 @@ function __dsttool_at --no-scope-shadowing
                 '-v,--verbose:-*	Say more; -vv shows tracebacks' \
                 '--color:=auto|always|never	Colours: auto means on a terminal (NO_COLOR and FORCE_COLOR are honoured)' \
                 '--json:-	Answer in JSON' \
-                '-o,--output:=table|plain|json|jsonl	How answers look' \
+                '-o,--output:=table|plain|json|jsonl	How answers look; plain is for scripts: tabs, and figures in bytes and nanoseconds' \
                 '--timeout:TEXT	Give up (exit 7) after this time, for example 500ms, 30s' \
                 '--dry-run:-	Say what would be done and would be refused, and change nothing' \
                 '--host:HOST*	Ask the daemons of another machine, over ssh: ssh://[USER@]HOST[:PORT]. dsttool has to be installed there; no port is opened. `local` is this machine' \
@@ -725,7 +725,7 @@ function __dsttool_at --no-scope-shadowing
                 '-v,--verbose:-*	Say more; -vv shows tracebacks' \
                 '--color:=auto|always|never	Colours: auto means on a terminal (NO_COLOR and FORCE_COLOR are honoured)' \
                 '--json:-	Answer in JSON' \
-                '-o,--output:=table|plain|json|jsonl	How answers look' \
+                '-o,--output:=table|plain|json|jsonl	How answers look; plain is for scripts: tabs, and figures in bytes and nanoseconds' \
                 '--timeout:TEXT	Give up (exit 7) after this time, for example 500ms, 30s' \
                 '--dry-run:-	Say what would be done and would be refused, and change nothing' \
                 '--host:HOST*	Ask the daemons of another machine, over ssh: ssh://[USER@]HOST[:PORT]. dsttool has to be installed there; no port is opened. `local` is this machine' \
@@ -749,7 +749,7 @@ function __dsttool_at --no-scope-shadowing
                 '-v,--verbose:-*	Say more; -vv shows tracebacks' \
                 '--color:=auto|always|never	Colours: auto means on a terminal (NO_COLOR and FORCE_COLOR are honoured)' \
                 '--json:-	Answer in JSON' \
-                '-o,--output:=table|plain|json|jsonl	How answers look' \
+                '-o,--output:=table|plain|json|jsonl	How answers look; plain is for scripts: tabs, and figures in bytes and nanoseconds' \
                 '-y,--yes:-	Go ahead without asking' \
                 '--no-input:-	Never ask; what would ask is declined' \
                 '--dry-run:-	Say what would be done and would be refused, and change nothing' \
@@ -763,7 +763,7 @@ function __dsttool_at --no-scope-shadowing
                 '-v,--verbose:-*	Say more; -vv shows tracebacks' \
                 '--color:=auto|always|never	Colours: auto means on a terminal (NO_COLOR and FORCE_COLOR are honoured)' \
                 '--json:-	Answer in JSON' \
-                '-o,--output:=table|plain|json|jsonl	How answers look' \
+                '-o,--output:=table|plain|json|jsonl	How answers look; plain is for scripts: tabs, and figures in bytes and nanoseconds' \
                 '-h,--help:-	Show this message and exit'
             set operands \
                 'SCHEMA'
@@ -780,7 +780,7 @@ function __dsttool_at --no-scope-shadowing
                 '-v,--verbose:-*	Say more; -vv shows tracebacks' \
                 '--color:=auto|always|never	Colours: auto means on a terminal (NO_COLOR and FORCE_COLOR are honoured)' \
                 '--json:-	Answer in JSON' \
-                '-o,--output:=table|plain|json|jsonl	How answers look' \
+                '-o,--output:=table|plain|json|jsonl	How answers look; plain is for scripts: tabs, and figures in bytes and nanoseconds' \
                 '--timeout:TEXT	Give up (exit 7) after this time, for example 500ms, 30s' \
                 '--host:HOST*	Ask the daemons of another machine, over ssh: ssh://[USER@]HOST[:PORT]. dsttool has to be installed there; no port is opened. `local` is this machine' \
                 '-h,--help:-	Show this message and exit'
@@ -796,7 +796,7 @@ function __dsttool_at --no-scope-shadowing
                 '-v,--verbose:-*	Say more; -vv shows tracebacks' \
                 '--color:=auto|always|never	Colours: auto means on a terminal (NO_COLOR and FORCE_COLOR are honoured)' \
                 '--json:-	Answer in JSON' \
-                '-o,--output:=table|plain|json|jsonl	How answers look' \
+                '-o,--output:=table|plain|json|jsonl	How answers look; plain is for scripts: tabs, and figures in bytes and nanoseconds' \
                 '-y,--yes:-	Go ahead without asking' \
                 '--no-input:-	Never ask; what would ask is declined' \
                 '--timeout:TEXT	Give up (exit 7) after this time, for example 500ms, 30s' \
@@ -809,7 +809,7 @@ function __dsttool_at --no-scope-shadowing
                 '-v,--verbose:-*	Say more; -vv shows tracebacks' \
                 '--color:=auto|always|never	Colours: auto means on a terminal (NO_COLOR and FORCE_COLOR are honoured)' \
                 '--json:-	Answer in JSON' \
-                '-o,--output:=table|plain|json|jsonl	How answers look' \
+                '-o,--output:=table|plain|json|jsonl	How answers look; plain is for scripts: tabs, and figures in bytes and nanoseconds' \
                 '--timeout:TEXT	Give up (exit 7) after this time, for example 500ms, 30s' \
                 '-h,--help:-	Show this message and exit'
             set operands \
@@ -821,7 +821,7 @@ function __dsttool_at --no-scope-shadowing
                 '-v,--verbose:-*	Say more; -vv shows tracebacks' \
                 '--color:=auto|always|never	Colours: auto means on a terminal (NO_COLOR and FORCE_COLOR are honoured)' \
                 '--json:-	Answer in JSON' \
-                '-o,--output:=table|plain|json|jsonl	How answers look' \
+                '-o,--output:=table|plain|json|jsonl	How answers look; plain is for scripts: tabs, and figures in bytes and nanoseconds' \
                 '-h,--help:-	Show this message and exit'
             set operands \
                 'FILE...'
@@ -831,7 +831,7 @@ function __dsttool_at --no-scope-shadowing
                 '-v,--verbose:-*	Say more; -vv shows tracebacks' \
                 '--color:=auto|always|never	Colours: auto means on a terminal (NO_COLOR and FORCE_COLOR are honoured)' \
                 '--json:-	Answer in JSON' \
-                '-o,--output:=table|plain|json|jsonl	How answers look' \
+                '-o,--output:=table|plain|json|jsonl	How answers look; plain is for scripts: tabs, and figures in bytes and nanoseconds' \
                 '-h,--help:-	Show this message and exit'
         case 'completion'
             set switches \
@@ -856,7 +856,7 @@ function __dsttool_at --no-scope-shadowing
                 '-v,--verbose:-*	Say more; -vv shows tracebacks' \
                 '--color:=auto|always|never	Colours: auto means on a terminal (NO_COLOR and FORCE_COLOR are honoured)' \
                 '--json:-	Answer in JSON' \
-                '-o,--output:=table|plain|json|jsonl	How answers look' \
+                '-o,--output:=table|plain|json|jsonl	How answers look; plain is for scripts: tabs, and figures in bytes and nanoseconds' \
                 '-h,--help:-	Show this message and exit'
     end
 end

@@ -14,7 +14,7 @@ from dsttool.cli.using import losers
 from dsttool.engine.config import paths
 from dsttool.engine.config.array_file import ArrayConfig, load_array
 from dsttool.engine.config.names import check_name
-from dsttool.engine.config.units import format_exact_size, format_size
+from dsttool.engine.config.units import format_exact_size
 from dsttool.engine.vocabulary.errors import NotFound
 from dsttool.engine.vocabulary.status import ArrayStatus
 
@@ -79,7 +79,7 @@ def list_arrays(settings: Settings) -> None:
                 entry["name"],
                 entry["layout"],
                 render.state(settings, entry["state"]),
-                render.UNKNOWN if entry["size_bytes"] is None else format_size(entry["size_bytes"]),
+                render.size(settings, entry["size_bytes"]),
                 str(len(entry["nodes"])),
                 "yes" if entry["configured"] else "no",
             )
@@ -109,11 +109,18 @@ def show(settings: Settings, name: str) -> None:
         return
     for key in ("name", "layout", "state", "size_bytes", "chunk_bytes", "read_policy", "configured"):
         if entry[key] is not None:
-            click.echo(f"{key.removesuffix('_bytes'):<12}{_word(settings, key, entry[key])}", color=True)
+            _line(settings, key.removesuffix("_bytes"), _word(settings, key, entry[key]))
     for node in entry["nodes"]:
-        click.echo(f"{'node':<12}{node['name']}  {node['address']}")
+        _line(settings, "node", node["name"], node["address"])
     for address in entry["listen"]:
-        click.echo(f"{'listen':<12}{address}")
+        _line(settings, "listen", address)
+
+
+def _line(settings: Settings, key: str, *words: str) -> None:
+    if settings.format == "plain":
+        click.echo("\t".join((key, *words)))
+    else:
+        click.echo(f"{key:<12}{'  '.join(words)}", color=True)
 
 
 def _all(settings: Settings) -> dict[str, ArrayStatus | str]:
@@ -162,9 +169,9 @@ def _word(settings: Settings, key: str, value: Any) -> str:
     if key == "state":
         return render.state(settings, value)
     if key == "size_bytes":
-        return format_size(value)
+        return render.size(settings, value)
     if key == "chunk_bytes":
-        return format_exact_size(value)
+        return render.figure(settings, value, format_exact_size)
     if key == "configured":
         return "yes" if value else "no"
     return str(value)

@@ -98,11 +98,11 @@ def bench(settings: Settings, address: str, pattern: str, block: str, depth: int
     latencies = (figures.mean_ns, figures.p50_ns, figures.p99_ns, figures.max_ns)
     row = (
         pattern,
-        format_size(load.block),
+        render.size(settings, load.block),
         str(depth),
         f"{figures.iops:.0f}",
-        f"{figures.bytes_per_second / 2**20:.1f}",
-        *(f"{latency / 1e3:.1f}" for latency in latencies),
+        render.figure(settings, figures.bytes_per_second, lambda rate: f"{rate / 2**20:.1f}"),
+        *(render.figure(settings, latency, lambda time_ns: f"{time_ns / 1e3:.1f}") for latency in latencies),
     )
     render.table(settings, columns, [row], right=columns[1:])
 

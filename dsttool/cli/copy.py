@@ -152,6 +152,9 @@ def _say(settings: Settings, total: int, zeroes: int, seconds: float) -> None:
         }
         render.emit_json(settings, answer)
         return
+    if settings.format == "plain":
+        click.echo(f"{total}\t{zeroes}\t{int(seconds * 1e9)}")
+        return
     rate, left_out = format_size(int(total / seconds)), format_size(zeroes)
     render.say(
         settings,

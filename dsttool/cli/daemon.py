@@ -48,7 +48,7 @@ def list_daemons(settings: Settings) -> None:
                 render.state(settings, each["state"]),
                 str(each["pid"] or render.UNKNOWN),
                 each["version"] or render.UNKNOWN,
-                render.UNKNOWN if each["since_ns"] is None else _age(each["since_ns"]),
+                render.figure(settings, each["since_ns"], _age),
                 ",".join(each["serves"]) or render.UNKNOWN,
                 each["reason"] or "",
             )

@@ -247,19 +247,23 @@ def _cells(settings: Settings, row: IostatRow, *, several: bool) -> tuple[str, .
         render.state(settings, row["state"]),
         _number(row["reads"]),
         _number(row["writes"]),
-        _number(row["read_bytes"], _MIB),
-        _number(row["written_bytes"], _MIB),
+        render.figure(settings, row["read_bytes"], _mebibytes),
+        render.figure(settings, row["written_bytes"], _mebibytes),
         str(row["in_flight"]),
-        _milliseconds(row["p50_ns"]),
-        _milliseconds(row["p99_ns"]),
+        render.figure(settings, row["p50_ns"], _milliseconds),
+        render.figure(settings, row["p99_ns"], _milliseconds),
         str(row["errors"]),
         render.UNKNOWN if row["resends"] is None else str(row["resends"]),
     )
 
 
-def _number(value: float | None, unit: int = 1) -> str:
-    return render.UNKNOWN if value is None else f"{value / unit:.1f}"
+def _number(value: float | None) -> str:
+    return render.UNKNOWN if value is None else f"{value:.1f}"
 
 
-def _milliseconds(value: int | None) -> str:
-    return render.UNKNOWN if value is None else f"{value / 1e6:.3f}"
+def _mebibytes(count: float) -> str:
+    return f"{count / _MIB:.1f}"
+
+
+def _milliseconds(time_ns: float) -> str:
+    return f"{time_ns / 1e6:.3f}"

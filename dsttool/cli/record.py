@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 import click
 
 from dsttool.cli import render
-from dsttool.cli.asking import places
+from dsttool.cli.asking import places, reach
 from dsttool.cli.dry_run import would
 from dsttool.cli.new_file import check_folder
 from dsttool.cli.progress import LineInPlace
@@ -63,25 +63,23 @@ def record(settings: Settings, file: Path, duration: str | None, most: str) -> N
     if settings.dry_run:
         would(settings, [_rehearsed(settings, file, limit, for_ns)])
         return
-    began = time.monotonic_ns()
-    until = None if for_ns is None else began + for_ns
     arrived: queue.SimpleQueue[Update] = queue.SimpleQueue()
-    with (
-        places(settings) as chosen,
-        terminable(),
-        Writer(file, time.time_ns(), began, replace=settings.yes) as writer,
-    ):
-        watch = Watch(chosen, arrived.put)
-        shown = _Shown(settings, writer, began)
-        try:
-            ended: Ended = _write(arrived, writer, until, limit, shown)
-        except (KeyboardInterrupt, Terminated):
-            ended = "interrupted"
-        finally:
-            watch.close()
-            shown.end()
-        while ended == "interrupted" and not arrived.empty():
-            writer.add(arrived.get())
+    with places(settings) as chosen, terminable():
+        reach(chosen)
+        began = time.monotonic_ns()
+        until = None if for_ns is None else began + for_ns
+        with Writer(file, time.time_ns(), began, replace=settings.yes) as writer:
+            watch = Watch(chosen, arrived.put)
+            shown = _Shown(settings, writer, began)
+            try:
+                ended: Ended = _write(arrived, writer, until, limit, shown)
+            except (KeyboardInterrupt, Terminated):
+                ended = "interrupted"
+            finally:
+                watch.close()
+                shown.end()
+            while ended == "interrupted" and not arrived.empty():
+                writer.add(arrived.get())
     _say(settings, file, writer, time.monotonic_ns() - began, ended)
 
 
@@ -164,6 +162,9 @@ def _say(settings: Settings, file: Path, writer: "Writer", elapsed_ns: int, ende
             "ended": ended,
         }
         render.emit_json(settings, answer)
+        return
+    if settings.format == "plain":
+        click.echo(f"{file}\t{writer.frames}\t{writer.bytes}\t{elapsed_ns}\t{ended}")
         return
     if ended == "size":
         render.note(settings, "It has become as large as it may be (--max-size), and ends here.")

@@ -1,16 +1,18 @@
 """How answers look: aligned tables for people, tab-separated lines, JSON.
 
+Lines for scripts (`-o plain`) have the figures that JSON has: bytes, and nanoseconds.
 Tables are never truncated, wherever they go. Colour and glyphs only go to terminals that take them;
 a state is a word first, so that nothing is said by colour alone.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final
 
 import click
 
 from dsttool.cli import glyphs
 from dsttool.cli.settings import Settings
+from dsttool.engine.config.units import format_size
 from dsttool.engine.vocabulary.texts import to_json
 
 # Okabe and Ito's palette, which people with any colour vision tell apart, with a glyph each.
@@ -85,6 +87,18 @@ def state(settings: Settings, word: str) -> str:
     if settings.format == "plain" or not settings.coloured() or not glyphs.shows(glyph):
         return word if settings.format == "plain" else shown
     return click.style(f"{glyph} {shown}", fg=rgb) if rgb else f"{glyph} {shown}"
+
+
+def figure(settings: Settings, value: float | None, shown: Callable[[Any], str]) -> str:
+    """A figure as `shown` has it for people; with `-o plain` the bare number, rounded to a whole one."""
+    if value is None:
+        return UNKNOWN
+    return str(round(value)) if settings.format == "plain" else shown(value)
+
+
+def size(settings: Settings, count: int | None) -> str:
+    """Bytes, as `figure` has it."""
+    return figure(settings, count, format_size)
 
 
 def glyph(word: str) -> str:

@@ -136,10 +136,10 @@ def _show(settings: Settings, array: str, answer: dict[str, Any]) -> None:
                 job["kind"],
                 job.get("member") or render.UNKNOWN,
                 render.state(settings, job["state"]),
-                format_size(job["done_bytes"]),
-                render.UNKNOWN if job["total_bytes"] is None else format_size(job["total_bytes"]),
-                render.UNKNOWN if job["rate_bytes"] is None else f"{format_size(job['rate_bytes'])}/s",
-                _time_left(job["eta_ns"]),
+                render.size(settings, job["done_bytes"]),
+                render.size(settings, job["total_bytes"]),
+                render.figure(settings, job["rate_bytes"], lambda rate: f"{format_size(rate)}/s"),
+                render.figure(settings, job["eta_ns"], _time_left),
             )
             for job in jobs
         ],
@@ -162,7 +162,5 @@ def _running(answer: dict[str, Any]) -> str:
     return f"{len(answer['jobs']) or 'none'} now"
 
 
-def _time_left(eta_ns: int | None) -> str:
-    if eta_ns is None:
-        return render.UNKNOWN
+def _time_left(eta_ns: int) -> str:
     return format_span(max(eta_ns, 1_000_000_000))

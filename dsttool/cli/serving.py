@@ -46,6 +46,11 @@ def _note(settings: Settings, reports: "Sequence[Report]", remarks: Sequence[str
 
 
 def _report(settings: Settings, report: "Report") -> None:
+    if settings.format == "plain":
+        for each in report["serves"]:
+            for address in each["addresses"]:
+                click.echo(f"{each['name']}\t{each['size_bytes']}\t{address}")
+        return
     for each in report["serves"]:
         name = render.emphasis(settings, each["name"])
         render.say(settings, f"{name} serves {format_size(each['size_bytes'])}:")

@@ -104,7 +104,13 @@ _LOOKS: Final = (
 )
 _ANSWERS: Final = (
     _option("--json", field="format", is_flag=True, convert=lambda _: "json", help="Answer in JSON."),
-    _option("-o", "--output", field="format", type=click.Choice(FORMATS), help="How answers look."),
+    _option(
+        "-o",
+        "--output",
+        field="format",
+        type=click.Choice(FORMATS),
+        help="How answers look; plain is for scripts: tabs, and figures in bytes and nanoseconds.",
+    ),
 )
 _CONFIRMS: Final = (
     _option("-y", "--yes", field="yes", is_flag=True, help="Go ahead without asking."),

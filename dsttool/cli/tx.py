@@ -100,6 +100,9 @@ def show(settings: Settings, what: str, id_: str) -> None:
     if settings.json:
         render.emit_json(settings, {"schema": "dsttool.transactions/1", "transactions": found}, found)
         return
+    if settings.format == "plain":
+        _table(settings, found)
+        return
     for each in found:
         for word, value in _described(settings, each):
             click.echo(f"{word:<12}{value}", color=True)
@@ -131,14 +134,14 @@ def _table(settings: Settings, transactions: Sequence[TransactionStatus]) -> Non
                 str(each["id"]),
                 each["op"],
                 ",".join(each["flags"]) or render.UNKNOWN,
-                f"{each['offset']:#x}",
-                format_size(each["length"]),
+                render.figure(settings, each["offset"], hex),
+                render.size(settings, each["length"]),
                 each["node"],
                 render.state(settings, each["state"]),
-                _seconds(each["age_ns"]),
+                render.figure(settings, each["age_ns"], _seconds),
                 tries(each),
-                _seconds(each["next_resend_ns"]),
-                _seconds(each["budget_left_ns"]),
+                render.figure(settings, each["next_resend_ns"], _seconds),
+                render.figure(settings, each["budget_left_ns"], _seconds),
             )
             for each in transactions
         ],
@@ -167,12 +170,12 @@ def _described(settings: Settings, each: TransactionStatus) -> list[tuple[str, s
         ("state", f"{render.state(settings, state)}: {MEANING.get(state, state)}"),
         ("request", " ".join((each["op"], *each["flags"]))),
         ("extent", f"{format_size(each['length'])} at {each['offset']:#x}"),
-        ("age", _seconds(each["age_ns"])),
+        ("age", render.figure(settings, each["age_ns"], _seconds)),
         ("sent", sent(each)),
-        ("next resend", _seconds(each["next_resend_ns"])),
-        ("budget left", _seconds(each["budget_left_ns"])),
+        ("next resend", render.figure(settings, each["next_resend_ns"], _seconds)),
+        ("budget left", render.figure(settings, each["budget_left_ns"], _seconds)),
     ]
 
 
-def _seconds(time_ns: int | None) -> str:
-    return render.UNKNOWN if time_ns is None else f"{time_ns / 1e9:.3f} s"
+def _seconds(time_ns: int) -> str:
+    return f"{time_ns / 1e9:.3f} s"

@@ -1,6 +1,7 @@
 """What goes to terminals, pipes and programs: escapes only where they are taken, and honest exit codes."""
 
 import json
+import re
 from collections.abc import Iterator
 
 import pytest
@@ -45,6 +46,9 @@ OTHERS = {
     *("policy set", "cp", "demo", "key generate", "key authorize", "key revoke"),
     *("daemon stop", "daemon tune", "daemon reload", "ctl", "tui", "console", "record"),
 }
+
+# What they print is sentences, or settings as they are set, or has only one look.
+SPOKEN = {"doctor", "config show", "policy show", "completion", "man", "logs"}
 
 
 def test_the_walk_below_leaves_out_no_command_that_reads() -> None:
@@ -93,6 +97,26 @@ def test_colours_go_to_a_terminal_that_takes_them_and_where_they_are_forced(runn
         assert "\x1b" not in running.dsttool(*words, "-o", "plain").stdout
         json.loads(running.dsttool(*words, "--json").stdout)
         del running.env["FORCE_COLOR"]
+
+
+def test_plain_answers_have_no_units_for_people(running: Site) -> None:
+    # "64 MiB", "0.5 s", "3 KiB/s"; and as a whole cell "5m", "2s", "12%".
+    human = re.compile(r"\b\d[\d.]* ([KMGT]i)?B\b|\b\d[\d.]* (ms|us|s)\b")
+    short = re.compile(r"[\d.]+(ns|us|ms|s|m|h|d|%|[KMGT])")
+    for words in reading():
+        if " ".join(words[:2]) in SPOKEN or words[0] in SPOKEN:
+            continue
+        shown = running.dsttool(*words, "-o", "plain").stdout
+        assert not human.search(shown), shown
+        assert not [cell for cell in re.split("[\t\n]", shown) if short.fullmatch(cell)], shown
+    size = ["size", str(1 << 20)]
+    assert size in [
+        line.split("\t")
+        for line in running.dsttool("array", "show", "pool", "-o", "plain").stdout.splitlines()
+    ]
+    assert ["pool", "mirror", "degraded", str(1 << 20)] in [
+        line.split("\t")[:4] for line in running.dsttool("array", "list", "-o", "plain").stdout.splitlines()
+    ]
 
 
 def test_an_error_is_coloured_as_its_own_stream_takes_it(site: Site) -> None:

@@ -1,6 +1,6 @@
 """What commands that ask running daemons share: which machine's, finding one, saying what is not there."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
@@ -37,6 +37,14 @@ def places(settings: Settings, *, prompts: bool = True) -> Iterator[list[Place]]
             made.append(parse_place(text, paths.runtime_dir(), prompts=asks, patience=patience))
             stack.callback(made[-1].close)
         yield made or [Local(paths.runtime_dir())]
+
+
+def reach(chosen: Sequence[Place]) -> None:
+    """Wait until the machine is reached that alone is looked at. Raises DsttoolError if it cannot be: without
+    an end it would be tried again, and no login succeed. Whoever looks at several sees the others meanwhile.
+    """
+    if len(chosen) == 1:
+        chosen[0].daemons()
 
 
 @contextmanager

@@ -70,6 +70,20 @@ def test_seconds_that_were_not_measured_are_unknown_however_many() -> None:
     assert len(history.seconds) == SECONDS_KEPT
 
 
+def test_hours_that_a_machine_slept_are_unknown_in_the_tens_of_a_day_too() -> None:
+    history = History()
+    hour = 3600
+    for end in range(9 * hour, 9 * hour + 60):
+        history.add(end * SECOND, {"reads": 7})
+    history.add(17 * hour * SECOND, {"reads": 1})
+    tens = history.tens.column("reads")
+    assert history.tens.end_ns == 17 * hour * SECOND
+    assert len(tens) == 1 + 8 * hour // 10
+    assert [at for at, value in enumerate(tens) if value is not None] == [0, 1, 2, 3, 4, 5, len(tens) - 1]
+    history.add(100 * hour * SECOND, {"reads": 2})
+    assert history.tens.column("reads") == [None] * (TENS_KEPT - 1) + [2]
+
+
 def test_a_clock_that_is_set_back_adds_a_point_and_no_gap() -> None:
     history = History()
     for end in (100, 101, 50, 51):

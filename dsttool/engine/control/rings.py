@@ -48,6 +48,14 @@ class Series:
             self._next = (self._next + 1) % self._kept
         self.end_ns = end_ns
 
+    def skip(self, end_ns: int, count: int) -> None:
+        """So many unknown points more, the last of which is that of `end_ns`."""
+        unknown = array("q", [_UNKNOWN]) * min(count, self._kept)
+        for name, column in self._columns.items():
+            self._columns[name] = (column[self._next :] + column[: self._next] + unknown)[-self._kept :]
+        self._next = 0
+        self.end_ns = end_ns
+
     def column(self, name: str, last: int | None = None) -> list[int | None]:
         """The values of a column, oldest first: all, or the `last` ones. None is unknown."""
         values = self._raw(name, len(self) if last is None else last)
@@ -112,8 +120,13 @@ class History:
         seconds = self.seconds
         if len(seconds):
             missed = round((end_ns - seconds.end_ns) / SECOND) - 1
-            for late in range(min(missed, SECONDS_KEPT), 0, -1):
-                self._add(end_ns - late * SECOND, _NOTHING)
+            if missed > SECONDS_KEPT:  # the machine slept
+                last = end_ns // SECOND - 1
+                self.tens.skip(last // 10 * 10 * SECOND, last // 10 - seconds.end_ns // SECOND // 10)
+                seconds.skip(last * SECOND, missed)
+            else:
+                for late in range(missed, 0, -1):
+                    self._add(end_ns - late * SECOND, _NOTHING)
         self._add(end_ns, rates)
 
     def _add(self, end_ns: int, rates: Mapping[str, int | None]) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Literal
 
 from dsttool.engine.array.array import Array
+from dsttool.engine.control import clock
 from dsttool.engine.control.broadcast import Broadcast, News
 from dsttool.engine.control.event_log import EventLog
 from dsttool.engine.control.sampler import Sampler, Want
@@ -81,7 +82,7 @@ class Observing:
         }
         self.broadcast = Broadcast(hello, lambda: machine.sample(time.monotonic_ns()), self._want)
         self.source = Observed(offers, about)
-        self._sampler = Sampler(reactor, self.source, self._news, time.time_ns)
+        self._sampler = Sampler(reactor, self.source, self._news, clock.even_unix())
 
     def begin(self, put: Callable[[News], None]) -> None:
         """Sample from now on. put: ControlServer.put; it is told of what happened before, too."""

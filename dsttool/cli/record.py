@@ -16,6 +16,7 @@ from dsttool.cli.progress import LineInPlace
 from dsttool.cli.settings import Settings, shared
 from dsttool.cli.signals import Terminated, terminable
 from dsttool.engine.config.units import format_size, format_span, parse_duration, parse_size
+from dsttool.engine.control import clock
 from dsttool.engine.vocabulary.errors import DsttoolError, UsageError
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ def record(settings: Settings, file: Path, duration: str | None, most: str) -> N
     arrived: queue.SimpleQueue[Update] = queue.SimpleQueue()
     with places(settings) as chosen, terminable():
         reach(chosen)
-        began = time.monotonic_ns()
+        began = clock.now_ns()
         until = None if for_ns is None else began + for_ns
         with Writer(file, time.time_ns(), began, replace=settings.yes) as writer:
             watch = Watch(chosen, arrived.put)
@@ -80,7 +81,7 @@ def record(settings: Settings, file: Path, duration: str | None, most: str) -> N
                 shown.end()
             while ended == "interrupted" and not arrived.empty():
                 writer.add(arrived.get())
-    _say(settings, file, writer, time.monotonic_ns() - began, ended)
+    _say(settings, file, writer, clock.now_ns() - began, ended)
 
 
 def _rehearsed(settings: Settings, file: Path, limit: int, for_ns: int | None) -> str:
@@ -102,7 +103,7 @@ def _write(
 ) -> Ended:
     """Write what arrives; why it ended."""
     while True:
-        left = None if until is None else (until - time.monotonic_ns()) / 1e9
+        left = None if until is None else (until - clock.now_ns()) / 1e9
         if left is not None and left <= 0:
             return "time"
         if arrived.qsize() > _WAITING_MAX:
@@ -135,7 +136,7 @@ class _Shown:
         if self._silent or time.monotonic() < self._due:
             return
         self._due = time.monotonic() + self.interval
-        text = f"recording: {_amount(self._writer, time.monotonic_ns() - self._began_ns)}"
+        text = f"recording: {_amount(self._writer, clock.now_ns() - self._began_ns)}"
         if self._live:
             self._line.write(f"{text}; Ctrl-C ends it")
         else:

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final, Protocol
 
+from dsttool.engine.control import clock
 from dsttool.engine.control.picture import Picture, Update
 from dsttool.tui.taking import take
 
@@ -82,7 +83,7 @@ class Live:
 
     def now_ns(self) -> int:
         """As Source's."""
-        return time.monotonic_ns()
+        return clock.now_ns()
 
     def wall_ns(self) -> int:
         """As Source's."""

@@ -36,8 +36,9 @@ T = TypeVar("T")
 class Update:
     """One frame of one daemon, or (None) that its connection is lost and why.
 
-    place, daemon: names. received_ns: when it came, by the clock that `now` is of later on. With no daemon
-    ("") it is about the place: lost for that reason, or, without a reason, reached again.
+    place, daemon: names. received_ns: when it came, by the clock that `now` is of: that of control.clock, and
+    in a recording the time since its beginning. With no daemon ("") it is about the place: lost for that
+    reason, or, without a reason, reached again.
     """
 
     place: str

@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from dsttool.engine.control import messages
+from dsttool.engine.control import clock, messages
 from dsttool.engine.control.frames import FRAME_BYTES_MAX, check_frame, parse_line
 from dsttool.engine.control.picture import Update
 from dsttool.engine.control.place import Names, Place
@@ -172,7 +172,7 @@ class Watch:
         around.pause = PAUSE_FIRST
         if around.lost:
             around.lost = False
-            self._tell(Update(around.place.name, "", time.monotonic_ns(), None))
+            self._tell(Update(around.place.name, "", clock.now_ns(), None))
         for name in names:
             key = (around.place.name, name)
             followed = self._followed.setdefault(key, _Followed(around.place, name))
@@ -184,7 +184,7 @@ class Watch:
         around.lost = True
         around.retry = time.monotonic() + around.pause
         around.pause = min(2 * around.pause, PAUSE_MAX)
-        self._tell(Update(around.place.name, "", time.monotonic_ns(), None, _reason(error)))
+        self._tell(Update(around.place.name, "", clock.now_ns(), None, _reason(error)))
 
     # -- daemons ---------------------------------------------------------------------------------------
 
@@ -267,7 +267,7 @@ class Watch:
             followed.pause = PAUSE_FIRST
         elif frame["type"] == "bye":
             followed.reason = frame.get("reason", "it ended")
-        self._tell(Update(followed.place.name, followed.daemon, time.monotonic_ns(), frame))
+        self._tell(Update(followed.place.name, followed.daemon, clock.now_ns(), frame))
 
     def _refused(self, followed: _Followed, line: bytes) -> None:
         """An answer instead of a frame. Raises what makes the connection useless: it does not let us watch,
@@ -298,7 +298,7 @@ class Watch:
 
     def _lost(self, followed: _Followed, reason: str) -> None:
         followed.reason = reason
-        self._tell(Update(followed.place.name, followed.daemon, time.monotonic_ns(), None, reason))
+        self._tell(Update(followed.place.name, followed.daemon, clock.now_ns(), None, reason))
 
 
 def _reason(error: Exception) -> str:

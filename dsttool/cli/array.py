@@ -6,11 +6,9 @@ import click
 
 from dsttool.cli import render
 from dsttool.cli.asking import gather, is_here, place
-from dsttool.cli.careful import go_ahead
 from dsttool.cli.dry_run import would
-from dsttool.cli.ending import STOP_TIMEOUT, end, would_end
+from dsttool.cli.ending import STOP_TIMEOUT, Term, agreed, end, would_end
 from dsttool.cli.settings import Settings, shared
-from dsttool.cli.using import losers
 from dsttool.engine.config import paths
 from dsttool.engine.config.array_file import ArrayConfig, load_array
 from dsttool.engine.config.names import check_name
@@ -32,11 +30,11 @@ def down(settings: Settings, names: tuple[str, ...]) -> None:
 
     An array finishes what its clients have asked for, flushes its nodes, and notes that it was stopped
     cleanly. Clients lose it: who they are is said, and whoever is at the terminal is asked; a script is
-    told, and it is done. It stops at the first failure.
+    told, and it is done. It stops at the first failure. --timeout is the time that all of them have together;
+    without it each has 90 s.
     """
     stopped, acts = [], []
-    if not settings.dry_run:
-        go_ahead(settings, losers(settings, names))
+    term = None if settings.dry_run else agreed(settings, names)
     with place(settings) as chosen:
         for name in names:
             check_name(name)
@@ -44,7 +42,7 @@ def down(settings: Settings, names: tuple[str, ...]) -> None:
                 if settings.dry_run:
                     acts.append(would_end(chosen, name, kind="array"))
                     continue
-                pid = end(chosen, name, settings.timeout or STOP_TIMEOUT, kind="array")
+                pid = end(chosen, name, term or Term(STOP_TIMEOUT), kind="array")
             except NotFound:
                 _check_known(settings, name)
                 raise

@@ -9,15 +9,13 @@ import click
 
 from dsttool.cli import render
 from dsttool.cli.asking import ask, gather, place
-from dsttool.cli.careful import go_ahead
 from dsttool.cli.dry_run import would
-from dsttool.cli.ending import STOP_TIMEOUT, end, would_end
+from dsttool.cli.ending import STOP_TIMEOUT, Term, agreed, end, would_end
 from dsttool.cli.settings import Settings, shared
-from dsttool.cli.using import losers
 from dsttool.engine.config import paths
 from dsttool.engine.config.names import check_name
 from dsttool.engine.config.units import format_duration
-from dsttool.engine.control import gathering
+from dsttool.engine.control import client, gathering
 from dsttool.engine.control.appearing import News
 from dsttool.engine.control.place import Local
 from dsttool.engine.vocabulary.errors import Conflict, NotFound
@@ -69,14 +67,14 @@ def stop(settings: Settings, names: tuple[str, ...]) -> None:
 
     A daemon finishes what its clients have asked for, flushes, and takes leave of them. If it serves a member
     of an array on this machine, or has other clients, that is said, and whoever is at the terminal is asked;
-    a script is told, and it is done. It stops at the first failure.
+    a script is told, and it is done. It stops at the first failure. --timeout is the time that all of them
+    have together; without it each has 90 s.
     """
     stopped, acts = [], []
-    if not settings.dry_run:
-        go_ahead(settings, losers(settings, names))
+    term = None if settings.dry_run else agreed(settings, names)
     with place(settings) as chosen:
         for name in names:
-            daemon = gathering.find(chosen, check_name(name))
+            daemon = gathering.find(chosen, check_name(name), term.answer if term else client.ANSWER_TIMEOUT)
             if daemon != name:
                 raise Conflict(
                     f"{name} is served by the daemon {daemon}, together with others.",
@@ -85,7 +83,7 @@ def stop(settings: Settings, names: tuple[str, ...]) -> None:
             if settings.dry_run:
                 acts.append(would_end(chosen, name))
                 continue
-            pid = end(chosen, name, settings.timeout or STOP_TIMEOUT)
+            pid = end(chosen, name, term or Term(STOP_TIMEOUT))
             stopped.append({"name": name, "pid": pid})
             render.say(settings, f"{name} has ended.")
     if settings.dry_run:

@@ -144,7 +144,8 @@ def test_several_devices_are_served_by_one_daemon_under_their_names(site: Site) 
 def test_an_export_is_created_sparse_with_a_size_and_named_after_its_file(site: Site) -> None:
     site.dsttool("export", "disk.img", "--size", "1G", "-d")
     created = site.path("disk.img").stat()
-    assert (created.st_size, created.st_blocks) == (1 << 30, 0)
+    assert created.st_size == 1 << 30
+    assert created.st_blocks * 512 < MIB
     assert site.json("status", "disk")["exports"][0]["size_bytes"] == 1 << 30
     site.dsttool("daemon", "stop", "disk")
     contradicted = site.dsttool("export", "disk.img", "--size", "2G", "-d", code=2)

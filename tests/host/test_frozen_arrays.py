@@ -12,9 +12,9 @@ QUICK = {"resend_timeout": "100ms", "resends": "1", "on_exhausted": "freeze"}
 
 
 def frozen_pool(site: Site) -> Pool:
-    """One member with another beside it, both with a budget that ends at once."""
+    """One member with another beside it, and with a budget that ends at once."""
     pool = Pool(site)
-    site.dsttool("policy", "set", "pool", *(f"{key}={value}" for key, value in QUICK.items()))
+    site.dsttool("policy", "set", "pool/n1", *(f"{key}={value}" for key, value in QUICK.items()))
     return pool
 
 
@@ -59,7 +59,7 @@ def test_freezing_and_several_links_are_asked_for_in_an_address(site: Site) -> N
 
 def test_a_wait_ends_when_a_stalled_member_answers_late_on_the_same_link(site: Site) -> None:
     pool = Pool(site)
-    site.dsttool("policy", "set", "pool", "ping_interval=1h", *(f"{key}={QUICK[key]}" for key in QUICK))
+    site.dsttool("policy", "set", "pool/n1", "ping_interval=1h", *(f"{key}={QUICK[key]}" for key in QUICK))
     connects = [member["link"]["connects"] for member in pool.array()["members"]]
     with pool.stopped(), pool.writing() as client:
         wait_until(lambda: pool.array()["state"] == "frozen", "the array is frozen")

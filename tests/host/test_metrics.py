@@ -7,6 +7,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -201,7 +202,8 @@ def door(site: Site) -> Iterator[Door]:
     made.server.close()
 
 
-def test_the_daemon_is_asked_once_however_many_ask(door: Door) -> None:
+def test_the_daemon_is_asked_once_however_many_ask(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(metrics_server, "FRESH", 60.0)
     for _ in range(5):
         code, text = ask(door.path)
         assert code == 200
@@ -306,7 +308,8 @@ def test_many_who_ask_a_daemon_in_trouble_cost_few_threads_and_wait_once(
     for _ in range(5 * CLIENTS_MAX):
         asking.append(socket.socket(socket.AF_UNIX))
         asking[-1].connect(str(door.path))
-        asking[-1].sendall(b"GET /metrics HTTP/1.0\r\n\r\n")
+        with suppress(BrokenPipeError):  # There were too many already.
+            asking[-1].sendall(b"GET /metrics HTTP/1.0\r\n\r\n")
     assert max(map(_clients, asking)) <= metrics_server.THREADS_MAX
     assert door.asked == 1
     for each in asking:

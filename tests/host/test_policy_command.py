@@ -109,7 +109,7 @@ def test_a_shorter_budget_ends_what_waits_already(pool: Pool) -> None:
     pool.site.dsttool("policy", "set", "pool", "resend_timeout=10m")
     with pool.stopped(), pool.writing() as client:
         wait_until(lambda: pool.array()["in_flight"] > 0, "the write is under way")
-        pool.site.dsttool("policy", "set", "pool", "resend_timeout=100ms", "resends=1")
+        pool.site.dsttool("policy", "set", "pool/n1", "resend_timeout=100ms", "resends=1")
         assert client.wait(START_SECONDS) == 0  # else it would wait for many times that
         assert pool.states()[0] == "in_sync"
         assert pool.states()[1] != "in_sync"

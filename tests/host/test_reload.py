@@ -45,7 +45,7 @@ class Configured:
     def run_export(self, *options: object) -> Daemon:
         return self.site.start(
             *(sys.executable, "-m", "dsttool", "export", "a", "--listen", "nbd://127.0.0.1:0", *options),
-            ready=self.site.path("runtime/a.nbd"),
+            ready=self.site.control("a"),
         )
 
     def run_array(self) -> None:
@@ -211,7 +211,7 @@ def test_an_array_listens_at_other_places_at_once(here: Configured) -> None:
 def test_an_export_listens_at_other_places_at_once_and_says_what_that_shows(here: Configured) -> None:
     door, sealed = (f"dst+unix:///?socket={here.site.path(each)}" for each in ("door", "sealed"))
     here.export(f'listen = ["{door}"]')
-    daemon = here.site.start(*DSTTOOL, "export", "a", ready=here.site.path("door"))
+    daemon = here.site.start(*DSTTOOL, "export", "a", ready=here.site.control("a"))
     here.export(f'listen = ["{sealed}", "nbd://0.0.0.0:0?security=none"]', 'security = "aes256gcm"')
     done = here.site.dsttool("daemon", "reload", "a")
     assert "Warning: everybody who can reach 0.0.0.0" in done.stderr
@@ -227,7 +227,7 @@ def test_an_export_listens_at_other_places_at_once_and_says_what_that_shows(here
 def test_a_place_that_is_taken_changes_nothing_and_says_why(here: Configured) -> None:
     door = f"nbd+unix:///?socket={here.site.path('door')}"
     here.export(f'listen = ["{door}"]')
-    daemon = here.site.start(*DSTTOOL, "export", "a", ready=here.site.path("door"))
+    daemon = here.site.start(*DSTTOOL, "export", "a", ready=here.site.control("a"))
     with socket.create_server(("127.0.0.1", 0)) as taken:
         other = f"nbd://127.0.0.1:{taken.getsockname()[1]}"
         here.export(f'listen = ["{other}"]', 'access = ["deny all"]')

@@ -25,6 +25,7 @@ def test_a_member_that_goes_and_comes_back(site: Site) -> None:
     leaf.kill()
     site.run("qemu-io", "-f", "raw", "-c", "write 0 64k", site.nbd("pool"))
     wait_until(lambda: "array.degraded" in kinds(told(site, "pool")), "the array is degraded")
+    site.dsttool("policy", "set", "pool", "resend_timeout=10s")  # it may be slow now, but not lost again
     site.export(site.path("d0"), "d0")
     site.dsttool("wait", "pool", "--for", "clean", "--timeout", "60s")
     wait_until(lambda: "array.online" in kinds(told(site, "pool")), "the array is online again")

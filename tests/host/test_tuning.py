@@ -75,6 +75,7 @@ def test_a_sealed_array_goes_on_while_threads_come_and_go(site: Site, reactor: R
     for name in ("a", "b"):
         site.export(site.file(f"{name}.img", SIZE), name, "--security", "aes256gcm", "--key", key)
     site.array("arr", "mirror", site.dst("a", **sealed), site.dst("b", **sealed), "--assume-clean")
+    reactor.run_until(lambda: True)  # daemons took their time to start: have the clock of now
     device = open_one(reactor, Opening(parse_address(site.dst("arr"))))
     load = VerifiedLoad(reactor, device, 256)
     load.start()

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from support.site import START_SECONDS, Site
+from support.site import START_SECONDS, Site, wait_until
 
 MIB = 1 << 20
 
@@ -26,12 +26,38 @@ def waiting(site: Site, name: str, condition: str, *options: str) -> "subprocess
     )
 
 
+def where_asleep(pid: int) -> str:
+    """The function of the kernel that it sleeps in; empty where the kernel does not tell."""
+    try:
+        return Path(f"/proc/{pid}/wchan").read_text().strip("0\n")
+    except OSError:
+        return ""
+
+
+def is_at_rest(pid: int) -> bool:
+    """Whether it talks to somebody, and sleeps through a moment."""
+
+    def slept() -> str:
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+        told = {key: value.strip() for key, _, value in (line.partition(":") for line in lines)}
+        return told["voluntary_ctxt_switches"] if told["State"].startswith("S") else ""
+
+    before = slept()
+    time.sleep(0.5)
+    if before == "" or before != slept():
+        return False
+    return any("socket" in os.readlink(each) for each in Path(f"/proc/{pid}/fd").iterdir())
+
+
 def wait_asleep(process: "subprocess.Popen[str]") -> None:
     """Until it waits for its answer: asleep in the kernel, reading a Unix socket."""
-    deadline = time.monotonic() + START_SECONDS
-    while "unix_stream_read" not in Path(f"/proc/{process.pid}/wchan").read_text():
-        assert time.monotonic() < deadline, f"{process.args} does not wait"
-        time.sleep(0.01)
+
+    def is_asleep() -> bool:
+        assert process.poll() is None, f"{process.args} does not wait"
+        where = where_asleep(process.pid)
+        return "unix_stream" in where if where else is_at_rest(process.pid)
+
+    wait_until(is_asleep, f"{process.args} waits")
 
 
 def end(process: "subprocess.Popen[str]") -> tuple[int, str]:

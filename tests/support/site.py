@@ -222,6 +222,7 @@ class Site:
             ready=nbd,
         )
         daemon.wait_ready(dst)
+        daemon.wait_ready(self.control(name))
         return daemon
 
     def array(self, name: str, layout: str, *nodes_and_options: object) -> Daemon:
@@ -235,11 +236,16 @@ class Site:
             ready=nbd,
         )
         daemon.wait_ready(dst)
+        daemon.wait_ready(self.control(name))
         return daemon
 
     def nbd(self, name: str) -> str:
         """The NBD address of an export or array of this site."""
         return f"nbd+unix:///?socket={self.path(name + '.nbd')}"
+
+    def control(self, name: str) -> Path:
+        """The control socket of the daemon of that name: it comes after all others that it listens on."""
+        return self.folder / self.env["DSTTOOL_RUNTIME_DIR"] / f"{name}.sock"
 
     def dst(self, name: str, **options: object) -> str:
         """The DST address of an export or array of this site, with options in its query."""

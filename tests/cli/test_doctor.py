@@ -334,7 +334,7 @@ def test_nodes_of_arrays_that_are_down_are_tried_all_at_once(site: Site, folder:
     nodes = [site.dst("a"), site.nbd("a"), "/nowhere/disk", site.dst("b")]
     nodes += [f"dst+unix:///x{i}?socket={site.path('silent')}" for i in range(8)]
     array(folder, "pool", *nodes)
-    findings = examined(site, "--timeout", "1s", code=1)
+    findings = examined(site, "--timeout", "4s", code=1)
     silent.close()
     states = [each["state"] for each in findings if each["check"] == "node"]
     assert states == ["ok", "ok"] + 10 * ["failed"]

@@ -1,6 +1,7 @@
 """What commands answer in JSON is what the shipped schemas say, and nothing besides."""
 
 import json
+import signal
 from collections.abc import Iterator
 from typing import Any
 
@@ -8,7 +9,7 @@ import jsonschema
 import pytest
 
 from dsttool.engine.vocabulary.schemas import ANSWERS, schema_of
-from support.site import Site
+from support.site import Site, wait_until
 from support.write_schemas import FOLDER
 
 MIRROR = ("--layout", "mirror", "--raw")
@@ -132,8 +133,11 @@ def test_every_error_in_json_is_as_its_schema_says(site: Site) -> None:
 
 def test_a_recording_and_the_frames_in_it_are_as_the_schemas_say(running: Site) -> None:
     file = running.path("r")
-    done = running.dsttool("record", file, "--for", "1500ms", "--json")
-    check(json.loads(done.stdout), "recorded")
+    with running.begun("record", file, "--json") as recorder:
+        wait_until(lambda: file.exists() and b'"delta"' in file.read_bytes(), "a change is recorded")
+        recorder.send_signal(signal.SIGINT)
+        told, _ = recorder.communicate(timeout=60)
+    check(json.loads(told), "recorded")
     header, *lines = (json.loads(line) for line in file.read_text().splitlines())
     check(header, "recording")
     for line in lines:

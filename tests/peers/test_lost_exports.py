@@ -14,7 +14,9 @@ RATE = "12m"  # about two seconds of writing: the kill comes in the first
 
 # Dead soon: 200 ms x 4 sends. Patient: longer than any test.
 HASTY = {"resend_timeout": "200ms", "resends": 3}
-HASTY_BUDGET_SECONDS = 0.8
+# 3 s in all: a machine with much else to do may send the oldest unanswered write long before the leaf stops.
+MEASURED = {"resend_timeout": "750ms", "resends": 3}
+MEASURED_BUDGET_SECONDS = 3.0
 PATIENT = {"resend_timeout": "30s", "resends": 9, "backoff_min": "50ms", "backoff_max": "200ms"}
 
 
@@ -75,17 +77,17 @@ def test_a_mirror_keeps_serving_when_an_export_is_killed_mid_write(site: Site) -
 
 def test_a_member_is_not_marked_before_its_budget_has_ended(site: Site) -> None:
     leaf_a, _leaf_b = export(site, "a"), export(site, "b")
-    site.array("pool", "mirror", site.dst("a", **HASTY), site.dst("b", **HASTY), "--assume-clean")
+    site.array("pool", "mirror", site.dst("a", **MEASURED), site.dst("b", **MEASURED), "--assume-clean")
     load = start_load(site, "pool", "a")
 
     silent = kill_mid_write(site, "pool", leaf_a)
     while members(site, "pool") == ["in_sync", "in_sync"]:
-        assert time.monotonic() - silent < 20
+        assert time.monotonic() - silent < 40
     marked = time.monotonic()
     load.finish()
 
     # The oldest unanswered write may have been sent a little before that.
-    assert marked - silent > HASTY_BUDGET_SECONDS * 0.75
+    assert marked - silent > MEASURED_BUDGET_SECONDS * 0.75
 
 
 def test_a_mirror_reads_from_the_other_side_while_the_lost_one_still_has_its_budget(site: Site) -> None:

@@ -4,7 +4,7 @@ import pytest
 
 from dsttool.engine.vocabulary.operations import WRITE
 from support.raw_dst import RawDst, batch, head
-from support.site import Daemon, Site
+from support.site import Daemon, Site, wait_until
 
 SIZE = 8 << 20
 
@@ -27,6 +27,11 @@ def array_up(site: Site, name: str, *options: object, code: int) -> str:
 
 def write(site: Site, name: str, byte: int) -> None:
     site.run("qemu-io", "-f", "raw", "-c", f"write -P {byte} 0 64k", "-c", "flush", site.nbd(name))
+
+
+def state(site: Site, name: str) -> str:
+    (array,) = site.json("status", name)["arrays"]
+    return str(array["state"])
 
 
 def linear(site: Site, name: str) -> Daemon:
@@ -53,8 +58,7 @@ def test_a_takeover_fences_the_other_array_which_never_writes_again(exported: Si
     write(exported, "a", 1)
     array_up(exported, "b", "--takeover", "--confirm", "b", code=0)
     try:
-        (array,) = exported.json("status", "a")["arrays"]
-        assert array["state"] in ("frozen", "failed")
+        wait_until(lambda: state(exported, "a") in ("frozen", "failed"), "a hears that it is fenced")
         late = ("qemu-io", "-f", "raw", "-c", "write -P 9 0 64k", exported.nbd("a"))
         assert exported.run("timeout", "2", *late, code=None).returncode != 0
         assert exported.path("d0.img").read_bytes()[: 64 << 10] == bytes([1]) * (64 << 10)

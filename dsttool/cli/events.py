@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final, get_args
 import click
 
 from dsttool.cli import render
-from dsttool.cli.asking import is_here, places, split_node
+from dsttool.cli.asking import is_here, places, reach, split_node
 from dsttool.cli.settings import Settings, shared
 from dsttool.engine.config import paths
 from dsttool.engine.config.units import parse_duration
@@ -188,6 +188,7 @@ def _follow(settings: Settings, name: str | None, wanted: Wanted) -> None:
     seen: dict[tuple[str, str], tuple[str, int]] = {}
     reasons: dict[tuple[str, str], str] = {}
     with places(settings) as chosen:
+        reach(chosen)
         if name is not None and is_here(settings) and not settings.json:
             _note_absence(settings, chosen[0], name)
         watch = Watch(chosen, arrived.put, transactions=False)

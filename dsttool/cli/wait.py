@@ -89,6 +89,7 @@ def _wait_clean(
 def _appear(settings: Settings, name: str, deadline: float | None) -> Iterator[client.Client]:
     """A connection to the daemon that serves `name`, now or once it is ready. Raises TimedOut."""
     with place(settings) as chosen, closing(chosen.names()) as names:
+        chosen.daemons()  # Raises if the machine cannot be reached.
         said = False
         while (daemon := _reach(chosen, name)) is None:
             if not said:

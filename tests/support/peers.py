@@ -23,6 +23,7 @@ PROGRAMS = {
     "zsh": "zsh",
     "fish": "fish",
     "systemd-analyze": "systemd",
+    "ssh": "openssh-client",
 }
 
 

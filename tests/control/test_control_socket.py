@@ -198,10 +198,12 @@ def test_many_lines_at_once_are_answered_in_order(path: Path) -> None:
 
 def test_ten_thousand_empty_lines_do_not_exhaust_the_stack(path: Path) -> None:
     with raw(path) as connection:
-        threading.Thread(target=connection.sendall, args=(b"\n" * 10_000,)).start()
+        sending = threading.Thread(target=connection.sendall, args=(b"\n" * 10_000,))
+        sending.start()
         answers = connection.makefile("rb")
         assert all(json.loads(answers.readline())["ok"] is False for _ in range(10_000))
         answers.close()
+        sending.join()
 
 
 def test_a_line_that_never_ends_is_cut_off(path: Path) -> None:
@@ -270,10 +272,7 @@ class PutOff:
         self.answers[index](result)
 
     def wait_gone(self) -> None:
-        deadline = time.monotonic() + 10
-        while self.gone != self.answers:
-            assert time.monotonic() < deadline
-            time.sleep(0.001)
+        wait_until(lambda: self.gone == self.answers, "it is noticed that nobody waits")
 
 
 @pytest.fixture
@@ -342,6 +341,7 @@ def test_commands_sent_while_one_is_awaited_are_answered_after_it(path: Path, la
 
 def test_a_client_that_floods_while_it_waits_is_not_read(path: Path, later: PutOff) -> None:
     with raw(path) as connection:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 65536)  # else it is as the system likes
         later.ask(connection)
         connection.setblocking(False)
         sent = 0
@@ -413,14 +413,12 @@ def test_gather_reports_the_living_the_dead_and_the_silent(tmp_path: Path, path:
     with socket.socket(socket.AF_UNIX) as silent:
         silent.bind(str(tmp_path / "silent.sock"))
         silent.listen(1)
-        started = time.monotonic()
-        found = gathering.gather(Local(tmp_path), timeout=0.2)
-        assert time.monotonic() - started < 3
+        found = gathering.gather(Local(tmp_path), timeout=2.0)
     states = {daemon["name"]: (daemon["state"], daemon["reason"]) for daemon in found["daemons"]}
     assert states["a"] == ("serving", None)
     assert states["dead"][0] == "unreachable"
     assert "connection refused" in (states["dead"][1] or "")
-    assert states["silent"] == ("unreachable", "no answer within 0.2 s")
+    assert states["silent"] == ("unreachable", "no answer within 2 s")
 
 
 @pytest.mark.parametrize("name", ["a", "a-too"])

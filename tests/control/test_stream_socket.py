@@ -255,8 +255,8 @@ def test_nothing_is_looked_at_while_nobody_watches(daemon: WatchedDaemon) -> Non
     with Raw(daemon) as raw:
         raw.watch(transactions=False)
         raw.until("delta")
-    wait_until(lambda: not daemon.broadcast._watchers, "it is gone")
-    time.sleep(0.3)  # A look may have been under way.
+    sampler = daemon.sampler
+    wait_until(lambda: sampler._want is None and not sampler._looking, "the last look has ended")
     looks = daemon.source.looks
     time.sleep(0.7)
     assert daemon.source.looks == looks

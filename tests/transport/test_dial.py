@@ -62,7 +62,7 @@ def test_a_unix_socket_is_connected_but_not_before_the_constructor_returns(
     with socket.socket(socket.AF_UNIX) as server:
         server.bind(path)
         server.listen()
-        Dial(reactor, Endpoint("unix", path=path), SECOND, outcome)
+        Dial(reactor, Endpoint("unix", path=path), 5 * SECOND, outcome)
         assert outcome.calls == []
         sock, error = outcome.wait()
     assert sock is not None
@@ -77,7 +77,7 @@ def test_a_tcp_address_is_connected(reactor: Reactor, outcome: Outcome, port: in
 
 
 def test_a_missing_unix_socket_is_unreachable(reactor: Reactor, outcome: Outcome, path: str) -> None:
-    Dial(reactor, Endpoint("unix", path=path), SECOND, outcome)
+    Dial(reactor, Endpoint("unix", path=path), 5 * SECOND, outcome)
     assert outcome.calls == []
     _, error = outcome.wait()
     assert isinstance(error, Unreachable)
@@ -153,7 +153,7 @@ def test_a_cancelled_dial_calls_nobody_and_leaves_no_socket(
     reactor: Reactor, outcome: Outcome, path: str
 ) -> None:
     reactor.network = network = Stuck()
-    dial = Dial(reactor, Endpoint("unix", path=path), SECOND, outcome)
+    dial = Dial(reactor, Endpoint("unix", path=path), 5 * SECOND, outcome)
     reactor.turn()
     dial.cancel()
     network.right.close()

@@ -61,6 +61,23 @@ def seen() -> Seen:
     return Seen()
 
 
+def test_a_daemon_that_hung_before_anybody_asked_it_is_told_to_be_lost(
+    tmp_path: Path, seen: Seen, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A stopped process still takes connections, and says nothing; and then it goes on."""
+    monkeypatch.setattr(watching, "ANSWER_SECONDS", 0.05)
+    daemon = WatchedDaemon(tmp_path / "pool.sock")
+    watch = Watch([Local(tmp_path)], seen)
+    try:
+        wait_until(seen.lost, "it is lost")
+        assert seen.daemon().reason == "no answer within 0.05 s"
+        daemon.start()
+        wait_until(seen.knows, "it is known")
+    finally:
+        watch.close()
+        daemon.close()
+
+
 def test_a_daemon_is_followed_from_its_start_over_its_end_to_its_return(tmp_path: Path, seen: Seen) -> None:
     watch = Watch([Local(tmp_path / "run")], seen)
     try:

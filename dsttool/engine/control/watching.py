@@ -6,6 +6,7 @@ one that was slow), after a pause that grows.
 
     unknown --its place names it--> connecting --> followed --hang-up, garbage--> lost
       lost --news--> connecting        lost --pause, if it took the connection--> connecting
+connecting --no answer--> lost, and followed as soon as it greets
 """
 
 import selectors
@@ -30,12 +31,17 @@ PAUSE_FIRST: Final = 1.0
 PAUSE_MAX: Final = 30.0
 # Seconds to wait for a control socket of this machine, whose daemon has only to let us in.
 OPEN_TIMEOUT: Final = 0.5
+# Seconds after which a daemon that took the connection and has said nothing is told to be lost, as long as
+# `status` waits; if it speaks later, all is well.
+ANSWER_SECONDS: Final = 5.0
 # Daemons followed in one place; each costs a descriptor and a picture.
 DAEMONS_MAX: Final = 1000
 
 
 class _Followed:
-    """One daemon. `connection` is None while it is lost; `retry`: when to try again, None for on news."""
+    """One daemon. `connection` is None while it is lost; `retry`: when to try again, None for on news; with a
+    connection, until when it has to greet.
+    """
 
     def __init__(self, place: Place, daemon: str) -> None:
         self.place = place
@@ -141,7 +147,11 @@ class Watch:
                 self._look_around(around)
         for followed in list(self._followed.values()):
             if followed.retry is not None and followed.retry <= now:
-                self._connect(followed)
+                if followed.connection is None:
+                    self._connect(followed)
+                else:
+                    followed.retry = None
+                    self._lost(followed, f"no answer within {ANSWER_SECONDS:g} s")
 
     # -- places ----------------------------------------------------------------------------------------
 
@@ -203,6 +213,7 @@ class Watch:
         followed.received.clear()
         followed.searched = 0
         followed.greeted = False
+        followed.retry = time.monotonic() + ANSWER_SECONDS
         self._selector.register(connection, selectors.EVENT_READ, lambda: self._receive(followed))
         self._ask(followed, connection)
 
@@ -262,6 +273,7 @@ class Watch:
             return
         if frame["type"] == "hello":
             followed.greeted = True
+            followed.retry = None
             followed.reason = ""
         elif frame["type"] == "snapshot":
             followed.pause = PAUSE_FIRST

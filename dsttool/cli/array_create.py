@@ -9,6 +9,7 @@ import click
 
 from dsttool.cli import render
 from dsttool.cli.dry_run import would
+from dsttool.cli.file_name import FileName
 from dsttool.cli.offering import Offering, offering
 from dsttool.cli.settings import Settings, shared
 from dsttool.engine.config import paths
@@ -57,6 +58,7 @@ Examples:
     "--invite-file",
     "invite_files",
     multiple=True,
+    type=FileName(allow_dash=True, readable=False),
     metavar="FILE",
     help="Invitations, one a line (- for standard input): each is a node more, after those named.",
 )

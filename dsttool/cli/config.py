@@ -8,6 +8,7 @@ import click
 
 from dsttool.cli import render
 from dsttool.cli.asking import ask, ask_array
+from dsttool.cli.file_name import FileName
 from dsttool.cli.settings import Settings, shared
 from dsttool.engine.config import authorized, paths
 from dsttool.engine.config.options import POLICY_KEYS, format_option, policy_field
@@ -68,7 +69,7 @@ Examples:
   dsttool config check
   dsttool config check arrays/pool.toml && dsttool array up pool"""
 )
-@click.argument("files", nargs=-1, type=click.Path(path_type=Path, readable=False), metavar="[FILE...]")
+@click.argument("files", nargs=-1, type=FileName(path_type=Path, readable=False), metavar="[FILE...]")
 @shared()
 def check(settings: Settings, files: tuple[Path, ...]) -> None:
     """Check configuration files: all of them, or the FILEs named; nothing is opened or started.

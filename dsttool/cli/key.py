@@ -8,6 +8,7 @@ import click
 
 from dsttool.cli import render
 from dsttool.cli.dry_run import would
+from dsttool.cli.file_name import FileName
 from dsttool.cli.settings import Settings, shared
 from dsttool.engine.config import authorized, invitations, key_files, keys, paths
 from dsttool.engine.config.authorized import Entry
@@ -22,10 +23,10 @@ Examples:
   dsttool key generate
   dsttool key generate --shared /etc/dsttool/keys/lab.key"""
 )
-@click.argument("file", required=False)
+@click.argument("file", required=False, type=FileName(path_type=Path, readable=False))
 @click.option("--shared", "is_shared", is_flag=True, help="One key that both ends have, instead of a pair.")
 @shared(changes=True)
-def generate(settings: Settings, file: str | None, is_shared: bool) -> None:
+def generate(settings: Settings, file: Path | None, is_shared: bool) -> None:
     """Make a key FILE that only its owner can read; without FILE this machine's identity as a client.
 
     A pair of keys tells machines apart: its private half stays in the file, and its public half is
@@ -40,7 +41,7 @@ def generate(settings: Settings, file: str | None, is_shared: bool) -> None:
     """
     if file is None and is_shared:
         raise UsageError("A shared key needs a file.", "Write: dsttool key generate --shared FILE")
-    path = key_files.client_key_file() if file is None else Path(file)
+    path = key_files.client_key_file() if file is None else file
     if settings.dry_run:
         key_files.refuse_existing(path)
         would(settings, [f"write a new {'shared' if is_shared else 'private'} key to {path}"])
@@ -65,9 +66,9 @@ Examples:
   dsttool key show
   dsttool key show /etc/dsttool/keys/lab.key"""
 )
-@click.argument("file", required=False)
+@click.argument("file", required=False, type=FileName(path_type=Path, readable=False))
 @shared()
-def show(settings: Settings, file: str | None) -> None:
+def show(settings: Settings, file: Path | None) -> None:
     """Show public keys and fingerprints, never a secret: of FILE, or of this machine's identities.
 
     A public key, dst1-..., is what is passed on to others: a client's to `key authorize`, a server's into
@@ -75,7 +76,7 @@ def show(settings: Settings, file: str | None) -> None:
     shared key tells nothing of the key.
     """
     if file is not None:
-        shown = [("file", Path(file))]
+        shown = [("file", file)]
     else:
         own = (("client", key_files.client_key_file()), ("server", key_files.server_key_file()))
         shown = [(role, path) for role, path in own if path.exists()]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
 
+from dsttool.cli.file_name import FileName
 from dsttool.cli.settings import Settings
 from dsttool.engine.vocabulary.errors import UsageError
 
@@ -25,7 +26,10 @@ _PROTECTION: Final = (
         " chacha20poly1305.",
     ),
     click.option(
-        "--key", default="", metavar="FILE", help="Their key, shared or private, instead of this machine's."
+        "--key",
+        type=FileName(readable=False),
+        metavar="FILE",
+        help="Their key, shared or private, instead of this machine's.",
     ),
     click.option(
         "--access",
@@ -74,12 +78,12 @@ def offering(*, invites: bool) -> Callable[[_Decorated], _Decorated]:
     def decorate(function: _Decorated) -> _Decorated:
         @functools.wraps(function)
         def collect(
-            settings: Settings, *, security: str, key: str, rules: tuple[str, ...], **others: Any
+            settings: Settings, *, security: str, key: str | None, rules: tuple[str, ...], **others: Any
         ) -> Any:
             _check_security(security)
             invite, expires = others.pop("invite", False), others.pop("invite_expires", "")
             invite_ns = _lifetime(settings, expires) if invite else None
-            return function(settings, offering=Offering(security, key, rules, invite_ns), **others)
+            return function(settings, offering=Offering(security, key or "", rules, invite_ns), **others)
 
         decorated: Any = collect
         for option in reversed(_PROTECTION + (_INVITATION if invites else ())):

@@ -11,6 +11,7 @@ import click
 from dsttool.cli import render
 from dsttool.cli.asking import places, reach
 from dsttool.cli.dry_run import would
+from dsttool.cli.file_name import FileName
 from dsttool.cli.new_file import check_folder
 from dsttool.cli.progress import LineInPlace
 from dsttool.cli.settings import Settings, shared
@@ -39,7 +40,7 @@ Examples:
   dsttool tui --replay incident.dstrec
 """
 )
-@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("file", type=FileName(path_type=Path))
 @click.option(
     "--for", "duration", metavar="TIME", help="End after this time, for example 10m; else at Ctrl-C."
 )

@@ -11,6 +11,7 @@ from typing import Final
 import click
 
 from dsttool.cli.asking import places
+from dsttool.cli.file_name import FileName
 from dsttool.cli.glyphs import shows
 from dsttool.cli.reading import commands
 from dsttool.cli.settings import Settings, shared
@@ -31,7 +32,7 @@ Examples:
 @click.option(
     "--replay",
     metavar="FILE",
-    type=click.Path(path_type=Path),
+    type=FileName(path_type=Path),
     help="Play a recording of `dsttool record` instead of watching what runs: Space stops it and lets it go "
     "on, . and , go a moment on and back.",
 )

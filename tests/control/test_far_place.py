@@ -3,17 +3,20 @@
 import json
 import os
 import select
+import signal
 import socket
+import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from dsttool.cli.signals import Terminated, terminable
 from dsttool.engine.control import channels, ctl, messages
 from dsttool.engine.control.ctl import Relay
 from dsttool.engine.control.place import Local
@@ -145,7 +148,7 @@ class FarEnd:
 
     def silent(self) -> bool:
         """Whether it says nothing more for a moment."""
-        return not self._heard and not select.select([self._hears], [], [], 0.1)[0]
+        return not self._heard and not select.select([self._hears], [], [], 1.0)[0]
 
     def end(self) -> None:
         """End its input; it has to end by itself."""
@@ -275,7 +278,9 @@ def test_what_is_said_to_a_channel_that_was_closed_meanwhile_is_no_offence(far: 
 
 def link_to(program: str, patience: float = 60.0) -> SshLink:
     command = [sys.executable, "-c", program]
-    return SshLink("box", command, "ssh box dsttool version", patience=patience, own_group=True)
+    link = SshLink("box", command, "ssh box dsttool version", patience=patience, own_group=True)
+    link.start()
+    return link
 
 
 GREETING = (
@@ -372,6 +377,38 @@ def test_closing_a_link_ends_a_program_that_does_not_end_with_its_input() -> Non
     link = link_to(GREETING + "import signal; signal.pause()")
     link.wait()
     link.close()
+    assert isinstance(link.failure, errors.Conflict)
+
+
+def test_a_signal_in_the_very_moment_in_which_ssh_is_begun_leaves_none_behind(monkeypatch: Any) -> None:
+    begun: list[subprocess.Popen[bytes]] = []
+    popen = subprocess.Popen
+
+    def struck(*words: Any, **more: Any) -> subprocess.Popen[bytes]:
+        begun.append(popen(*words, **more))
+        os.kill(os.getpid(), signal.SIGTERM)
+        return begun[0]
+
+    monkeypatch.setattr(subprocess, "Popen", struck)
+    monkeypatch.setenv("DSTTOOL_SSH", f"{sys.executable} -c 'import signal; signal.pause()'")
+    try:
+        with pytest.raises(Terminated), terminable(), closing(Remote("ssh://box")) as place:
+            place.daemons()
+        assert [each.poll() is not None for each in begun] == [True]
+    finally:
+        for each in begun:
+            if each.poll() is None:
+                each.kill()
+                each.communicate()
+
+
+def test_a_link_that_is_closed_before_it_begins_runs_nothing(monkeypatch: Any) -> None:
+    monkeypatch.setattr(subprocess, "Popen", None)
+    link = SshLink("box", ["ssh"], "ssh box dsttool version", patience=60.0, own_group=True)
+    link.close()
+    link.start()
+    link.close()
+    link.wait()
     assert isinstance(link.failure, errors.Conflict)
 
 

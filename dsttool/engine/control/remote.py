@@ -141,7 +141,7 @@ class Remote:
             link.close()
 
     def _connected(self) -> SshLink:
-        """The connection, begun now if there is none. Raises DsttoolError if ssh cannot be started."""
+        """The connection, begun now if there is none. UsageError if what to run is no command."""
         with self._lock:
             if self._link is None or self._link.failure is not None:
                 if self._link is not None:
@@ -153,6 +153,7 @@ class Remote:
                 self._link = SshLink(
                     self.name, command, by_hand, patience=self._patience, own_group=not self._prompts
                 )
+                self._link.start()
             return self._link
 
 

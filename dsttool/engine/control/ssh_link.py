@@ -52,7 +52,10 @@ class _Conversation:
 
 
 class SshLink:
-    """Runs from its making until `close`, or until it fails: then `failure` says why. Thread-safe.
+    """Runs from `start` until `close`, or until it fails: then `failure` says why. Thread-safe.
+
+    ssh is run by the link's thread: there no signal's handler can raise between the birth of the process and
+    the note of who it is. Whoever notes the link before it is started, and closes it, leaves no ssh behind.
 
     by_hand: what people may run to see how it fails. patience: seconds until the far side has said its first
     line. own_group: Ctrl-C at the terminal does not reach ssh, and it asks nobody.
@@ -66,30 +69,22 @@ class SshLink:
         self._by_hand = f"Try it by hand: {by_hand}"
         self._patience = patience
         self._daemons: list[str] | None = None
+        self._conversations: dict[int, _Conversation] = {}
         self._known = threading.Event()
         self._lock = threading.Lock()
         self._tell: list[socket.socket] = []
         self._openings: deque[tuple[str, socket.socket]] = deque()
         self._closing = False
-        try:
-            self._process = subprocess.Popen(
-                command,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                bufsize=0,
-                start_new_session=own_group,
-            )
-        except OSError as error:
-            raise from_oserror(error, f"run {command[0]}") from error
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        assert self._process.stderr is not None
-        self._stdin, self._stdout = self._process.stdin, self._process.stdout
-        self._stderr = self._process.stderr
+        self._command = command
+        self._own_group = own_group
+        # Taken by the thread when it begins, or by `close` if that comes first: then nothing begins.
+        self._begun = threading.Lock()
         self._wake_in, self._wake_out = socket.socketpair()
         self._wake_in.setblocking(False)
         self._thread = threading.Thread(target=self._run, name=f"ssh {name}", daemon=True)
+
+    def start(self) -> None:
+        """Run ssh. That it cannot be run is a failure as any other."""
         self._thread.start()
 
     @property
@@ -137,14 +132,23 @@ class SshLink:
     def close(self) -> None:
         """End ssh and everything that goes over it."""
         self._closing = True
-        _poke(self._wake_in)
-        self._thread.join()
+        if self._begun.acquire(blocking=False):
+            self._finish(self._why(0))
+        elif self._thread.is_alive():
+            _poke(self._wake_in)
+            self._thread.join()
 
     # From here on: the link's thread.
 
     def _run(self) -> None:
+        if not self._begun.acquire(blocking=False):
+            return
+        try:
+            self._spawn()
+        except OSError as reason:
+            self._finish(from_oserror(reason, f"run {self._command[0]}"))
+            return
         self._selector = selectors.DefaultSelector()
-        self._conversations: dict[int, _Conversation] = {}
         self._events: dict[socket.socket, int] = {}
         self._number = 0
         self._output = bytearray()
@@ -165,6 +169,21 @@ class SshLink:
         except (DsttoolError, OSError, EOFError) as failure:
             error = failure
         self._end(error)
+
+    def _spawn(self) -> None:
+        self._process = subprocess.Popen(
+            self._command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            bufsize=0,
+            start_new_session=self._own_group,
+        )
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        assert self._process.stderr is not None
+        self._stdin, self._stdout = self._process.stdin, self._process.stdout
+        self._stderr = self._process.stderr
 
     def _turn(self, patience: float | None) -> None:
         if patience is not None and patience <= 0:
@@ -340,14 +359,18 @@ class SshLink:
         self._complaint += self._stderr.read() or b""
         self._stderr.close()
         self._selector.close()
+        self._finish(error if isinstance(error, DsttoolError) else self._why(code))
+
+    def _finish(self, failure: DsttoolError) -> None:
+        """Tell everybody that this is the end."""
         with self._lock:
-            self.failure = error if isinstance(error, DsttoolError) else self._why(code)
+            self.failure = failure
             for listener in self._tell:
                 _poke(listener)
         for conversation in self._conversations.values():
-            _part(conversation.near, bytes(conversation.unsent), self.failure)
+            _part(conversation.near, bytes(conversation.unsent), failure)
         while self._openings:  # With the failure set, there come no more.
-            _part(self._openings.popleft()[1], b"", self.failure)
+            _part(self._openings.popleft()[1], b"", failure)
         self._known.set()
         self._wake_in.close()
         self._wake_out.close()

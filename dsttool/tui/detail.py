@@ -59,6 +59,9 @@ def _about(
     state = daemon.state
     if state is None:
         yield [(f" {subject.daemon} has not told anything yet.", "dim")]
+        if lost:
+            logs = f"`dsttool logs {subject.daemon}` may say why it ended"
+            yield [(f" `dsttool doctor` says what to do about it; {logs}.", "")]
         return
     array, export = state["arrays"].get(subject.name), state["exports"].get(subject.name)
     if subject.kind == "transaction":
@@ -323,14 +326,17 @@ def _row(cells_: Sequence[tuple[str, Role]], widths: Sequence[int]) -> Pieces:
 
 
 def wrapped(line: Pieces, width: int) -> Lines:
-    """A line of label and value in as many lines as it takes, the value staying beside its label. A word that
-    is longer than a line, such as an address, goes on in the next.
+    """A line of label and value in as many lines as it takes, the value staying beside its label, or one
+    sentence. A word that is longer than a line, such as an address, goes on in the next.
     """
-    if not line or sum(cell_len(text) for text, _ in line) <= width or len(line[0][0]) != _LABEL + 1:
+    labelled = len(line) > 1 and len(line[0][0]) == _LABEL + 1
+    fits = sum(cell_len(text) for text, _ in line) <= width
+    if fits or not (labelled or len(line) == 1):
         yield line
         return
-    label, *rest = line
-    room = max(2, width - _LABEL - 1)
+    label, *rest = line if labelled else [(" ", line[0][1]), *line]
+    indent = cell_len(label[0])
+    room = max(2, width - indent)
     words = [(part, role) for text, role in rest for word in text.split() for part in chop_cells(word, room)]
     now: list[tuple[str, Role]] = [label]
     used = 0
@@ -338,7 +344,7 @@ def wrapped(line: Pieces, width: int) -> Lines:
         length = cell_len(word)
         if used and used + 1 + length > room:
             yield now
-            now, used = [(" " * (_LABEL + 1), "")], 0
+            now, used = [(" " * indent, "")], 0
         now.append((f" {word}" if used else word, role))
         used += length + (1 if used else 0)
     yield now

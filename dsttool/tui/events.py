@@ -141,6 +141,12 @@ class Events(Screen[None]):
 
     def _say(self) -> None:
         row = self._list.row
-        text = "" if row is None else f"{row.entry['kind']}: {row.entry['text']}"
+        text = "" if row is None else _whole(row.entry)
         lines = textwrap.wrap(text, max(10, self.size.width - 2))[:_TEXT_LINES]
         self._text.put([[(f" {line}", "")] for line in lines] or [[]])
+
+
+def _whole(event: Event) -> str:
+    """An event with its day, which the rows have no room for."""
+    when = datetime.fromtimestamp(event["time_ns"] / 1e9).strftime("%Y-%m-%d %H:%M:%S")
+    return f"{when} {event['kind']}: {event['text']}"

@@ -114,5 +114,7 @@ def silence(daemon: DaemonPicture, now_ns: int) -> str:
         return ""
     if daemon.ended:
         return f"It ended {age(daemon.age_ns(now_ns))} ago. What follows was true then."
-    reason = f" ({daemon.reason})" if daemon.reason else ""
+    reason = f" ({daemon.reason.rstrip('.')})" if daemon.reason else ""
+    if daemon.hello is None:
+        return f"Nothing was heard of it yet{reason}."
     return f"Nothing was heard of it for {age(daemon.age_ns(now_ns))}{reason}. What follows was true then."

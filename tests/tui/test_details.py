@@ -133,6 +133,26 @@ def test_what_is_lost_says_since_when_and_is_shown_as_it_was() -> None:
     assert "mirror, 40 GiB" in said
 
 
+def test_a_daemon_that_was_never_heard_has_no_age_but_a_reason_and_what_to_do() -> None:
+    picture = Picture()
+    picture.apply(frames.Speaker().lost("no answer within 5 s"))
+    shown = text(picture, about("daemon"), now_ns=frames.BEGAN_NS + 13 * 3600 * SECOND)
+    assert "Nothing was heard of it yet (no answer within 5 s)." in shown
+    assert "13h" not in shown
+    assert "dsttool logs pool" in shown
+
+
+def test_a_long_reason_is_read_to_its_end() -> None:
+    picture, speaker = known()
+    picture.apply(speaker.lost("The daemon pool cannot be reached: " + "why " * 30 + "and the end"))
+    lines = [
+        part for line in lines_of(picture, about("array"), frames.BEGAN_NS) for part in wrapped(line, 60)
+    ]
+    shown = [("".join(piece for piece, _ in line)) for line in lines]
+    assert all(cell_len(line) <= 60 for line in shown[:3])
+    assert "and the end" in " ".join(shown[:4])
+
+
 @pytest.mark.parametrize("width", [1, 16, 29, 60])
 def test_nothing_of_a_long_address_is_lost(width: int) -> None:
     address = f"dst+unix:///pool?socket=/run/{'長い' * 9}/{'x' * 50}.dst"

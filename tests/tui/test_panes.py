@@ -162,6 +162,7 @@ def test_the_screen_of_events_has_the_whole_text_of_the_one_under_the_cursor() -
         still.say(pool.event(6, kind="pool.long", text="word " * 30 + "and the end."))
         await screens.settle(pilot)
         assert "and the end." in shown(app)
+        assert "2025-10-09 08:53:20 pool.long: word" in shown(app)  # yesterday's look like today's above
         await pilot.press("up")
         assert "and the end." not in shown(app)
 

@@ -100,6 +100,12 @@ def _logs(known: Known) -> Names:
     return sorted(dict.fromkeys((*known.daemons, *known.logs), "daemon's log").items())
 
 
+def _pages(of: str) -> Names:
+    from dsttool.cli import pages
+
+    return pages.words(of)
+
+
 _LISTS: dict[str, Callable[[Known, str], Names]] = {
     "arrays": lambda known, of: known.running_arrays() or known.down_arrays(),
     "all-arrays": lambda known, of: known.running_arrays() + known.down_arrays(),
@@ -118,6 +124,7 @@ _LISTS: dict[str, Callable[[Known, str], Names]] = {
     "served-nodes": lambda known, of: _with_members(known, _served(known)),
     "transactions": lambda known, of: known.under_way(of),
     "keys": lambda known, of: known.keys,
+    "pages": lambda known, of: _pages(of),
     "schemas": lambda known, of: [(name, "") for name in _stems(_SCHEMAS, "-1.json")],
 }
 
@@ -131,7 +138,7 @@ def main(words: list[str]) -> int:
         known = read_configured()
         if wanted == "keys":
             known.keys = read_keys()
-        elif wanted not in ("configured", "schemas"):
+        elif wanted not in ("configured", "pages", "schemas"):
             ask(known, runtime_dir(), of if wanted == "transactions" else "")
         lines = [
             f"{name}\t{about}\n" for name, about in known.names(wanted, of) if _plain(name) and _plain(about)
@@ -139,6 +146,7 @@ def main(words: list[str]) -> int:
         os.write(1, "".join(lines).encode())
     except Exception:  # noqa: BLE001, S110 - whoever presses TAB gets names, or nothing
         pass
+    signal.setitimer(signal.ITIMER_REAL, 0)  # while Python ends nothing handles it
     return 0
 
 

@@ -51,6 +51,9 @@ LINES = [
     "logs ",
     "daemon stop ",
     "completion ",
+    "man t",
+    "man array ",
+    "man array up ",
 ]
 ONE_WORD = ("status --output=j",)
 
@@ -69,7 +72,10 @@ def expected(site: Site, line: str) -> set[str]:
 
 
 @pytest.mark.parametrize("line", LINES)
-def test_a_shell_finds_what_the_tree_says(shell: Shell, place: Site, line: str) -> None:
+def test_a_shell_finds_what_the_tree_says(
+    shell: Shell, place: Site, line: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(names, "ANSWER_SECONDS", 20.0)
     # zsh is told that the value alone is to be completed, and matches that.
     front = line.split(" ")[-1].partition("=")[0] + "=" if shell.name == "zsh" and line in ONE_WORD else ""
 

@@ -9,9 +9,16 @@ from pathlib import Path
 
 import pexpect
 
-from support.site import Site, wait_until
+from support.site import START_SECONDS, Site, wait_until
 
 SCRIPTS = Path(__file__).parents[2] / "completions"
+# dsttool, but daemons have time to answer the lists of names on machines with much else to do, too.
+PATIENT = """
+from dsttool.cli import names
+names.ANSWER_SECONDS, names.TOTAL_SECONDS = 20.0, 30.0
+from dsttool.__main__ import main
+main()
+"""
 _TAB, _REPORT, _CLEAR = "\t", "\x18p", "\x15"
 
 _BASH = r"""
@@ -81,7 +88,7 @@ class Shell:
         tools = site.folder / "bin"
         tools.mkdir(exist_ok=True)
         program = tools / "dsttool"
-        program.write_text(f'#!/bin/sh\nexec {sys.executable} -m dsttool "$@"\n')
+        program.write_text(f'#!/bin/sh\nexec {sys.executable} -c "{PATIENT}" "$@"\n')
         program.chmod(0o755)
         environment = {key: value for key, value in site.env.items() if key not in ("PS1", "PROMPT_COMMAND")}
         environment |= {
@@ -97,7 +104,7 @@ class Shell:
             env=environment,
             cwd=str(site.folder),
             dimensions=(50, 200),
-            timeout=20,
+            timeout=START_SECONDS,
             encoding="utf-8",
         )
         self._process.expect_exact("ready> ")

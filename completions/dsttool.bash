@@ -235,7 +235,7 @@ _dsttool_at() {
         ;;
     'man')
         switches='-q,--quiet:- -v,--verbose:-* --color:=auto|always|never -h,--help:-'
-        operands='PAGE TEXT...'
+        operands='PAGE PAGE_OF TEXT...'
         ;;
     'version')
         switches='-q,--quiet:- -v,--verbose:-* --color:=auto|always|never --json:- -o,--output:=table|plain|json|jsonl -h,--help:-'
@@ -330,7 +330,10 @@ _dsttool_kind() {
         live='configured'
         ;;
     PAGE)
-        choices='tutorial config internals protocol'
+        live='pages'
+        ;;
+    PAGE_OF)
+        live='pages 1'
         ;;
     esac
 }

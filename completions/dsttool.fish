@@ -849,6 +849,7 @@ function __dsttool_at --no-scope-shadowing
                 '-h,--help:-	Show this message and exit'
             set operands \
                 'PAGE' \
+                'PAGE_OF' \
                 'TEXT...'
         case 'version'
             set switches \
@@ -1000,11 +1001,9 @@ function __dsttool_kind --no-scope-shadowing
         case CONFIGURED
             set live 'configured'
         case PAGE
-            set choices \
-                'tutorial	from nothing to a mirror' \
-                'config	the configuration files' \
-                'internals	how it works inside' \
-                'protocol	what goes over the network'
+            set live 'pages'
+        case PAGE_OF
+            set live 'pages 1'
     end
 end
 

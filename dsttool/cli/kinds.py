@@ -112,15 +112,8 @@ LAYOUT: Final = Kind(
 )
 COMMAND: Final = Kind("COMMAND")
 SCHEMA: Final = Kind("SCHEMA", live="schemas")
-PAGE: Final = Kind(
-    "PAGE",
-    words=(
-        ("tutorial", "from nothing to a mirror"),
-        ("config", "the configuration files"),
-        ("internals", "how it works inside"),
-        ("protocol", "what goes over the network"),
-    ),
-)
+PAGE: Final = Kind("PAGE", live="pages")
+PAGE_OF: Final = Kind("PAGE_OF", live="pages", of_first=True)
 
 # Where the name alone would say too little. Several: of the first word, of the second, …; the last repeats.
 _PLACES: Final[Mapping[tuple[str, str], tuple[Kind, ...]]] = {
@@ -143,7 +136,7 @@ _PLACES: Final[Mapping[tuple[str, str], tuple[Kind, ...]]] = {
     ("key authorize", "exports"): (EXPORT,),
     ("iostat", "words"): (SERVED_NODE, TEXT, TEXT),
     ("logs", "name"): (LOG,),
-    ("man", "words"): (PAGE, TEXT),
+    ("man", "words"): (PAGE, PAGE_OF, TEXT),
     ("schema", "name"): (SCHEMA,),
 }
 _BY_METAVAR: Final[Mapping[str, Kind]] = {

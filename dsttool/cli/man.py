@@ -1,14 +1,12 @@
 """`man`: the manual pages, wherever this dsttool was installed."""
 
-import os
 import shutil
 import subprocess
 import sys
-from pathlib import Path
 
 import click
 
-import dsttool
+from dsttool.cli import pages
 from dsttool.cli.settings import Settings, shared
 from dsttool.engine.vocabulary.errors import DsttoolError, NotFound
 from dsttool.engine.vocabulary.suggest import suggest
@@ -45,25 +43,18 @@ def man(settings: Settings, words: tuple[str, ...]) -> None:
         raise DsttoolError(f"`man -l {path}` ended with code {code}.", "Its words above may say why.")
 
 
-def _find(words: tuple[str, ...]) -> Path:
+def _find(words: tuple[str, ...]) -> str:
     """The file of a page. Raises NotFound with a nearer one."""
     wanted = "-".join(("dsttool", *words))
     if words and words[0].startswith("dsttool"):
         wanted = "-".join(words)
-    pages = {path.stem: path for folder in _folders() for path in folder.glob("dsttool*.[1-8]")}
-    if wanted in pages:
-        return pages[wanted]
-    near = suggest(wanted, pages)
+    found = pages.files()
+    if wanted in found:
+        return found[wanted]
+    near = suggest(wanted, found)
     raise NotFound(
         f"There is no manual page called {' '.join(words) or wanted}.",
         f"Did you mean `dsttool man {near.removeprefix('dsttool-').replace('-', ' ')}`?"
         if near
         else "`dsttool man` shows the list of commands.",
     )
-
-
-def _folders() -> list[Path]:
-    """Where pages may be, the ones to prefer last: installed ones, and a source tree's own."""
-    installed = Path(sys.prefix) / "share" / "man"
-    source = Path(os.path.abspath(dsttool.__file__)).parent.parent / "man"
-    return [*(installed / f"man{section}" for section in (1, 5, 7)), source]

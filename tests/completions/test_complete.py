@@ -61,6 +61,12 @@ def test_names_are_of_the_kind_that_the_command_takes() -> None:
     assert found("daemon stop ") == ["daemons"]
 
 
+def test_pages_are_those_of_the_command_before() -> None:
+    assert found("man ") == ["pages"]
+    assert found("man array ") == ["pages:array"]
+    assert found("man array up ") == []
+
+
 def test_members_are_those_of_the_array_before_wherever_options_stand() -> None:
     assert found("node suspend pool ") == ["nodes:pool"]
     assert found("--json node suspend --for 1m pool --quiet ") == ["nodes:pool"]

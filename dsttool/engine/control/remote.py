@@ -34,7 +34,7 @@ _COMMAND: Final = ("dsttool", "ctl", "--stdio")
 # taken the second time), a command of its own; and being the master of other connections, which would end
 # with this one. A master that is there already is used.
 _OPTIONS: Final = ("-Tax", "-oClearAllForwardings=yes", "-oRemoteCommand=none", "-oControlMaster=no")
-# A dead network is noticed after a quarter of a minute of silence.
+# A dead network is noticed after 20 s of silence: three questions, and the time for a fourth.
 _ALIVE: Final = ("-oServerAliveInterval=5", "-oServerAliveCountMax=3")
 
 _SSH: Final = re.compile(

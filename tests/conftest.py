@@ -1,6 +1,7 @@
 """Rules for every test: it leaves nothing behind; what it needs is there; it runs the same twice."""
 
 import os
+import resource
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,6 +21,9 @@ settings.load_profile("deterministic")
 surroundings.make_neutral()
 peers.extend_path()
 
+# What a thousand connections with both ends in one process need; the limit of many shells is 1024.
+DESCRIPTORS = 4096
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Switches of long campaigns; each has a short form that runs always."""
@@ -30,6 +34,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_sessionstart(session: pytest.Session) -> None:
     """A peer's program that is missing ends the run: a skip nobody sees would look like a pass."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != resource.RLIM_INFINITY and soft < DESCRIPTORS:
+        most = DESCRIPTORS if hard == resource.RLIM_INFINITY else min(DESCRIPTORS, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
     if hasattr(session.config, "workerinput"):
         return
     absent = peers.missing()

@@ -231,9 +231,9 @@ def test_half_a_handshake_is_closed_when_its_time_is_over(
 def test_a_client_past_its_handshake_has_no_deadline(
     hall: Hall, other: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(nbd_connection.limits, "HANDSHAKE_TIMEOUT_NS", 20 * MS)
+    monkeypatch.setattr(nbd_connection.limits, "HANDSHAKE_TIMEOUT_NS", 300 * MS)
     idle = hall.client()
-    assert not idle.is_closed(60 * MS)
+    assert not idle.is_closed(400 * MS)
     assert idle.is_served()
 
 

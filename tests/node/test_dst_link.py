@@ -217,9 +217,9 @@ def test_a_ping_of_the_server_is_answered(hall: DstHall, server: RawServer) -> N
 
 
 def test_a_link_that_receives_is_not_given_up(hall: DstHall, server: RawServer) -> None:
-    node, talker = connected(hall, server, replace(PINGING, ping_interval_ns=SECOND // 4))
+    node, talker = connected(hall, server, replace(PINGING, ping_interval_ns=SECOND))
     for _ in range(4):
-        hall.pass_time(100 * MS)
+        hall.pass_time(300 * MS)
         talker.say(record(dst_records.NOTICE, dst_hello.pack_reason(0, "still here")))
     assert node.up
     assert talker.is_silent(), "a link that is not idle is not pinged"

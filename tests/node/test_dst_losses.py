@@ -120,7 +120,7 @@ def test_at_a_reconnect_what_is_done_is_told_before_the_verifier_and_all_else_is
 
 
 def test_what_waits_behind_a_locked_extent_is_not_lost_with_the_verifier(stage: Stage) -> None:
-    node, talker = stage.up(replace(PATIENT, resend_timeout_ns=10 * MS, resends=1))
+    node, talker = stage.up(replace(PATIENT, resend_timeout_ns=50 * MS, resends=1))
     stalled = write(0, b"old!")
     node.submit([stalled])
     requests_of(talker)
@@ -141,7 +141,7 @@ def test_what_waits_behind_a_locked_extent_is_not_lost_with_the_verifier(stage: 
 
 def given_up(stage: Stage) -> tuple[DstNode, Talker]:
     """A node whose write of four bytes at 0 was given up, and may still be carried out."""
-    node, talker = stage.up(replace(PATIENT, resend_timeout_ns=10 * MS, resends=1))
+    node, talker = stage.up(replace(PATIENT, resend_timeout_ns=50 * MS, resends=1))
     stalled = write(0, b"old!")
     node.submit([stalled])
     requests_of(talker)
@@ -174,7 +174,7 @@ def test_a_read_that_waits_for_a_write_that_was_given_up_ends_with_its_own_budge
     node, talker = given_up(stage)
     waiting = read(0, 4)
     node.submit([waiting])
-    node.set_policy(replace(PATIENT, resend_timeout_ns=10 * MS, resends=1))
+    node.set_policy(replace(PATIENT, resend_timeout_ns=50 * MS, resends=1))
     stage.hall.wait(waiting)
     assert waiting.error == errno.EIO
     talker.say(replies(reply(1)))
@@ -604,7 +604,7 @@ def test_the_memory_for_what_is_retained_is_given_back_when_nothing_has_been_for
 
 
 def test_nothing_is_written_again_while_what_was_given_up_still_runs(stage: Stage) -> None:
-    node, talker = stage.up(replace(PATIENT, resend_timeout_ns=10 * MS, resends=1), retain=True)
+    node, talker = stage.up(replace(PATIENT, resend_timeout_ns=50 * MS, resends=1), retain=True)
     served(stage, node, talker, write(0, b"kept"))
     stalled = write(2, b"late")
     node.submit([stalled])

@@ -560,7 +560,7 @@ def test_the_end_of_what_was_given_up_is_asked_for_over_the_other_link_when_its_
     stage: Stage,
 ) -> None:
     """Its own may not come back for long, and until then nothing could be written there."""
-    talkers = two_links(stage, replace(PATIENT, resend_timeout_ns=10 * MS, resends=1))
+    talkers = two_links(stage, replace(PATIENT, resend_timeout_ns=50 * MS, resends=1))
     (node,) = stage.hall.nodes
     stalled = write(0, b"old!")
     node.submit([stalled])

@@ -51,7 +51,7 @@ class FilterLine(Vertical):
         self._input.cursor_position = len(text)
         self.set_class(False, "-wrong")
         self.set_class(True, "-open")
-        self._input.focus()
+        self.screen.set_focus(self._input)  # now: `focus` does it after all keys that have come meanwhile
 
     def close(self) -> None:
         """Hide the line."""

@@ -95,7 +95,7 @@ class Main(Screen[None]):
             self._lower.set_class(False, "-lower")
             self._lower = pane
             pane.set_class(True, "-lower")
-        pane.focus()
+        self.set_focus(pane)
 
     def next_pane(self, by: int) -> None:
         """Give the next pane, or the one before, the keys."""

@@ -9,6 +9,7 @@ import screens
 from recording import Recorder
 from textual.pilot import Pilot
 from textual.screen import Screen
+from textual.widgets import Input
 
 from dsttool.tui import actions, targets
 from dsttool.tui.app import Tui
@@ -17,6 +18,7 @@ from dsttool.tui.details import Detail
 from dsttool.tui.dialogs import Dialog, Menu
 from dsttool.tui.events import Events
 from dsttool.tui.help import Help
+from dsttool.tui.panel import Panel
 from dsttool.tui.subject import Subject
 
 POOL = Subject("array", "local", "pool", "pool")
@@ -57,5 +59,22 @@ def test_a_screen_that_is_left_before_it_is_there_does_no_harm(name: str) -> Non
         await pilot.press("down")
         assert app.subject is not None
         assert app.subject.node == "n1"
+
+    screens.run(app, script)
+
+
+def test_the_filter_line_has_the_keys_as_long_as_it_is_open() -> None:
+    """Also before keys are looked at that came meanwhile."""
+    _, app = made_up()
+
+    async def script(pilot: Pilot[int], app: Tui) -> None:
+        app.action_filter()
+        assert isinstance(app.focused, Input)
+        app.main.next_pane(1)
+        assert isinstance(app.focused, Panel)
+        app.action_filter()
+        assert isinstance(app.focused, Input)
+        app.on_filter_line_left()
+        assert app.focused is app.main.transactions
 
     screens.run(app, script)

@@ -28,8 +28,9 @@ def reload(settings: Settings, names: tuple[str, ...]) -> None:
     nothing. Otherwise it applies at once: where it listens (listen, with its security, key, mode and group),
     rules for addresses (clients that are not admitted any more are cut off), the policies of an array and of
     its nodes, the keys that are authorised, and from dsttool.toml policy, crypto_threads and log_level. It
-    names what holds only once it is started again: layout, chunk, nodes, device, size, read_only, links and
-    the like. What its command line or `policy set` said is stronger than the configuration, and stays.
+    names what holds only once it is started again: layout, chunk, nodes and their keys, device, size,
+    read_only, links, log_format and the like. What its command line or `policy set` said is stronger than
+    the configuration, and stays.
 
     New places are listened at before old ones are left. If one of them cannot be, nothing is changed at all.
     Clients who came by a place that is left stay, as they were let in, until they leave; rules for addresses

@@ -135,6 +135,23 @@ def test_other_nodes_need_a_restart(here: Configured) -> None:
     assert here.site.json("status", "pool")["arrays"][0]["state"] == "online"
 
 
+def test_another_file_of_a_named_key_of_a_node_needs_a_restart(here: Configured) -> None:
+    site = here.site
+    site.dsttool("key", "generate", "--shared", site.path("lab.key"))
+    here.write("dsttool.toml", f'[keys]\nlab = "{site.path("lab.key")}"\nother = "/o"\n')
+    site.export(site.file("d0", 1 << 20), "d0", "--security", "aes256gcm", "--key", "lab")
+    site.file("d1", 1 << 20)
+    here.array(options="&security=aes256gcm&key=lab")
+    site.dsttool("array", "up", "pool")
+    here.write("dsttool.toml", '[keys]\nlab = "/elsewhere"\nother = "/nobody/uses/it"\n')
+    for _ in range(2):
+        answer = here.reload("pool")
+        assert answer["applied"] == []
+        assert changes(answer["restart"]) == [
+            ("pool/n0", "keys.lab", str(site.path("lab.key")), "/elsewhere"),
+        ]
+
+
 def test_what_is_wrong_changes_nothing(here: Configured) -> None:
     here.run_array()
     here.write("dsttool.toml", "[daemon]\ncrypto_threads = 3\n")

@@ -28,10 +28,11 @@ _NAMED: Final = {"debug": logging.DEBUG, "info": logging.INFO, "warning": loggin
 
 
 class _Queue(logging.handlers.QueueHandler):
-    """spelled: the command line says what is said; the configuration does not."""
+    """spelled: the command line says what is said; the configuration does not. form: as asked for."""
 
     dropped = 0
     spelled = False
+    form: Format | None = None
 
     def enqueue(self, record: logging.LogRecord) -> None:
         try:
@@ -95,6 +96,7 @@ class Logs:
         waiting: queue.Queue[Any] = queue.Queue(WAITING_MAX)
         self._handler = _Queue(waiting)
         self._handler.spelled = level is not None
+        self._handler.form = form
         self._listener = logging.handlers.QueueListener(waiting, writer)
         self._root = logging.getLogger("dsttool")
         self._root.propagate = False
@@ -124,6 +126,12 @@ def is_spelled() -> bool:
     """Whether the command line says what is said."""
     handlers = logging.getLogger("dsttool").handlers
     return any(isinstance(handler, _Queue) and handler.spelled for handler in handlers)
+
+
+def form() -> Format | None:
+    """How lines look, as it was asked for by the command line or else the configuration."""
+    handlers = logging.getLogger("dsttool").handlers
+    return next((handler.form for handler in handlers if isinstance(handler, _Queue)), None)
 
 
 def _set_level(handler: logging.Handler, level: int) -> None:

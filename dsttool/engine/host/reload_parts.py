@@ -2,9 +2,11 @@
 
 array    access, listen, [policy], the policies in nodes' addresses applied
          layout, raw, chunk, read_policy, nodes, links             need a restart
+         what [keys] in dsttool.toml says of keys of nodes
 export   access, listen, security, key                             applied
          device, size, read_only, shared                           need a restart
 machine  crypto_threads, log_level, [policy]                       applied
+         log_format                                                needs a restart
 """
 
 import os
@@ -37,6 +39,8 @@ from dsttool.engine.vocabulary import limits
 if TYPE_CHECKING:
     from dsttool.engine.host.run_export import ExportPlan
 
+# Stronger than the configuration, too: it is an option of its own (dsttool.cli.running).
+FORMAT_VARIABLE: Final = "DSTTOOL_LOG_FORMAT"
 Places = Mapping[Listen, Place]
 _FIXED_OF_ARRAY: Final = ("layout", "raw", "chunk", "read_policy")
 _FIXED_OF_EXPORT: Final = ("device", "size", "read_only", "shared")
@@ -60,6 +64,8 @@ class ArrayPart:
         # An array that was described on a command line has no file, even if there is one of its name by now.
         self._configured = plan.name in paths.array_names()
         self._places: Places = {}
+        # Nodes read the file of a key when they are opened, and never again.
+        self._named_keys = load_machine().keys
 
     def look_up(self) -> None:
         """See Part."""
@@ -86,6 +92,14 @@ class ArrayPart:
         if nodes[0] == nodes[1]:
             for slot, node in enumerate(config.nodes):
                 self._compare_policy(slot, machine.policy, config.policy, node.options, comparison)
+                self._compare_key(slot, str(node.options.get("key", "")), machine, comparison)
+
+    def _compare_key(self, slot: int, key: str, machine: MachineConfig, comparison: Comparison) -> None:
+        """The file that a name of a key stands for."""
+        before, after = self._named_keys.get(key), machine.keys.get(key)
+        if before or after:
+            label = self._policies[slot].label
+            comparison.fixed(label, f"keys.{key}", before or "none", after or "none")
 
     def _compare_policy(
         self,
@@ -214,6 +228,11 @@ class MachinePart:
     def __init__(self, reactor: Reactor) -> None:
         self._reactor = reactor
         self._config = load_machine()
+        # Another one than the configuration's was spelled: the command line is stronger.
+        self._form_is_configured = (
+            FORMAT_VARIABLE not in os.environ and logs.form() == self._config.log_format
+        )
+        self._form = self._config.log_format
         logs.configure(self._config.log_level)
 
     def look_up(self) -> None:
@@ -232,6 +251,8 @@ class MachinePart:
         if not logs.is_spelled():
             levels = (before.log_level, found.log_level)
             comparison.live("", "log_level", *levels, lambda: logs.configure(found.log_level))
+        if self._form_is_configured:
+            comparison.fixed("", "log_format", self._form, found.log_format)
         comparison.acts.append(lambda: self._take(found))
 
     def _take(self, config: MachineConfig) -> None:

@@ -249,7 +249,8 @@ async def pick(pilot: Pilot[int], app: Tui, text: str) -> None:
     assert isinstance(palette, CommandPalette)
     palette.query_one(Input).value = text
     found = palette.query_one(OptionList)
-    await until(lambda: found.option_count == 1)
+    # One that cannot be chosen says that nothing was found yet.
+    await until(lambda: found.option_count == 1 and not found.get_option_at_index(0).disabled)
     await pilot.press("enter")
     await until(lambda: app.screen is not palette)
 
@@ -269,7 +270,7 @@ def test_an_action_of_the_palette_opens_its_dialog_and_sends_nothing() -> None:
     async def script(pilot: Pilot[int], app: Tui) -> None:
         await pilot.press("down")
         await pick(pilot, app, "suspend: pool/n1")
-        await until(lambda: isinstance(app.screen, Dialog))
+        await until(lambda: isinstance(app.screen, Dialog) and app.focused is not None)
         assert app.focused is app.screen.query_one("#cancel")
 
     screens.run(Tui(frames.mirror_in_trouble(), places=[place]), script, SIZE)  # type: ignore[list-item]

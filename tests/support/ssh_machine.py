@@ -15,10 +15,10 @@ Host box
     Port {port}
     HostKeyAlias box
     User somebody
-    IdentityFile {folder}/key
+    IdentityFile "{folder}/key"
     IdentitiesOnly yes
     IdentityAgent none
-    UserKnownHostsFile {folder}/known_hosts
+    UserKnownHostsFile "{folder}/known_hosts"
     GlobalKnownHostsFile /dev/null
 """
 _DSTTOOL = """\

@@ -86,7 +86,8 @@ def create(
     Layouts: `linear` puts one node after the other. `stripe` deals chunks of --chunk bytes round the nodes.
     Neither survives the loss of a node beyond what the budget covers. `mirror` keeps everything on every
     node, and serves on as long as one of them is left; --read-policy says which copy it reads: `nearest` by
-    the time that its answers take, `round_robin`, or `first`. Others come from installed packages.
+    the time that its answers take, `round_robin`, or `first`. It trims where all nodes can write zeroes fast.
+    Others come from installed packages.
 
     A --raw array is the nodes' bytes and nothing else: usable on disks that already hold data, and readable
     without dsttool. Which members missed writes is then kept in the state folder of this machine.

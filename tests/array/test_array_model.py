@@ -12,7 +12,7 @@ from dsttool.engine.mapping.linear import Linear
 from dsttool.engine.mapping.mirror import Mirror
 from dsttool.engine.mapping.stripe import Stripe
 from dsttool.engine.vocabulary.limits import MS, SECOND
-from dsttool.engine.vocabulary.operations import FLUSH, READ, TRIM, WRITE
+from dsttool.engine.vocabulary.operations import FLUSH, READ, WRITE, WRITE_ZEROES
 from support.array_bench import SIZE, ArrayBench, over
 from support.array_load import AREA, Load
 from support.faulty_device import FaultyDevice
@@ -182,7 +182,7 @@ def stir(rng: random.Random, bench: ArrayBench) -> None:
     elif blow == 7:
         node.end_budget()
     elif not any(each._faults for each in bench.nodes):  # two at once may strike the same request
-        node.fail(rng.choice((errno.EIO, errno.ENOSPC)), rng.choice((WRITE, FLUSH, TRIM)), once=True)
+        node.fail(rng.choice((errno.EIO, errno.ENOSPC)), rng.choice((WRITE, FLUSH, WRITE_ZEROES)), once=True)
 
 
 def spare_the_last(bench: ArrayBench) -> None:
@@ -217,4 +217,4 @@ def strike(rng: random.Random, node: FaultyDevice) -> None:
     elif blow == 3:
         node.fail(errno.EIO, READ, once=True)
     else:
-        node.fail(errno.ENOSPC, rng.choice((WRITE, FLUSH, TRIM)), once=True)
+        node.fail(errno.ENOSPC, rng.choice((WRITE, FLUSH, WRITE_ZEROES)), once=True)

@@ -32,12 +32,6 @@ def test_the_weakest_member_decides_what_the_array_can_do(reactor: Reactor) -> N
         assert {each: getattr(can, each) for each in weak} == {each: each != name for each in weak}
 
 
-def test_a_mirror_does_not_promise_fast_zeroes_which_one_member_alone_may_refuse(reactor: Reactor) -> None:
-    nodes = [FaultyDevice(reactor, MIB, fast_zero=True) for _ in range(2)]
-    assert over(reactor, Linear([MIB, MIB]), nodes).capabilities.fast_zero
-    assert not over(reactor, Mirror([MIB, MIB]), nodes).capabilities.fast_zero
-
-
 def test_blocks_are_the_largest_and_payloads_the_smallest_that_a_member_names(reactor: Reactor) -> None:
     one = FaultyDevice(reactor, MIB, block_min=512, block_preferred=65536, payload_max=4 * MIB)
     two = FaultyDevice(reactor, MIB, block_min=1, block_preferred=4096, payload_max=MIB, rotational=True)

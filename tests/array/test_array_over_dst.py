@@ -131,7 +131,7 @@ def test_power_loss_of_the_remote_machine_loses_nothing_acked(layout: str) -> No
     """Every few steps a machine loses its power: its clients' links, and what was not flushed."""
     rng = random.Random(layout)
     with DstHall() as hall:
-        devices = [FaultyDevice(hall.reactor, 2 * AREA, f"d{slot}") for slot in range(2)]
+        devices = [FaultyDevice(hall.reactor, 2 * AREA, f"d{slot}", fast_zero=True) for slot in range(2)]
         exports = [hall.export(device) for device in devices]
         array = over_exports(hall, layout, exports)
         nodes = [member.node for member in array.members if isinstance(member.node, DstNode)]

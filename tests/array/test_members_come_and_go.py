@@ -442,7 +442,7 @@ def test_a_missing_member_that_does_not_fit_is_refused() -> None:
             FaultyDevice(bench.reactor, MIB, read_only=True),
             FaultyDevice(bench.reactor, MIB, block_min=4096),
             FaultyDevice(bench.reactor, MIB, payload_max=4096),
-            FaultyDevice(bench.reactor, MIB, trim=False),
+            FaultyDevice(bench.reactor, MIB, write_zeroes=False),
         ):
             with pytest.raises(UsageError, match="does not fit"):
                 bench.array.adopt(1, node)

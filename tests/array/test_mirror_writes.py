@@ -47,7 +47,7 @@ def test_overlapping_writes_leave_members_alike_in_whatever_order_these_answer()
 def test_a_failure_on_one_member_is_acked_only_once_that_member_is_durably_stale(op: int) -> None:
     store = Store(blocked=True)
     with ArrayBench(store=store) as bench:
-        bench.nodes[1].fail(errno.EIO, op)
+        bench.nodes[1].fail(errno.EIO, WRITE_ZEROES if op == TRIM else op)
         request = flush() if op == FLUSH else ask(op, 0, 512, memoryview(DATA) if op == WRITE else None)
         bench.submit(request)
         store.await_attempt()

@@ -40,7 +40,7 @@ def test_what_is_written_is_read_and_errors_are_the_remote_ones() -> None:
 
 
 def test_fast_zeroes_that_a_device_does_not_promise_are_refused_before_it_gets_them() -> None:
-    """In a mirror below the export they would make a member stale that does what it says."""
+    """A device need not know the flag: it might write them, however long that takes."""
     with DstHall() as hall:
         device = FaultyDevice(hall.reactor, SIZE)
         node = hall.node(hall.export(device))

@@ -1,6 +1,7 @@
 """Files and memory as devices: what is written is read, what fails says so, and nobody else is let in."""
 
 import ctypes
+import dataclasses
 import errno
 import fcntl
 import mmap
@@ -29,6 +30,7 @@ from dsttool.engine.vocabulary.errors import Conflict, DsttoolError, NotFound, U
 from dsttool.engine.vocabulary.limits import KIB, MIB, SECOND
 from dsttool.engine.vocabulary.operations import (
     CACHE,
+    FAST_ZERO,
     FLUSH,
     FUA,
     LOOKED_AT,
@@ -405,6 +407,28 @@ def test_where_nothing_can_be_punched_zeroes_are_written_and_trims_do_nothing(
     device = desk.file(path)
     assert desk.run(device, trim(0, MIB), zeroes(MIB + 1, MIB)) == [0, 0]
     assert path.read_bytes() == b"x" * (MIB + 1) + bytes(MIB) + b"x" * (2 * MIB - 1)
+
+
+def test_fast_zeroes_are_punched_or_refused(desk: Desk, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path.write_bytes(b"x" * SIZE)
+    device = desk.file(path)
+    assert device.capabilities.fast_zero
+    assert desk.run(device, zeroes(100, MIB, FAST_ZERO)) == [0]
+    monkeypatch.setattr(backing, "_FALLOCATE", lambda *_: _fails_with(errno.EOPNOTSUPP))
+    assert desk.run(device, zeroes(2 * MIB, MIB, FAST_ZERO)) == [errno.ENOTSUP]
+    assert path.read_bytes() == b"x" * 100 + bytes(MIB) + b"x" * (SIZE - MIB - 100)
+
+
+def test_what_lies_within_two_sectors_is_zeroed_fast_in_any_case(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(backing, "_FALLOCATE", lambda *_: _fails_with(errno.EOPNOTSUPP))
+    path.write_bytes(b"x" * SIZE)
+    opened = backing.open_backing(str(path), read_only=False, size=None)
+    disk = dataclasses.replace(opened, sector=512)
+    assert disk.write_zeroes(100, 900, FAST_ZERO) == 0
+    disk.close()
+    assert path.read_bytes() == b"x" * 100 + bytes(900) + b"x" * (SIZE - 1000)
 
 
 def _fails_with(code: int) -> int:

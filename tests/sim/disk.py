@@ -8,6 +8,8 @@ between, in order. A SimDisk is the Device through which one process uses a plat
 * A failing flush: some of what it was to cover will never become durable, though the cache still shows
   it; the count of failed flushes is durable, and changes the verifier, before the flush is answered.
 * kill -9: what was running has happened, in part, or not at all.
+
+What a trim means is the disk's own affair, and so is whether zeroes are written fast (FAST_ZERO).
 """
 
 import errno
@@ -20,7 +22,7 @@ from dsttool.engine.device.device import Capabilities, Device
 from dsttool.engine.device.request import Request, deliver
 from dsttool.engine.extents.overlap import OverlapGate
 from dsttool.engine.vocabulary.limits import MS, SECOND
-from dsttool.engine.vocabulary.operations import FLUSH, FUA, READ, TRIM, WRITE, WRITE_ZEROES
+from dsttool.engine.vocabulary.operations import FAST_ZERO, FLUSH, FUA, READ, TRIM, WRITE, WRITE_ZEROES
 from sim.block import BLOCK, Violation, described
 
 if TYPE_CHECKING:
@@ -57,6 +59,9 @@ class Platter:
         # Until these times it is slow, does not answer at all, or fails some requests.
         self.slow_until = self.stalled_until = self.failing_until = 0
         self.fail_flushes = 0
+        # Whether a trim does anything; how often fast zeroes are refused, if they are (0 to 1).
+        self.trims = True
+        self.refusing = 0.0
         # Whether its clients promise that changes which overlap are never under way together.
         self.ordered_above = False
         # Writes that were executed since anything could make executing them again right, by place and
@@ -152,7 +157,7 @@ class SimDisk(Device):
         self._dead = False
         self.name = platter.name
         self.identity = hashlib.blake2b(platter.name.encode(), digest_size=16).digest()
-        self.capabilities = Capabilities(size=platter.size)
+        self.capabilities = Capabilities(size=platter.size, fast_zero=True)
         self.verifier = platter.verifier
         process.at_death.append(self._killed)
 
@@ -221,10 +226,13 @@ class SimDisk(Device):
             return self._rng.choice((errno.EIO, errno.ENOSPC)) if op == WRITE else errno.EIO
         if op == READ:
             request.data = memoryview(bytes(platter.cache[request.offset : request.offset + request.length]))
+        elif request.flags & FAST_ZERO and self._refuses(request):
+            return errno.ENOTSUP
         elif op in _CHANGES:
             if op == WRITE:
                 platter.execute(request)
-            self._change(request, None)
+            if op != TRIM or platter.trims:
+                self._change(request, None)
         elif op == FLUSH:
             # Only what has not become durable through another flush since.
             covered = min(unflushed, len(platter.unflushed))
@@ -234,6 +242,16 @@ class SimDisk(Device):
                 return errno.EIO
             platter.flush(covered)
         return 0
+
+    def _refuses(self, request: Request) -> bool:
+        """Some find out in the middle."""
+        refusing = self._platter.refusing
+        if not refusing or self._rng.random() >= refusing:
+            return False
+        self._world.strike("fast zeroes refused", self.name)
+        if refusing < 1:
+            self._change(request, self._rng.randrange(request.length // BLOCK + 1))
+        return True
 
     def _change(self, request: Request, blocks: int | None) -> None:
         data = bytes(request.data) if request.op == WRITE else bytes(request.length)

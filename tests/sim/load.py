@@ -6,7 +6,7 @@ import random
 from dsttool.engine.device.device import Device
 from dsttool.engine.device.request import Request
 from dsttool.engine.vocabulary.limits import MS
-from dsttool.engine.vocabulary.operations import FLUSH, FUA, READ, TRIM, WRITE, WRITE_ZEROES
+from dsttool.engine.vocabulary.operations import FAST_ZERO, FLUSH, FUA, READ, TRIM, WRITE, WRITE_ZEROES
 from sim.block import BLOCK, Violation, content
 from sim.model import Model, Op
 from sim.world import Process, SimWorld
@@ -19,12 +19,18 @@ CHANGES = (WRITE, TRIM, WRITE_ZEROES)
 
 
 class Load:
-    """Keeps one device busy. The device may be replaced when its process was started again."""
+    """Keeps one device busy. The device may be replaced when its process was started again.
 
-    def __init__(self, world: SimWorld, model: Model, blocks: int) -> None:
+    fast: how many of the zeroes it asks for are to be fast (0 to 1).
+    """
+
+    def __init__(self, world: SimWorld, model: Model, blocks: int, *, fast: float) -> None:
         self._world = world
         self._rng = random.Random(world.random.getrandbits(64))
         self._blocks = blocks
+        self._fast = fast
+        # Drawn apart: runs without stay what they are.
+        self._fast_rng = random.Random(f"fast zeroes of {world.seed}")
         self._stamp = 0
         self._sink = self._finished
         self._device: Device | None = None
@@ -143,7 +149,10 @@ class Load:
         # Half of them meet in a few places.
         first = rng.randrange(8) if rng.random() < 0.5 else rng.randrange(self._blocks)
         length = min(length, self._blocks - first)
-        return self._op(op, first, length, FUA if op != READ and rng.random() < 0.15 else 0)
+        flags = FUA if op != READ and rng.random() < 0.15 else 0
+        if op == WRITE_ZEROES and self._fast_rng.random() < self._fast:
+            flags |= FAST_ZERO
+        return self._op(op, first, length, flags)
 
     def _op(self, op: int, first: int, count: int, flags: int = 0) -> Op:
         data = None

@@ -11,12 +11,15 @@ under way, or was so when its process died. Rules (protocol.md, "Durability veri
   that held it for rewriting has died, or a failed flush has said so. Such a loss must be reported by a
   flush that fails, where the topology promises that (`reports`).
 * What a flush covered, or was written with FUA, is never lost.
+* Where copies are kept (`leaves`), a trim that was acked may have been left undone. The first read after it
+  settles which, and so it stays, whichever copy is read: unless that is lost, or another array, which cannot
+  write it again, lies between (`alike`).
 """
 
 from collections.abc import Callable
 
 from dsttool.engine.device.request import Request
-from dsttool.engine.vocabulary.operations import FLUSH, FUA, NAMES, READ
+from dsttool.engine.vocabulary.operations import FLUSH, FUA, NAMES, READ, TRIM
 from sim.block import BLOCK, Violation, content
 
 
@@ -25,7 +28,7 @@ class Version:
 
     ended: when it was acked; over: since when no new read may bring it; stable: flushed; reopened: a loss
     may have brought it back; settled: a read, not an ack, said that it happened; denied: a read said that
-    it has not.
+    it has not. stamps: what may be there: its own, or what a trim that was left undone has left.
     """
 
     __slots__ = (
@@ -40,10 +43,12 @@ class Version:
         "settled",
         "stable",
         "stamp",
+        "stamps",
     )
 
     def __init__(self, stamp: int, begun: int, life: int) -> None:
         self.stamp = stamp
+        self.stamps = frozenset((stamp,))
         self.life = life
         self.begun = begun
         self.ended: int | None = None
@@ -52,7 +57,7 @@ class Version:
         self.stable = self.exposed = self.reopened = self.settled = self.denied = False
 
     def __repr__(self) -> str:
-        words = [f"#{self.stamp}", f"begun {self.begun}"]
+        words = ["#" + "/".join(map(str, sorted(self.stamps))), f"begun {self.begun}"]
         if self.ended is not None:
             words.append(f"acked {self.ended}")
         if self.over is not None:
@@ -97,12 +102,16 @@ class Model:
         reports: bool,
         settles: bool,
         retains: bool,
+        leaves: bool = False,
+        alike: bool = False,
     ) -> None:
         self._blocks = [[_first()] for _ in range(blocks)]
         self._last_loss = last_loss
         self.reports = reports
         self._settles = settles
         self._retains = retains
+        self._leaves = leaves
+        self._alike = alike
         # Blocks with versions that are acked and not stable.
         self._dirty: set[int] = set()
         self._reads: dict[Op, None] = {}
@@ -195,6 +204,9 @@ class Model:
             if request.error:
                 continue
             versions = self._blocks[block]
+            may_be_undone = request.op == TRIM and self._leaves
+            if version.denied and may_be_undone:
+                continue
             if version.denied or (version.over is not None and op.life == self.life):
                 raise Violation(
                     f"acked, but it never happened, or another came after it: {op}, block {block}"
@@ -203,6 +215,8 @@ class Model:
                 continue  # a late answer to one that has lost its place, and others have written since
             version.exposed = op.life != self.life or not self._retains
             version.ended = now
+            if may_be_undone and not version.settled:
+                self._add_what_was_there(version, versions)
             for earlier in versions[: versions.index(version)]:
                 if earlier.over is None:
                     earlier.over = now
@@ -213,6 +227,12 @@ class Model:
                 self._make_stable(block, version)
             elif version.exposed and version.begun < self._last_loss():
                 self._reopen(block)  # it happened before the loss, and its answer came after it
+
+    def _add_what_was_there(self, trim: Version, versions: list[Version]) -> None:
+        """It may have been left undone."""
+        for earlier in versions[: versions.index(trim)]:
+            if earlier.over is None or not self._alike:
+                trim.stamps |= earlier.stamps
 
     def _flushed(self, op: Op, now: int) -> None:
         request = op.request
@@ -284,18 +304,29 @@ class Model:
 
     def _check_block(self, op: Op, block: int, stamp: int, now: int) -> None:
         versions = self._blocks[block]
-        if len(versions) == 1 and versions[0].stamp == stamp:
+        if len(versions) == 1 and versions[0].stamps == {stamp}:
             return
-        matching = [v for v in versions if v.stamp == stamp and (v.over is None or v.over > op.begun)]
+        matching = [v for v in versions if stamp in v.stamps and (v.over is None or v.over > op.begun)]
         if not matching:
             raise Violation(f"block {block} holds #{stamp}; its versions are {versions}: {op}")
         seen = matching[-1]
+        if self._alike and len(matching) == 1 and self._is_certain(block, seen, op):
+            seen.stamps = frozenset((stamp,))
         if seen.reopened and self._doubtful.get(block) is False:
             later = versions[versions.index(seen) + 1 :]
             if any(v.ended is not None and not v.settled and v.ended < op.begun for v in later):
                 self._unreported = f"block {block} holds #{stamp} of {versions}"
         if self._settles and not self._reads:
             self._maybe_settle(block, seen, now)
+
+    def _is_certain(self, block: int, seen: Version, op: Op) -> bool:
+        """Whether what this read has brought of that change is there for good."""
+        return (
+            seen.ended is not None
+            and seen.ended < op.begun
+            and block not in self._doubtful
+            and not any(version.reopened for version in self._blocks[block])
+        )
 
     def _maybe_settle(self, block: int, seen: Version, now: int) -> None:
         """The first sight of what a dead process left, or a loss after its death, decides what is there."""

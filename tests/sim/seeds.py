@@ -3,13 +3,15 @@
 import logging
 import traceback
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from dsttool.engine.array import piece as pieces
 from dsttool.engine.device.device import Device
 from dsttool.engine.vocabulary.errors import DsttoolError
 from dsttool.engine.vocabulary.limits import MS, SECOND
-from sim.block import Violation
+from sim.block import BLOCK, Violation
 from sim.faults import WEIGHTS, Faults
 from sim.hosts import BARE, Host
 from sim.load import Load
@@ -66,8 +68,11 @@ class Run:
             # between has given up.
             settles=top.layout != "nbd" and self.topology.levels == 1,
             retains=top.layout != "mirror",
+            leaves=self.topology.keeps_copies,
+            alike=top.layout == "mirror",
         )
-        self.load = Load(self.world, self.model, self.topology.blocks)
+        fast = 0.4 if self.topology.keeps_copies else 0.0
+        self.load = Load(self.world, self.model, self.topology.blocks, fast=fast)
         self.faults = Faults(self.world, self.topology, weights)
         self.faults.on_rival = self._bring_rival
         self.rivals = 0
@@ -159,6 +164,7 @@ class Run:
         self._expect(self._all_answered, "no answer")
         load = self.load
         self._steps(load.read_all, load.flush)
+        self._expect_agreement()
         for _ in range(10):  # a connection may still be lost at a byte chosen before, a slow disk be at work
             failed = load.failed
             self._steps(load.write_all, load.flush)
@@ -221,6 +227,22 @@ class _IntoTrace(logging.Handler):
 
 def run_seed(seed: int, weights: dict[str, int] = WEIGHTS, shapes: tuple[str, ...] = SHAPES) -> Result:
     """Run one seed. One that fails is run again, so that its trace tells more."""
+    with _short_parts():
+        return _run_seed(seed, weights, shapes)
+
+
+@contextmanager
+def _short_parts() -> Iterator[None]:
+    """Devices are small here, and so are the parts of trims."""
+    before = pieces.PROBE_BYTES, pieces.PART_BYTES
+    pieces.PROBE_BYTES, pieces.PART_BYTES = 2 * BLOCK, 5 * BLOCK
+    try:
+        yield
+    finally:
+        pieces.PROBE_BYTES, pieces.PART_BYTES = before
+
+
+def _run_seed(seed: int, weights: dict[str, int], shapes: tuple[str, ...]) -> Result:
     run = Run(seed, weights, shapes)
     result = _result(run, seed)
     if result.fault:

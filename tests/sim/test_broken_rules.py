@@ -5,10 +5,12 @@ from typing import Any
 
 import pytest
 
+from dsttool.engine.array.trims import Trims
 from dsttool.engine.export.writers import Writers
 from dsttool.engine.node.dst import DstNode
 from dsttool.engine.node.dst_extents import Extents
 from dsttool.engine.transaction.session import BEGUN, MASK, NEW, ServerSession
+from dsttool.engine.vocabulary.operations import FUA, TRIM
 from sim.faults import WEIGHTS
 from sim.seeds import run_seed
 from sim.topology import SHAPES
@@ -53,6 +55,12 @@ def ignores_the_verifier(self: Any, verifier: bytes, may_run: Any) -> None:
     self.server_verifier = verifier
 
 
+def hands_trims_on(self: Trims, request: Any, out: Any, at_once: Any) -> None:
+    self.send(request, out, at_once)
+    for piece in (piece for pieces in out for piece in pieces if piece.parent is request):
+        piece.op, piece.flags = TRIM, request.flags & FUA
+
+
 def test_executing_resent_writes_again_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ServerSession, "begin", executes_again)
     check_found(monkeypatch, "executed twice")
@@ -66,6 +74,14 @@ def test_admitting_a_writer_beside_another_is_found(monkeypatch: pytest.MonkeyPa
 def test_unlocking_the_extents_of_exhausted_transactions_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Extents, "give_up", unlocks(Extents.give_up))
     check_found(monkeypatch, "overlapping changes are under way together")
+
+
+@pytest.mark.parametrize("saying", [" holds #", "members in sync do not hold the same"])
+def test_trims_of_which_each_member_makes_what_it_likes_are_found(
+    monkeypatch: pytest.MonkeyPatch, saying: str
+) -> None:
+    monkeypatch.setattr(Trims, "begin", hands_trims_on)
+    check_found(monkeypatch, saying, ("mirror 2", "mirror 3"))
 
 
 def test_ignoring_a_changed_verifier_is_found(monkeypatch: pytest.MonkeyPatch) -> None:

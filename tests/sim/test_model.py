@@ -3,7 +3,7 @@
 import pytest
 
 from dsttool.engine.device.request import Request
-from dsttool.engine.vocabulary.operations import FLUSH, FUA, READ, WRITE
+from dsttool.engine.vocabulary.operations import FLUSH, FUA, READ, TRIM, WRITE
 from sim.block import BLOCK, Violation, content
 from sim.model import Model, Op
 
@@ -217,3 +217,85 @@ def test_a_late_ack_of_what_really_happened_is_right() -> None:
     story.read(1)
     story.end(write)
     story.read(1)
+
+
+# -- trims that may have been left undone -----------------------------------------------------------------
+
+
+class Copies(Story):
+    """As a mirror is followed."""
+
+    def __init__(self, *, alike: bool = True) -> None:
+        super().__init__()
+        self.model = Model(
+            4,
+            lambda: self.lost_at,
+            reports=True,
+            settles=True,
+            retains=False,
+            leaves=True,
+            alike=alike,
+        )
+
+    def trim(self, error: int = 0) -> None:
+        self.end(self.ask(TRIM), error)
+
+
+@pytest.mark.parametrize("stamp", [0, 1])
+def test_a_trim_is_done_or_left_undone_and_stays_so(stamp: int) -> None:
+    story = Copies()
+    story.write(1)
+    story.trim()
+    story.read(stamp)
+    story.refuses(1 - stamp)
+    story.read(stamp)
+
+
+def test_a_trim_leaves_only_what_was_there_last() -> None:
+    story = Copies()
+    story.write(1)
+    story.write(2)
+    story.trim()
+    story.refuses(1)
+    story.read(2)
+    story.trim()
+    story.trim()
+    story.read(2)
+    story.refuses(0)
+
+
+def test_a_read_that_began_before_a_trim_had_ended_settles_nothing() -> None:
+    story = Copies()
+    story.write(1)
+    trim = story.ask(TRIM)
+    reading = story.ask(READ)
+    story.end(trim)
+    story.brings(reading, 1)
+    story.read(0)
+    story.refuses(1)
+
+
+def test_a_write_ends_all_that_a_trim_may_have_left() -> None:
+    story = Copies()
+    story.write(1)
+    story.trim()
+    story.write(2)
+    story.refuses(0)
+    story.refuses(1)
+    story.read(2)
+
+
+def test_where_no_copies_are_kept_a_trim_reads_as_zeroes() -> None:
+    story = Story()
+    story.write(1)
+    story.end(story.ask(TRIM))
+    story.refuses(1)
+    story.read(0)
+
+
+def test_beyond_an_array_between_either_may_be_read_at_any_time() -> None:
+    story = Copies(alike=False)
+    story.write(1)
+    story.trim()
+    for stamp in (1, 0, 1):
+        story.read(stamp)

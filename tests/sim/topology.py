@@ -1,5 +1,6 @@
 """Topologies, drawn from the seed."""
 
+import random
 from collections.abc import Callable
 
 from dsttool.engine.transaction.policy import Policy
@@ -34,10 +35,24 @@ class Topology:
         self.levels = len(shape.split(" over "))
         for leaf in self.leaves:
             leaf.platter.ordered_above = "nbd" not in shape
+        if self.keeps_copies:
+            self._draw_kinds()
         # NBD promises nothing of the kind, an array between rewrites what may be lost, a mirror copies.
         if self.levels == 1 and self.top.layout not in ("mirror", "nbd"):
             for leaf in self.leaves:
                 leaf.platter.executed = set()
+
+    @property
+    def keeps_copies(self) -> bool:
+        """Whether some array of it does."""
+        return "mirror" in self.text
+
+    def _draw_kinds(self) -> None:
+        """What members of mirrors make of trims. Drawn apart: other runs stay what they are."""
+        rng = random.Random(f"kinds of {self.world.seed}")
+        for leaf in self.leaves:
+            leaf.platter.trims = rng.random() < 0.5
+            leaf.platter.refusing = rng.choice((0.0, 0.0, 0.0, 0.2, 1.0))
 
     def _build(self, levels: list[str]) -> Host:
         layout, _, count = levels[0].partition(" ")

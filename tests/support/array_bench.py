@@ -46,8 +46,8 @@ def read(offset: int, length: int, flags: int = 0) -> Request:
     return ask(READ, offset, length, None, flags)
 
 
-def trim(offset: int, length: int) -> Request:
-    return ask(TRIM, offset, length)
+def trim(offset: int, length: int, flags: int = 0) -> Request:
+    return ask(TRIM, offset, length, flags=flags)
 
 
 def flush() -> Request:
@@ -85,7 +85,10 @@ class ArrayBench:
         **options: Any,
     ) -> None:
         self.reactor = Reactor(io_threads=2)
-        self.nodes = [FaultyDevice(self.reactor, size, f"n{slot}", prompt=prompt) for slot in range(count)]
+        self.nodes = [
+            FaultyDevice(self.reactor, size, f"n{slot}", prompt=prompt, fast_zero=True)
+            for slot in range(count)
+        ]
         for node in self.nodes:
             node.budget_ns = budget
         self.array = over(self.reactor, layout([size] * count), self.nodes, **options)

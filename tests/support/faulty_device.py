@@ -11,7 +11,16 @@ from collections.abc import Callable
 from dsttool.engine.device.device import Capabilities, Device
 from dsttool.engine.device.request import Request, deliver
 from dsttool.engine.runtime.reactor import Reactor
-from dsttool.engine.vocabulary.operations import FAIL_FAST, FLUSH, FUA, READ, TRIM, WRITE, WRITE_ZEROES
+from dsttool.engine.vocabulary.operations import (
+    FAIL_FAST,
+    FAST_ZERO,
+    FLUSH,
+    FUA,
+    READ,
+    TRIM,
+    WRITE,
+    WRITE_ZEROES,
+)
 
 CHANGES = (WRITE, TRIM, WRITE_ZEROES)
 Matches = Callable[[Request], bool]
@@ -19,6 +28,7 @@ Matches = Callable[[Request], bool]
 
 class FaultyDevice(Device):
     """prompt: answers within `submit`. got: all requests, in the order they came, as (op, offset, length).
+    trims: whether a trim does anything.
 
     waiting: those without an answer. Reads marked FAIL_FAST get ENOLINK while it is down, from `post`,
     as a remote node does it; everything else waits for `come_up` or `end_budget`.
@@ -35,6 +45,7 @@ class FaultyDevice(Device):
         self.stable = bytearray(size)
         self.verifier = reactor.random_bytes(16)
         self.prompt = prompt
+        self.trims = True
         self.got: list[tuple[int, int, int]] = []
         self.flags: list[int] = []
         self.waiting: list[Request] = []
@@ -73,6 +84,10 @@ class FaultyDevice(Device):
             op = matches
             matches = lambda request: request.op == op  # noqa: E731
         self._faults.append((matches, error, once))
+
+    def refuse_fast_zeroes(self) -> None:
+        """Answer ENOTSUP to zeroes that are only to be written if that is fast."""
+        self.fail(errno.ENOTSUP, lambda request: bool(request.flags & FAST_ZERO))
 
     def heal(self) -> None:
         self._faults.clear()
@@ -151,7 +166,7 @@ class FaultyDevice(Device):
         elif request.op == FLUSH:
             self.stable[:] = self.bytes
             request.data = self.verifier
-        elif request.op in CHANGES:
+        elif request.op in CHANGES and (request.op != TRIM or self.trims):
             self.bytes[start:end] = request.data if request.op == WRITE else bytes(request.length)
             if request.flags & FUA:
                 self.stable[start:end] = self.bytes[start:end]

@@ -22,7 +22,7 @@ class CachedDisk(FaultyDevice):
     """
 
     def __init__(self, reactor: Reactor, size: int, name: str = "n0", *, prompt: bool = True) -> None:
-        super().__init__(reactor, size, name, prompt=prompt)
+        super().__init__(reactor, size, name, prompt=prompt, fast_zero=True)
         self.verifier = reactor.random_bytes(16)
         self.stable = bytearray(size)
         self.cached: list[Change] = []

@@ -89,6 +89,7 @@ class Array(Device):
         )
         self._flow = Flow(
             reactor,
+            name,
             algorithm,
             self.members,
             gate,
@@ -240,6 +241,8 @@ class Array(Device):
         member.node = node
         self.budget_ns = max(self.budget_ns, node.budget_ns)
         self._trust.leave(member, "stale")
+        if self._flow.trims is not None:
+            self._flow.trims.anew()
         self._welcome(member, node)
         label = f"{self.name}/{member.name}"
         tell(LOG, "member.back", label, "%s: member %s is there now", self.name, member.name)

@@ -20,16 +20,17 @@ from typing import Any
 from dsttool.engine.array.fence import Fence
 from dsttool.engine.array.marks import Marks
 from dsttool.engine.array.member import Member
-from dsttool.engine.array.piece import CHANGES, LOCK, Lock, Piece, parts_of
+from dsttool.engine.array.piece import CHANGES, LOCK, Lock, Piece, if_fast, parts_of
 from dsttool.engine.array.readers import first_in_sync, flattened, readers
 from dsttool.engine.array.searches import Searches
+from dsttool.engine.array.trims import Trims
 from dsttool.engine.array.trust import Trust
 from dsttool.engine.device.figures import Figures
 from dsttool.engine.device.request import Request, deliver
 from dsttool.engine.extents.overlap import OverlapGate
 from dsttool.engine.mapping.algorithm import Algorithm
 from dsttool.engine.runtime.reactor import Reactor
-from dsttool.engine.vocabulary.operations import CACHE, FAIL_FAST, FLUSH, FUA, READ, WRITE
+from dsttool.engine.vocabulary.operations import FAIL_FAST, FLUSH, FUA, READ, WRITE, WRITE_ZEROES
 
 _ORDERED = (*CHANGES, LOCK)
 
@@ -38,12 +39,14 @@ class Flow:
     """`drained(member)`: nothing is under way any more on a member that is not in sync.
 
     verifier: the array's, for flushes. batches: how many were submitted. reading, changing: requests under
-    way. read_policy: see readers. budget_ns: how long a read waits when no member is up.
+    way. read_policy: see readers. budget_ns: how long a read waits when no member is up. trims: None where
+    there are no copies.
     """
 
     def __init__(
         self,
         reactor: Reactor,
+        name: str,
         algorithm: Algorithm,
         members: Sequence[Member],
         gate: OverlapGate[Request],
@@ -78,6 +81,9 @@ class Flow:
         self.searches = Searches(
             reactor, algorithm, members, trust.unsettled, budget_ns, self._ended, trust.failing
         )
+        self.trims: Trims | None = None
+        if algorithm.spare:
+            self.trims = Trims(reactor, name, trust, fence, dispatch=self._dispatch, sink=self._sink)
         # What cannot be written has nothing to flush.
         self._flushed = () if read_only else tuple(range(len(members)))
         self._closing: Callable[[], None] | None = None
@@ -150,6 +156,8 @@ class Flow:
         """Start nothing more. `closed` is called whenever nothing is under way any more."""
         self._closing = closed
         self.searches.end()
+        if self.trims is not None:
+            self.trims.end()
         ended = self._fence.open()
         if ended:
             self.release(ended)
@@ -219,11 +227,7 @@ class Flow:
 
     def _start_change(self, request: Request, out: list[list[Request]], at_once: list[Request]) -> None:
         op, flags, data, sink = request.op, request.flags, request.data, self._sink
-        if op == FLUSH:
-            self._start_flush(request, out, at_once)
-            return
-        if op == LOCK:
-            request.granted(request)  # type: ignore[attr-defined]
+        if op != WRITE and self._start_special(request, out, at_once):
             return
         members, whole, now = self._members, self._trust.whole, self._reactor.now
         place = self._algorithm.locate(request.offset, request.length)
@@ -238,7 +242,7 @@ class Flow:
             if op == WRITE and length != request.length:
                 payload = data[start : start + length]
             for slot in slots:
-                if whole or self._reaches(members[slot], op, offset, length):
+                if whole or self._trust.reaches(members[slot], op, offset, length):
                     out[slot].append(
                         Piece(op, flags, offset, length, payload, request, slot, index, sink, now)
                     )
@@ -248,18 +252,18 @@ class Flow:
             request.error = errno.EIO
             at_once.append(request)
 
-    def _reaches(self, member: Member, op: int, offset: int, length: int) -> bool:
-        """Whether a change is sent to the member; else it is dirty there from now on."""
-        if member.in_sync:
-            return True
-        if op == CACHE:
+    def _start_special(self, request: Request, out: list[list[Request]], at_once: list[Request]) -> bool:
+        """Whether it does not go to the members as a write does."""
+        op = request.op
+        if op == FLUSH:
+            self._start_flush(request, out, at_once)
+        elif op == LOCK:
+            request.granted(request)  # type: ignore[attr-defined]
+        elif self.trims is not None and if_fast(request):
+            self.trims.begin(request, out, at_once)
+        else:
             return False
-        if member.written:
-            if member.up:
-                return True
-            self._trust.absent(member)
-        member.missed.mark(offset, length)
-        return False
+        return True
 
     def _start_flush(self, request: Request, out: list[list[Request]], at_once: list[Request]) -> None:
         """What members that are not to be relied on yet hold is flushed when they are."""
@@ -310,6 +314,8 @@ class Flow:
                     told = figures.took(now - began, reads + writes + others, told)
                 began = piece.began
             if piece.error:
+                if piece.op == WRITE_ZEROES and self.trims is not None and not self.trims.answered(piece):
+                    continue
                 errors += 1
                 if piece.op == READ:
                     if self.searches.go_on(piece):
@@ -330,8 +336,11 @@ class Flow:
                 written_bytes += piece.length
             else:
                 others += 1
-                if piece.op == FLUSH and not self._flush_counts(piece):
-                    continue
+                if piece.op == FLUSH:
+                    if not self._flush_counts(piece):
+                        continue
+                elif self.trims is not None and piece.op == WRITE_ZEROES:
+                    self.trims.answered(piece)
             parent.pending -= 1
             if not parent.pending:
                 finished.append(parent)
@@ -441,7 +450,10 @@ class Flow:
             again = request in self._repeat
             self._repeat.discard(request)
             if again and not request.error and self._closing is None:
-                self._start_change(request, out, at_once)
+                if self.trims is not None and if_fast(request):
+                    self.trims.send(request, out, at_once)
+                else:
+                    self._start_change(request, out, at_once)
             else:
                 finished.append(request)
         return finished, out

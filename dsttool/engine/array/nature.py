@@ -31,24 +31,23 @@ def capabilities_of(algorithm: Algorithm, members: Sequence[Member]) -> Capabili
         read_only=any(c.read_only for c in can),
         flush=all(c.flush for c in can),
         fua=all(c.fua for c in can),
-        trim=all(c.trim for c in can),
+        # Where copies are kept, trims are zeroes that are written fast: see Trims.
+        trim=all(c.write_zeroes and c.fast_zero if algorithm.spare else c.trim for c in can),
         write_zeroes=all(c.write_zeroes for c in can),
-        # Where copies are kept, a range that is fast on one member only would make the other one stale.
-        fast_zero=not algorithm.spare and all(c.fast_zero for c in can),
+        fast_zero=all(c.fast_zero for c in can),
         rotational=any(c.rotational for c in can),
     )
 
 
 def check_newcomer(node: Device, wanted: Capabilities, size: int) -> None:
-    """UsageError if a member with this node could not do what its array has promised already.
+    """UsageError if a member with this node could not do what its array, which keeps copies, has promised
+    already. Trims are no promise.
 
     size: how many bytes of the member are in use.
     """
     can = node.capabilities
     lacks = [
-        word
-        for word in ("flush", "fua", "trim", "write_zeroes")
-        if getattr(wanted, word) and not getattr(can, word)
+        word for word in ("flush", "fua", "write_zeroes") if getattr(wanted, word) and not getattr(can, word)
     ]
     if can.size < size:
         reason = f"it has {can.size} bytes, and {size} are needed"

@@ -28,7 +28,7 @@ from dsttool.engine.mapping.algorithm import Algorithm
 from dsttool.engine.runtime.reactor import Reactor
 from dsttool.engine.runtime.telling import tell
 from dsttool.engine.vocabulary.limits import SECOND
-from dsttool.engine.vocabulary.operations import CACHE, FLUSH, WRITE, WRITE_ZEROES
+from dsttool.engine.vocabulary.operations import CACHE, FAST_ZERO, FLUSH, WRITE, WRITE_ZEROES
 
 LOG = logging.getLogger(__name__)
 
@@ -121,6 +121,19 @@ class Trust:
         assert member.node is not None
         self._reactor.post(member.node.abandon)
 
+    def reaches(self, member: Member, op: int, offset: int, length: int) -> bool:
+        """Whether a change is sent to the member; else it is dirty there from now on."""
+        if member.in_sync:
+            return True
+        if op == CACHE:
+            return False
+        if member.written:
+            if member.up:
+                return True
+            self.absent(member)
+        member.missed.mark(offset, length)
+        return False
+
     def spares(self, member: Member) -> bool:
         """Whether the array keeps all data, and serves it, without this member."""
         if not member.in_sync:
@@ -133,6 +146,9 @@ class Trust:
 
     def judge(self, request: Request, pieces: list[Piece]) -> None:
         """A change failed on some members: those are stale if others hold it, else the error goes up."""
+        if not self.algorithm.spare and all(_refused(piece) for piece in pieces):
+            request.error = errno.ENOTSUP
+            return
         for piece in pieces:
             member = self.members[piece.slot]
             member.errors += member.written
@@ -158,7 +174,7 @@ class Trust:
             self._tell(member, "member.failing", what)
 
     def settle(self, requests: list[Request]) -> None:
-        """What all members in sync have just taken is alike on them. A trim need not be."""
+        """What all members in sync have just taken is alike on them. A trim may have been left undone."""
         for request in requests:
             if not request.error and request.op in (WRITE, WRITE_ZEROES):
                 self.unsettled.remove(request.offset, request.length)
@@ -317,3 +333,8 @@ class Trust:
     def _map(self, member: Member, *, dirty: bool = False) -> DirtyMap:
         size = self.algorithm.member_size(member.slot) // self._block * self._block
         return DirtyMap(size, self._shift, dirty=dirty)
+
+
+def _refused(piece: Piece) -> bool:
+    """Whether it was not done because that is not fast: an answer as good as any."""
+    return piece.error == errno.ENOTSUP and bool(piece.flags & FAST_ZERO)

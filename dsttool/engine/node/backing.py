@@ -125,10 +125,10 @@ class Backing:
     def write_zeroes(self, offset: int, length: int, flags: int) -> int:
         """Make the extent read as zeroes; NO_HOLE keeps its space allocated."""
         start, end = self._inward(offset, length)
-        code = errno.EOPNOTSUPP
-        if start < end:
-            mode = _ZERO_RANGE if flags & NO_HOLE else _PUNCH_HOLE
-            code = self._fallocate(mode | _KEEP_SIZE, start, end - start)
+        if start >= end:
+            return self._zero_by_writing(offset, length)  # less than two sectors
+        mode = _ZERO_RANGE if flags & NO_HOLE else _PUNCH_HOLE
+        code = self._fallocate(mode | _KEEP_SIZE, start, end - start)
         if code in _UNSUPPORTED or (self.block_device and code == errno.EINVAL):
             if flags & FAST_ZERO:
                 return errno.ENOTSUP
@@ -260,6 +260,7 @@ def _describe(fd: int, path: str, *, read_only: bool, size: int | None) -> Backi
         size=actual,
         read_only=read_only,
         trim=trims,
+        fast_zero=queue is None or _read_int(f"{queue}/write_zeroes_max_bytes") > 0,
         rotational=queue is not None and _read_int(f"{queue}/rotational") == 1,
     )
     tells = found.st_uid == os.geteuid() or os.access(path, os.W_OK)

@@ -24,7 +24,7 @@ class MemoryDevice(Device):
         self.name = name
         self.identity = reactor.random_bytes(16)
         self.verifier = reactor.random_bytes(16)
-        self.capabilities = Capabilities(size=size)
+        self.capabilities = Capabilities(size=size, fast_zero=True)
 
     def submit(self, batch: list[Request]) -> None:
         """See Device. Reads are views of the memory itself: no copy, as fresh as when they are sent."""

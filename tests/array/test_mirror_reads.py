@@ -140,13 +140,13 @@ def test_a_waiting_read_fails_when_its_time_is_over_and_marks_nobody() -> None:
 
 
 def test_each_waiting_read_fails_when_its_own_time_is_over() -> None:
-    with ArrayBench(budget=300 * MS, prompt=False) as bench:
+    with ArrayBench(budget=1000 * MS, prompt=False) as bench:
         early, late = read(0, 512), read(512, 512)
         bench.nodes[1].go_down()
         bench.submit(early)
         bench.nodes[0].go_down()
         bench.settle()
-        bench.pass_time(150 * MS)
+        bench.pass_time(500 * MS)
         bench.submit(late)
         bench.until(lambda: is_done(early))
         assert not is_done(late)

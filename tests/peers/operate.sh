@@ -106,9 +106,7 @@ code 6 dsttool bench pool --rw randwrite --time 200ms
 is 'arrays.0.errors=0' dsttool status pool
 
 say 'an export dies in the middle of a write, which waits, and then goes on without it'
-code 0 dsttool policy set pool resend_timeout=500ms resends=3
-is 'nodes.0.budget_ns=2000000000' dsttool policy show pool/n1
-code 2 dsttool policy set pool resend=3
+code 0 dsttool policy set pool resend_timeout=10m
 pid=$(dsttool status right --json | field daemons.0.pid)
 kill -9 "$pid"
 qemu-io -f raw -c 'write -P 7 0 1M' -c flush "$uri" >written &
@@ -117,6 +115,9 @@ waits() {
     [ "$(dsttool tx list pool/n1 --json | field total)" -gt 0 ]
 }
 patiently waits
+code 2 dsttool policy set pool resend=3
+code 0 dsttool policy set pool/n1 resend_timeout=500ms resends=3
+is 'nodes.0.budget_ns=2000000000' dsttool policy show pool/n1
 code 0 dsttool wait pool --for degraded --timeout 20s
 code 10 dsttool status pool --exit-code
 is 'arrays.0.members.1.state=stale' dsttool status pool

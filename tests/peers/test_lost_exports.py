@@ -63,7 +63,7 @@ def start_load(site: Site, name: str, leaf: str) -> Load:
 
 def test_a_mirror_keeps_serving_when_an_export_is_killed_mid_write(site: Site) -> None:
     leaf_a, _leaf_b = export(site, "a"), export(site, "b")
-    site.array("pool", "mirror", site.dst("a", **HASTY), site.dst("b", **HASTY), "--assume-clean")
+    site.array("pool", "mirror", site.dst("a", **HASTY), site.dst("b", **PATIENT), "--assume-clean")
     load = start_load(site, "pool", "a")
 
     kill_mid_write(site, "pool", leaf_a)
@@ -77,7 +77,7 @@ def test_a_mirror_keeps_serving_when_an_export_is_killed_mid_write(site: Site) -
 
 def test_a_member_is_not_marked_before_its_budget_has_ended(site: Site) -> None:
     leaf_a, _leaf_b = export(site, "a"), export(site, "b")
-    site.array("pool", "mirror", site.dst("a", **MEASURED), site.dst("b", **MEASURED), "--assume-clean")
+    site.array("pool", "mirror", site.dst("a", **MEASURED), site.dst("b", **PATIENT), "--assume-clean")
     load = start_load(site, "pool", "a")
 
     silent = kill_mid_write(site, "pool", leaf_a)

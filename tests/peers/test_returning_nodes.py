@@ -8,6 +8,7 @@ from support.fio import Load, allocated
 from support.site import Daemon, Site, wait_until
 
 HASTY = {"resend_timeout": "200ms", "resends": 3}
+PATIENT = {"resend_timeout": "30s"}
 # The link is given up for dead after 0.6 s of silence; the transactions on it live on.
 NERVOUS = {"ping_interval": "200ms", "ping_misses": 2, "resend_timeout": "30s", "backoff_max": "200ms"}
 PATTERN = ("qemu-io", "-f", "raw", "-c", "write -P 0x77 0 1M", "-c", "flush")
@@ -27,7 +28,7 @@ def degraded_mirror(site: Site) -> list[str]:
     """A mirror whose member b was lost, then missed a write. Returns its nodes; the array has ended."""
     export(site, "a")
     lost = export(site, "b")
-    nodes = [site.dst("a", **HASTY), site.dst("b", **HASTY)]
+    nodes = [site.dst("a", **PATIENT), site.dst("b", **HASTY)]
     array = site.array("pool", "mirror", *nodes, "--assume-clean")
     lost.kill()
     site.run(*PATTERN, site.nbd("pool"))
@@ -64,7 +65,7 @@ def test_a_mirror_whose_sides_differ_is_refused_and_names_the_way_out(site: Site
 
 def test_an_export_of_another_size_is_never_written_to(site: Site) -> None:
     leaf = export(site, "a")
-    site.array("pool", "linear", site.dst("a", **HASTY))
+    site.array("pool", "linear", site.dst("a", **PATIENT))
     site.run(*PATTERN, site.nbd("pool"))
 
     leaf.kill()

@@ -28,9 +28,9 @@ def start(site: Site, kind: str) -> str:
 
 
 def start_tree(site: Site, **options: object) -> None:
-    """Three levels: a stripe over two exported mirrors, each over two exports. `options` go to the leaves."""
+    """Three levels: a stripe over two exported mirrors, each over two exports. `options` go to the leaf a."""
     for array, members in {"left": "ab", "right": "cd"}.items():
-        nodes = [leaf(site, name, **options) for name in members]
+        nodes = [leaf(site, name, **(options if name == "a" else {})) for name in members]
         site.array(array, "mirror", *nodes, "--assume-clean")
     site.array("tree", "stripe", site.dst("left"), site.dst("right"), *layout_options("stripe"))
 

@@ -34,7 +34,9 @@ def reload(settings: Settings, names: tuple[str, ...]) -> None:
 
     New places are listened at before old ones are left. If one of them cannot be, nothing is changed at all.
     Clients who came by a place that is left stay, as they were let in, until they leave; rules for addresses
-    and `key revoke` cut them off. A key's file is read when its place is listened at first.
+    and `key revoke` cut them off. So do clients stay when the file of a key that is named where it listens
+    has another key, by which others come in from now on; one of another kind, private instead of shared,
+    needs a restart, and a file that cannot be read any more is something wrong.
 
     The exit code is 0 once the configuration is read and all of it that can be applied is, whether or not
     something needs a restart: `--json` lists that. One daemon that refuses keeps no other one from it; the

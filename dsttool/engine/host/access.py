@@ -14,22 +14,24 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
-from dsttool.engine.config import authorized, invitations
+from dsttool.engine.config import authorized, invitations, keys
 from dsttool.engine.config.address import Address
 from dsttool.engine.config.address_rules import AddressRules
 from dsttool.engine.config.authorized import AuthorizedKeys
 from dsttool.engine.config.invitations import Invitation, Invite
+from dsttool.engine.config.keys import SharedKey
 from dsttool.engine.config.listen import Listen, exposure_remarks
 from dsttool.engine.config.uri import DEFAULT_PORTS
 from dsttool.engine.control.server import Answer
 from dsttool.engine.export.access import Gate
 from dsttool.engine.export.offer import Offer
-from dsttool.engine.host.listening import Listening, Place
+from dsttool.engine.host.listening import Listening, NewKey, Place, Protected
 from dsttool.engine.host.reloading import Comparison
 from dsttool.engine.runtime.reactor import Reactor
 from dsttool.engine.runtime.telling import tell
 from dsttool.engine.vocabulary.endpoint import Endpoint
 from dsttool.engine.vocabulary.errors import DsttoolError, UsageError
+from dsttool.engine.wire.dst_security import Security
 
 LOG = logging.getLogger(__name__)
 
@@ -88,6 +90,7 @@ class Access:
         self._lent: tuple[Listen, ...] = ()
         self._default: Listen | None = None
         self._default_is_new = True
+        self._new_keys: Mapping[Protected, NewKey] = {}
 
     def begin(self, listens: Sequence[Listen], lent: Sequence[Listen] = ()) -> None:
         """Read who is authorised, bind all places, invite. Raises what keeps that from being done.
@@ -162,7 +165,20 @@ class Access:
             new = sum(1 for key, entry in after.items() if before.get(key) != entry)
             texts = (f"{len(before)} keys", f"{len(after)} keys, {new} of them new or changed")
             comparison.live("", "authorized_keys", *texts, _nothing)
+        self._compare_keys(self._new_keys, comparison)
         comparison.acts.append(lambda: self._take_all(found))
+
+    def _compare_keys(self, new: Mapping[Protected, NewKey], comparison: Comparison) -> None:
+        """Keys that are in the files of before. One of another kind may open the default place to others."""
+        alike = {by: each for by, each in new.items() if each.is_alike}
+        for (_, name), each in new.items():
+            texts = _called(each.before.security, each.before.public), _called(each.security, each.public)
+            if each.is_alike:
+                comparison.live("", f"key {name}", *texts, _nothing)
+            else:
+                comparison.fixed("", f"key {name}", *texts)
+        if alike:
+            comparison.acts.append(lambda: self.listening.take_keys(alike))
 
     def _take_all(self, found: tuple[AuthorizedKeys, Mapping[bytes, Invitation]]) -> None:
         self._renew(found)
@@ -185,7 +201,8 @@ class Access:
         self.gate.close()
 
     def look_up(self) -> None:
-        """See reloading.Part: nothing takes long."""
+        """See reloading.Part: the files of keys."""
+        self._new_keys = self.listening.new_keys()
 
     def read(self) -> tuple[AuthorizedKeys, Mapping[bytes, Invitation]]:
         """Who is authorised and invited, as the files say; blocks. Raises DsttoolError."""
@@ -259,6 +276,14 @@ class Access:
 
 def _nothing() -> None:
     """One act takes up keys, invitations and rules together."""
+
+
+def _called(security: Security, public: bytes | None) -> str:
+    """A server's key by its fingerprint, as `key show` has it."""
+    if public is not None:
+        return keys.fingerprint(public)
+    assert security.psk is not None, "a key that is not private is shared"
+    return keys.shared_fingerprint(SharedKey(security.psk))
 
 
 def _named(endpoint: Endpoint) -> Endpoint:

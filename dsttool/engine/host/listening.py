@@ -40,6 +40,9 @@ _ALWAYS: Final[tuple[tuple[Literal["dst", "nbd"], Callable[[str], Path]], ...]] 
     ("dst", paths.dst_socket),
 )
 
+# A security and the key for it, as a place spells them; '' for the machine's own key.
+Protected = tuple[str, str]
+
 
 class Server(Protocol):
     """What accepts connections of one protocol."""
@@ -91,6 +94,20 @@ class Place:
     def mode(self) -> int:
         """Of a Unix socket's file."""
         return 0o600 if self.listen.mode is None else self.listen.mode
+
+
+@dataclass(frozen=True, slots=True)
+class NewKey:
+    """Another key in the file that places name, as they spell both. before: one of these places as it is."""
+
+    before: Place
+    security: Security
+    public: bytes | None
+
+    @property
+    def is_alike(self) -> bool:
+        """Whether clients are told apart by it if they were before."""
+        return (self.public is None) == (self.before.public is None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,6 +253,39 @@ class Listening:
         for each in gone:
             if each not in kept:
                 each.close()
+        self._forget_unused()
+        self._note()
+
+    def new_keys(self) -> dict[Protected, NewKey]:
+        """What the files of keys have now that are named where it is listened, if that is another key than
+        before; from any thread, and blocks. Raises DsttoolError for a file that is of no use any more.
+        """
+        found: dict[Protected, NewKey] = {}
+        for each in list(self._open):
+            listen = each.place.listen
+            by = (listen.security, listen.key)
+            if listen.is_sealed and listen.key and by not in found:
+                security, public = protection.of_listen(listen, self._gate.knows, self._gate.invitation_key)
+                if security != each.place.security:
+                    found[by] = NewKey(each.place, security, public)
+        return found
+
+    def take_keys(self, new: Mapping[Protected, NewKey]) -> None:
+        """Let in by these keys whoever comes from now on. Who is here already stays, as after `change`."""
+
+        def renewed(each: _Open) -> _Open:
+            found = new.get((each.place.listen.security, each.place.listen.key))
+            if found is None:
+                return each
+            place = replace(each.place, security=found.security, public=found.public)
+            return replace(each, place=place, server=self._server(place, each.offers))
+
+        for key, server in list(self._servers.items()):
+            if key[1:3] in new:
+                del self._servers[key]
+                self._left.append(server)
+        self._open = [renewed(each) for each in self._open]
+        self.start()
         self._forget_unused()
         self._note()
 

@@ -5,6 +5,7 @@ array    access, listen, [policy], the policies in nodes' addresses applied
          what [keys] in dsttool.toml says of keys of nodes
 export   access, listen, security, key                             applied
          device, size, read_only, shared                           need a restart
+both     another key in a file that a place names (host.access)   applied
 machine  crypto_threads, log_level, [policy]                       applied
          log_format                                                needs a restart
 """

@@ -10,6 +10,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Final
 
+from textual import events
 from textual.app import App
 from textual.await_complete import AwaitComplete
 from textual.binding import BindingType
@@ -32,6 +33,7 @@ from dsttool.tui.sending import Sender
 from dsttool.tui.source import Source, frozen
 from dsttool.tui.subject import Subject
 from dsttool.tui.table import Table
+from dsttool.tui.typed import Typed
 
 if TYPE_CHECKING:
     from dsttool.engine.control.place import Place
@@ -86,6 +88,7 @@ class Tui(App[int]):
         self.sender = Sender(places)
         self.acting = acting.Acting(self, self.sender, lambda: source.picture, read_only=read_only)
         self._commands = commands
+        self._typed = Typed(self, super().on_event)
         self.main = Main()
         self.scheduled = False
         self._followed = 0.0
@@ -145,6 +148,17 @@ class Tui(App[int]):
     def on_unmount(self) -> None:
         """Hang up."""
         self.source.close()
+
+    async def on_event(self, event: events.Event) -> None:
+        """As Textual's, but keys one after the other."""
+        if isinstance(event, events.Key) and not event.is_forwarded:
+            await self._typed.take(event)
+        else:
+            await super().on_event(event)
+
+    async def on_passed(self) -> None:
+        """A key is done."""
+        await self._typed.next()
 
     def redraw(self) -> None:
         """Have every pane that can be seen show the picture."""

@@ -1,5 +1,6 @@
 """Keys that come faster than screens do: what was left before it was there does no harm."""
 
+import asyncio
 from collections.abc import Callable
 from typing import Any
 
@@ -7,6 +8,7 @@ import frames
 import pytest
 import screens
 from recording import Recorder
+from textual import events
 from textual.pilot import Pilot
 from textual.screen import Screen
 from textual.widgets import Input
@@ -21,6 +23,7 @@ from dsttool.tui.help import Help
 from dsttool.tui.panel import Panel
 from dsttool.tui.subject import Subject
 
+NAMES = {"/": "slash", ":": "colon"}
 POOL = Subject("array", "local", "pool", "pool")
 
 
@@ -76,5 +79,42 @@ def test_the_filter_line_has_the_keys_as_long_as_it_is_open() -> None:
         assert isinstance(app.focused, Input)
         app.on_filter_line_left()
         assert app.focused is app.main.transactions
+
+    screens.run(app, script)
+
+
+@pytest.mark.parametrize(
+    ("typed", "line"), [("/node:n3", "FilterLine Input"), (":status", "CommandLine Input")]
+)
+def test_what_is_typed_at_once_goes_where_it_goes_when_it_is_typed_slowly(typed: str, line: str) -> None:
+    """Over a slow line keys come together: no letter of a filter may be taken for a key of the pane."""
+    _, app = made_up()
+
+    async def script(pilot: Pilot[int], app: Tui) -> None:
+        for letter in typed:
+            app.post_message(events.Key(NAMES.get(letter, letter), letter))
+        for _ in range(3000):
+            found = app.screen.query(line).results(Input)
+            if [each.value for each in found] == [typed[1:]]:
+                return
+            await asyncio.sleep(0.01)
+        raise AssertionError(f"{typed} did not come to {line}, but {app.screen} has {app.focused}")
+
+    screens.run(app, script)
+
+
+def test_keys_go_on_when_what_had_the_one_before_is_gone() -> None:
+    _, app = made_up()
+
+    async def script(pilot: Pilot[int], app: Tui) -> None:
+        for _ in range(5):
+            for key in ("enter", "escape", "exclamation_mark", "escape", "a", "escape"):
+                app.post_message(events.Key(key, None))
+        app.post_message(events.Key("down", None))
+        for _ in range(3000):
+            if app.screen is app.main and app.subject is not None and app.subject.node == "n1":
+                return
+            await asyncio.sleep(0.01)
+        raise AssertionError(f"{app.screen} has {app.focused}")
 
     screens.run(app, script)

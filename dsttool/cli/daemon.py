@@ -15,7 +15,7 @@ from dsttool.cli.settings import Settings, shared
 from dsttool.engine.config import paths
 from dsttool.engine.config.names import check_name
 from dsttool.engine.config.units import format_duration
-from dsttool.engine.control import client, gathering
+from dsttool.engine.control import gathering
 from dsttool.engine.control.appearing import News
 from dsttool.engine.control.place import Local
 from dsttool.engine.vocabulary.errors import Conflict, NotFound
@@ -74,7 +74,7 @@ def stop(settings: Settings, names: tuple[str, ...]) -> None:
     term = None if settings.dry_run else agreed(settings, names)
     with place(settings) as chosen:
         for name in names:
-            daemon = gathering.find(chosen, check_name(name), term.answer if term else client.ANSWER_TIMEOUT)
+            daemon = gathering.find(chosen, check_name(name))
             if daemon != name:
                 raise Conflict(
                     f"{name} is served by the daemon {daemon}, together with others.",

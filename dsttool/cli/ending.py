@@ -6,6 +6,7 @@ import socket
 import time
 from collections.abc import Sequence
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -46,11 +47,16 @@ def agreed(settings: Settings, names: Sequence[str]) -> Term | None:
     """Ask whoever loses something by the end of these daemons; the time they have all together, if one was
     given. How long somebody thinks about it is no part of that. Raises Unsafe.
     """
+    if settings.timeout is None:
+        go_ahead(settings, losers(settings, names))
+        return None
     began = time.monotonic()
-    consequences = losers(settings, names)
+    # Another daemon that does not answer must leave time for the end of these.
+    patience = min(settings.timeout / 2, client.ANSWER_TIMEOUT)
+    consequences = losers(replace(settings, timeout=patience), names)
     spent = time.monotonic() - began
     go_ahead(settings, consequences)
-    return None if settings.timeout is None else Term(settings.timeout, spent)
+    return Term(settings.timeout, spent)
 
 
 def end(place: Place, name: str, term: Term, kind: str | None = None) -> int:
@@ -67,6 +73,11 @@ def end(place: Place, name: str, term: Term, kind: str | None = None) -> int:
                 # The kernel's word, in case the process id it says is one of another name space.
                 pid = daemon.peer_pid() or pid
             daemon.wait(term.answer, "stop")
+    except TimedOut as error:
+        if term.left > _LAST_MOMENT:
+            raise
+        what = f"The daemon {name} did not answer within {term.seconds:g} s."
+        raise TimedOut(what, error.advice) from None
     except Unreachable:
         if not (isinstance(place, Local) and _is_dead(paths.control_socket(name))):
             raise

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from dsttool.cli import ending
+from dsttool.cli.settings import Settings
 from dsttool.engine.vocabulary.errors import TimedOut
 
 
@@ -71,6 +72,40 @@ def test_the_time_that_was_given_is_that_of_all_daemons_together(monkeypatch: py
     with pytest.raises(TimedOut):
         ending.end(daemon, "b", term)
     assert clock.now == pytest.approx(109.0)
-    with pytest.raises(TimedOut):
+    with pytest.raises(TimedOut, match=r"c did not answer within 10 s\."):
         ending.end(daemon, "c", term)  # It is asked all the same, and may answer at once.
     assert clock.now == pytest.approx(109.0, abs=0.1)
+
+
+def test_a_daemon_that_does_not_say_who_loses_something_leaves_time_for_the_end_of_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clock = Clock(monkeypatch)
+
+    def losers(settings: Settings, _names: object) -> list[str]:
+        assert settings.timeout is not None
+        clock.now += settings.timeout
+        return []
+
+    monkeypatch.setattr(ending, "losers", losers)
+    term = ending.agreed(Settings(timeout=4.0), ["a"])
+    assert term is not None
+    assert (term.seconds, term.left) == (4.0, 2.0)
+    clock.now = 100.0
+    term = ending.agreed(Settings(timeout=100.0), ["a"])
+    assert term is not None
+    assert (term.seconds, term.left) == (100.0, 95.0)
+
+
+def test_what_somebody_thinks_about_it_is_no_part_of_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock(monkeypatch)
+    monkeypatch.setattr(ending, "losers", lambda *_: ["a is used."])
+
+    def think(*_: object) -> None:
+        clock.now += 1000
+
+    monkeypatch.setattr(ending, "go_ahead", think)
+    term = ending.agreed(Settings(timeout=4.0), ["a"])
+    assert term is not None
+    assert term.left == 4.0
+    assert ending.agreed(Settings(), ["a"]) is None

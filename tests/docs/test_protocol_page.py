@@ -8,7 +8,6 @@ import pytest
 
 import dsttool
 from dsttool.engine.config.units import parse_size
-from dsttool.engine.device.device import Capabilities
 from dsttool.engine.device.request import Request
 from dsttool.engine.node.memory import MemoryDevice
 from dsttool.engine.runtime.reactor import Reactor
@@ -25,11 +24,10 @@ TYPE = r"^\.It (\d) Ta ([A-Z]+) Ta \w+ Ta (\d+(?: [KM]iB)?)$"
 
 
 class Disk(MemoryDevice):
-    """The device of the page's session: 1 MiB, with the abilities, identity and verifier shown there."""
+    """The device of the page's session: 1 MiB, with the identity and verifier that are shown there."""
 
     def __init__(self, reactor: Reactor) -> None:
         super().__init__(reactor, 1 << 20)
-        self.capabilities = Capabilities(size=1 << 20)
         self.identity = bytes(range(0xE0, 0xF0))
         self.verifier = bytes(range(0xA0, 0xB0))
         self.writes: list[tuple[int, bytes]] = []

@@ -48,7 +48,7 @@ OTHERS = {
 }
 
 # What they print is sentences, or settings as they are set, or has only one look.
-SPOKEN = {"doctor", "config show", "policy show", "completion", "man", "logs"}
+SPOKEN = {"doctor", "events", "config show", "policy show", "completion", "man", "logs"}
 
 
 def test_the_walk_below_leaves_out_no_command_that_reads() -> None:

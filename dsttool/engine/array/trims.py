@@ -78,11 +78,11 @@ class Trims:
 
     def begin(self, request: Request, out: Out, at_once: list[Request]) -> None:
         """One that is in nobody's way: make pieces, now or when it is known that members do them."""
-        parts = parts_of(self._trust.algorithm, request)
-        proven = len(parts) < 2 or all(m.slot in self._proven for m in self._members if m.written)
         if not self._done:
             self._leave_undone(request)
-        elif proven:
+            return
+        parts = parts_of(self._trust.algorithm, request)
+        if len(parts) < 2 or all(m.slot in self._proven for m in self._members if m.written):
             self.send(request, out, at_once)
         elif self._trial is not None:
             self._waiting.append(request)

@@ -20,18 +20,36 @@ def run(app: Tui, script: Script, size: tuple[int, int] = (80, 24)) -> None:
 
     async def play() -> None:
         async with app.run_test(size=size) as pilot:
+            _press_in_full(pilot, app)
             await settle(pilot)
             await script(pilot, app)
 
     asyncio.run(play())
 
 
+def _press_in_full(pilot: Pilot[int], app: Tui) -> None:
+    """Have `press` return when all of the key has been done. By itself it waits until the process seems idle,
+    which it seems, too, on a machine that gives it no time.
+    """
+    press = pilot.press
+
+    async def pressed(*keys: str) -> None:
+        for key in keys:
+            await press(key)
+            while app._typed._overdue is not None:  # for a second at most
+                await asyncio.sleep(0.001)
+
+    pilot.press = pressed  # type: ignore[method-assign]
+
+
 async def settle(pilot: Pilot[int]) -> None:
-    """Until everything that came is on the screen."""
+    """Until everything that came is on the screen, which has the size that it is told to have."""
     app = pilot.app
     assert isinstance(app, Tui)
     await pilot.pause()
-    while app.scheduled:
+    for _ in range(3000):
+        if not app.scheduled and app.screen._compositor.size == app.size:
+            break
         await asyncio.sleep(0.01)
     await pilot.pause()
 

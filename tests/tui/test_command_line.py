@@ -121,7 +121,7 @@ def test_leaving_its_screen_ends_a_command(tmp_path: Path, monkeypatch: pytest.M
         await until(pilot, app, "begun")
         assert isinstance(app.screen, Output)
         await pilot.press("escape")
-        for _ in range(500):
+        for _ in range(3000):
             if processes[0].returncode is not None:
                 return
             await asyncio.sleep(0.01)

@@ -177,7 +177,7 @@ def test_enter_opens_what_the_cursor_is_on_and_escape_leads_back() -> None:
         await pilot.press("down", "enter")
         await screens.settle(pilot)
         assert isinstance(app.screen, Detail)
-        for _ in range(500):
+        for _ in range(3000):
             if "live" in "\n".join(screens.text(app)):
                 break
             await asyncio.sleep(0.01)
@@ -199,7 +199,7 @@ def test_a_policy_is_asked_for_again_when_it_may_be_another() -> None:
         async def follow(*updates: Any, asked: int) -> None:
             still.say(*updates)
             await screens.settle(pilot)
-            for _ in range(500):
+            for _ in range(3000):
                 if len(place.told) >= asked:
                     break
                 await asyncio.sleep(0.01)

@@ -82,7 +82,7 @@ async def fill(pilot: Pilot[int], app: Tui, typed: dict[str, str]) -> None:
 
 async def sent(pilot: Pilot[int], place: Recorder) -> None:
     """Until a message has been sent, and its answer was told."""
-    for _ in range(500):
+    for _ in range(3000):
         if place.told and any(True for _ in pilot.app._notifications):
             return
         await asyncio.sleep(0.01)
@@ -276,7 +276,7 @@ def test_fewer_good_copies_than_were_told_of_are_asked_about_again(
 
 async def again(app: Tui) -> None:
     """Until the dialog has looked again by itself."""
-    for _ in range(500):
+    for _ in range(3000):
         if not app.screen.query_one("#go", Button).disabled:
             return
         await asyncio.sleep(0.01)

@@ -24,7 +24,7 @@ def test_a_screen_that_is_held_up_when_it_is_about_to_follow_follows_later(
         app._followed = 0.0
         source.say(frames.Speaker().lost("gone"))
         app.on_tui_changed()
-        for _ in range(500):
+        for _ in range(3000):
             if not app.scheduled:
                 return
             await asyncio.sleep(0.01)

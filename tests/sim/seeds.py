@@ -133,6 +133,7 @@ class Run:
 
     def _taken_over(self, old: Host, rival: Host, process: Process, device: Device) -> None:
         self._contends = False
+        rival.takeover = False  # The administrator said so once, not for every start.
         self.world.strike("other owner took over", rival.name)
         # What the members said of themselves is remembered on the other machine.
         self.model.excuse()

@@ -202,6 +202,48 @@ def test_what_was_refused_is_done_again_one_part_after_the_other() -> None:
         assert alike(bench)
 
 
+def test_what_a_member_has_refused_fails_with_the_first_when_its_link_is_down(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with full(ArrayBench(size=SIZE)) as bench:
+        bench.run(trim(0, SIZE))  # both can
+        monkeypatch.setattr(pieces, "PART_BYTES", PROBE_BYTES)
+        bench.nodes[1].refuse_fast_zeroes()
+        bench.nodes[1].prompt = False
+        request = trim(0, SIZE)
+        bench.submit(request)
+        bench.nodes[1].answer()
+        bench.settle()
+        bench.nodes[1].go_down()
+        bench.nodes[1].end_budget()
+        bench.settle()
+        assert not bench.nodes[1].waiting, "each part would wait for a budget of its own"
+        bench.until(lambda: is_done(request))
+        assert request.error == 0
+        assert bench.states() == ["in_sync", "stale"]
+        assert bench.array.members[1].missed.dirty_bytes == SIZE
+
+
+def test_what_waits_for_a_part_that_all_members_fail_at_ends_with_it() -> None:
+    with full(ArrayBench(size=SIZE, prompt=False)) as bench:
+        quarter = SIZE // 4
+        requests = [trim(at, quarter) for at in range(0, SIZE - quarter, quarter)]
+        requests.append(fast_zeroes(SIZE - quarter, quarter))
+        bench.submit(*requests)
+        for node in bench.nodes:
+            node.end_budget()
+        bench.settle()
+        assert is_done(*requests), "each of them would wait for a budget of its own"
+        assert [request.error for request in requests] == [errno.EIO, 0, 0, errno.ENOTSUP]
+        for node in bench.nodes:
+            node.prompt = True
+            node.answer()
+        bench.until(lambda: bench.array.settled)
+        assert alike(bench)
+        assert bench.run(trim(0, SIZE)) == [0]
+        assert bench.nodes[0].bytes == bytes(SIZE)
+
+
 def test_a_refusal_is_no_error_of_the_member() -> None:
     with full(ArrayBench(size=SIZE)) as bench:
         bench.nodes[1].refuse_fast_zeroes()
@@ -365,6 +407,31 @@ def test_a_trim_that_was_lost_with_the_power_is_done_again_even_if_none_are_begu
         bench.until(lambda: bench.array.state == "online")
         assert alike(bench)
         assert bench.nodes[0].bytes[:4096] == bytes(4096)
+
+
+@pytest.mark.parametrize("op", [TRIM, WRITE_ZEROES])
+def test_what_was_refused_in_the_end_and_lost_with_the_power_is_done_again(op: int) -> None:
+    with full(ArrayBench(size=SIZE, prompt=False)) as bench:
+        bench.array.resyncs.pause()
+        bench.array.suspend(1, None, lambda _: None)
+        bench.settle()
+        bench.array.resume(1, lambda _: None)
+        bench.until(lambda: bench.states() == ["in_sync", "resyncing"])
+        bench.nodes[1].refuse_fast_zeroes()
+        request = ask(op, 0, LONG, flags=FAST_ZERO * (op == WRITE_ZEROES))
+        bench.submit(request)
+        bench.nodes[0].answer()  # the part that is tried
+        bench.nodes[1].answer()  # refuses it, and has plain zeroes
+        bench.settle()
+        bench.nodes[0].lose_power()
+        work_off(bench, request)
+        assert request.error == 0
+        bench.array.resyncs.start()
+        for node in bench.nodes:
+            node.prompt = True
+            node.answer()
+        bench.until(lambda: bench.array.state == "online")
+        assert alike(bench)
 
 
 # -- the end -----------------------------------------------------------------------------------------------

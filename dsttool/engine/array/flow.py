@@ -449,11 +449,13 @@ class Flow:
         for request in requests:
             again = request in self._repeat
             self._repeat.discard(request)
-            if again and not request.error and self._closing is None:
-                if self.trims is not None and if_fast(request):
-                    self.trims.send(request, out, at_once)
-                else:
-                    self._start_change(request, out, at_once)
-            else:
+            fast = self.trims if if_fast(request) else None
+            # Of what was refused in the end, a part may have been done, and lost.
+            refused = fast is not None and request.error == errno.ENOTSUP
+            if not again or (request.error and not refused) or self._closing is not None:
                 finished.append(request)
+            elif fast is not None:
+                fast.send(request, out, at_once)
+            else:
+                self._start_change(request, out, at_once)
         return finished, out

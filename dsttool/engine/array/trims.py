@@ -4,9 +4,11 @@ A trim is advice, and each device takes it as it likes: one reads zeroes afterwa
 before. So members are not told to trim, but to write zeroes, holes allowed, where that is fast (FAST_ZERO);
 what clients ask for with that flag goes the same way. A member may refuse that, here or anywhere (ENOTSUP):
 
-* What it has refused it gets as plain zeroes, for others have done it: one part after the other.
+* What it has refused it gets as plain zeroes, for others have done it: one part after the other. With the
+  first that it fails at while its link is down all of them have failed: one budget, not one for each.
 * Nobody wants to wait for gigabytes of zeroes. So of what is long a short part is tried first, alone, until
-  all members that are written to have done such a part.
+  all members that are written to have done such a part. If none of them does it, for whatever reason, what
+  waited for that is left undone.
 * Once a member has refused, nothing more is begun, until the array comes up again or gets another node: a
   trim is answered at once, zeroes with ENOTSUP, as the flag wants it.
 
@@ -57,6 +59,7 @@ class Trims:
         self._proven: set[int] = set()  # slots that have done a part that is long enough to tell
         self._trial: Request | None = None
         self._trial_left = 0
+        self._trial_done = False  # by one member at least
         self._waiting: list[Request] = []
         self._undone: list[Request] = []
         # What members have refused, by slot; the first of each is being done again.
@@ -88,12 +91,14 @@ class Trims:
             self._waiting.append(request)
         else:
             self._trial = request
+            self._trial_done = False
             self._trial_left = self._make(request, parts[:1], 0, out)
             request.pending = self._trial_left + 1  # for the rest
             assert self._trial_left, "there is always a member in sync"
 
     def send(self, request: Request, out: Out, at_once: list[Request]) -> None:
         """All of it, whatever members have refused: part of it may have been done before, and lost."""
+        request.error = 0
         request.pending = self._make(request, parts_of(self._trust.algorithm, request), 0, out)
         if not request.pending:
             at_once.append(request)  # it is empty
@@ -132,7 +137,7 @@ class Trims:
         if refused and refused[0] is piece:
             refused.popleft()
             if refused:
-                self._reactor.post(lambda: self._ask_again(piece.slot))
+                self._reactor.post(lambda: self._ask_again(piece.slot, piece.error))
         if not piece.flags & FAST_ZERO:
             return True
         again = False
@@ -142,6 +147,7 @@ class Trims:
             self._proven.add(piece.slot)
         if piece.parent is self._trial:
             self._trial_left -= 1
+            self._trial_done |= not piece.error
             if not self._trial_left:
                 self._reactor.post(self._go_on)
         return not again
@@ -162,28 +168,33 @@ class Trims:
         refused = self._refused[piece.slot]
         refused.append(piece)
         if len(refused) == 1:
-            self._reactor.post(lambda: self._ask_again(piece.slot))
+            self._reactor.post(lambda: self._ask_again(piece.slot, 0))
         return True
 
-    def _ask_again(self, slot: int) -> None:
-        piece, member = self._refused[slot][0], self._members[slot]
-        if self._over or not member.written:
-            piece.error = errno.EIO
-            self._sink([piece])
+    def _ask_again(self, slot: int, failed: int) -> None:
+        """Ask for the next one. failed: the errno of the one before."""
+        refused, member = self._refused[slot], self._members[slot]
+        if self._over or not member.written or (failed and not member.up):
+            given_up: list[Request] = list(refused)
+            refused.clear()
+            for piece in given_up:
+                piece.error = failed or errno.EIO
+            self._sink(given_up)
         else:
             assert member.node is not None
-            piece.began = self._reactor.now
-            member.node.submit([piece])
+            refused[0].began = self._reactor.now
+            member.node.submit([refused[0]])
 
     def _go_on(self) -> None:
         """What was tried has an answer from everybody: the rest of it, and what waited for that."""
         request, self._trial = self._trial, None
+        done = self._trial_done
         assert request is not None
         if self._fence.check():
             self._done = False
         out: Out = [[] for _ in self._members]
         at_once: list[Request] = []
-        if self._done:
+        if self._done and done:
             parts = parts_of(self._trust.algorithm, request)
             request.pending += self._make(request, parts[1:], 1, out)
         else:
@@ -193,7 +204,10 @@ class Trims:
             at_once.append(request)
         waiting, self._waiting = self._waiting, []
         for each in waiting:
-            self.begin(each, out, at_once)
+            if done:
+                self.begin(each, out, at_once)
+            else:
+                self._leave_undone(each)
         self._dispatch(out, at_once)
 
 

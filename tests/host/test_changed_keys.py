@@ -112,6 +112,22 @@ def test_a_key_file_that_cannot_be_used_any_more_refuses_the_whole(house: House,
     assert secrets(house) == {b"a" * 32}
 
 
+def test_the_key_of_a_place_that_is_to_go_may_go_before(house: House, file: Path, tmp_path: Path) -> None:
+    os.unlink(file)
+    other = tmp_path / "other.key"
+    create_key(other, SharedKey(b"b" * 32))
+    wanted = [house.unix(name, "security=aes256gcm", f"key={other}", protocol="dst") for name in ("x", "z")]
+    places = house.access.prepare(wanted, None)
+    house.access.look_up()
+    comparison = Comparison()
+    house.access.compare(house.access.read(), comparison)
+    house.access.move(wanted, None, places)
+    for act in comparison.acts:
+        act()
+    assert secrets(house) == {b"b" * 32}
+    assert reload(house).applied == []
+
+
 def test_another_private_key_is_told_to_those_who_ask_for_the_address(house: House, tmp_path: Path) -> None:
     file = tmp_path / "server.key"
     create_key(file, generate_private())

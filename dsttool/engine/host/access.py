@@ -91,6 +91,8 @@ class Access:
         self._default: Listen | None = None
         self._default_is_new = True
         self._new_keys: Mapping[Protected, NewKey] = {}
+        # What the places are to be protected by; None where nothing but the command line names places.
+        self._protected: set[Protected] | None = None
 
     def begin(self, listens: Sequence[Listen], lent: Sequence[Listen] = ()) -> None:
         """Read who is authorised, bind all places, invite. Raises what keeps that from being done.
@@ -118,7 +120,10 @@ class Access:
         with the key for the default place.
         """
         self._why_local(default)
-        return self.listening.prepare_all(self._with_lent(listens))
+        wanted = self._with_lent(listens)
+        named = wanted if default is None else [*wanted, default]
+        self._protected = {(listen.security, listen.key) for listen in named}
+        return self.listening.prepare_all(wanted)
 
     def move(
         self, listens: Sequence[Listen], default: Listen | None, prepared: Mapping[Listen, Place]
@@ -201,8 +206,10 @@ class Access:
         self.gate.close()
 
     def look_up(self) -> None:
-        """See reloading.Part: the files of keys."""
-        self._new_keys = self.listening.new_keys()
+        """See reloading.Part: the files of keys, but for those that nobody names any more: they may be gone.
+        `prepare` comes before.
+        """
+        self._new_keys = self.listening.new_keys(self._protected)
 
     def read(self) -> tuple[AuthorizedKeys, Mapping[bytes, Invitation]]:
         """Who is authorised and invited, as the files say; blocks. Raises DsttoolError."""

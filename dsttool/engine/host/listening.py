@@ -256,14 +256,18 @@ class Listening:
         self._forget_unused()
         self._note()
 
-    def new_keys(self) -> dict[Protected, NewKey]:
+    def new_keys(self, among: Collection[Protected] | None) -> dict[Protected, NewKey]:
         """What the files of keys have now that are named where it is listened, if that is another key than
         before; from any thread, and blocks. Raises DsttoolError for a file that is of no use any more.
+
+        among: look at no others.
         """
         found: dict[Protected, NewKey] = {}
         for each in list(self._open):
             listen = each.place.listen
             by = (listen.security, listen.key)
+            if among is not None and by not in among:
+                continue
             if listen.is_sealed and listen.key and by not in found:
                 security, public = protection.of_listen(listen, self._gate.knows, self._gate.invitation_key)
                 if security != each.place.security:

@@ -3,7 +3,10 @@
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import Final
 
+from dsttool.engine.config.units import format_span
+from dsttool.engine.control import clock
 from dsttool.engine.control.gathering import lost
 from dsttool.engine.control.picture import DaemonPicture, Picture, Update
 from dsttool.engine.control.place import Place
@@ -11,6 +14,9 @@ from dsttool.engine.control.watching import Watch
 from dsttool.engine.vocabulary import status
 from dsttool.engine.vocabulary.errors import DsttoolError
 from dsttool.engine.vocabulary.status import Status
+
+# Seconds in which whoever has said nothing for long may still speak: each does so every second.
+MOMENT: Final = 2.0
 
 
 class Following:
@@ -28,6 +34,7 @@ class Following:
         self.lock = threading.Condition()
         self._told = told
         self._places = places
+        self._silent: set[tuple[str, str]] = set()
         self._watch = Watch(places, self._tell, transactions=False)
 
     def settle(self, seconds: float) -> None:
@@ -52,6 +59,16 @@ class Following:
         with self.lock:
             return self.lock.wait_for(until, seconds)
 
+    def listen(self) -> None:
+        """Find out who hangs: is connected, and says nothing. `status` then has them as unreachable.
+
+        Before that is said of somebody, they have another moment: perhaps it was this process that did
+        nothing for so long, or the machine that slept.
+        """
+        with self.lock:
+            self.lock.wait_for(lambda: self._unheard() <= self._silent, MOMENT)
+            self._silent = self._unheard()
+
     def status(self) -> Status:
         """What is known now, as `status` has it. With the lock held."""
         total = status.empty()
@@ -60,6 +77,9 @@ class Following:
             if picture.lost_since_ns is not None:
                 if not picture.ended:
                     total["daemons"].append(lost(found.daemon, "", picture.reason))
+            elif (found.place, found.daemon) in self._silent:
+                silence = format_span(picture.age_ns(clock.now_ns()))
+                total["daemons"].append(lost(found.daemon, "", f"nothing was heard of it for {silence}"))
             elif picture.state is not None:
                 state = picture.state
                 total["arrays"] += list(state["arrays"].values())
@@ -79,8 +99,17 @@ class Following:
         picture = known.daemons.get(daemon) if known else None
         return picture is not None and (picture.state is not None or picture.lost_since_ns is not None)
 
+    def _unheard(self) -> set[tuple[str, str]]:
+        now = clock.now_ns()
+        return {
+            (found.place, found.daemon)
+            for found in self.picture.daemons()
+            if found.entry.lost_since_ns is None and found.entry.stale(now)
+        }
+
     def _tell(self, update: Update) -> None:
         with self.lock:
+            self._silent.discard((update.place, update.daemon))
             changed = self.picture.apply(update)
             if self._told is not None and isinstance(changed, DaemonPicture):
                 self._told(changed)

@@ -59,8 +59,8 @@ def iostat(settings: Settings, words: tuple[str, ...]) -> None:
             report = reports.next()
             if name and not report["rows"] and not index:
                 if not several:
-                    with connect(settings, split_node(name)[0]):
-                        pass  # which says why it cannot be asked
+                    with connect(settings, split_node(name)[0]) as asked:
+                        asked.call("hello")  # Either says why it cannot be asked.
                 raise NotFound(f"Nothing called {name} is running.", "`dsttool status` lists what runs.")
             _print(settings, report, first=not index, alone=count == 1, several=several)
 

@@ -43,6 +43,7 @@ def watch(settings: Settings, name: str | None, period: str) -> None:
         with terminable(), screen or nullcontext():
             first = True
             while True:
+                followed.listen()
                 text = _text(fixed, followed, name)
                 if screen is not None:
                     screen.show(text)

@@ -27,6 +27,7 @@ from dsttool.console.history import FileHistory, history_file
 from dsttool.console.lines import split
 from dsttool.console.live import Live, live
 from dsttool.console.session import Session
+from dsttool.engine.control import clock
 from dsttool.engine.vocabulary.errors import DsttoolError
 
 _REFRESH_SECONDS: Final = 1.0
@@ -69,11 +70,15 @@ def _typing(session: Session, known: Live, settings: Settings) -> "PromptSession
 
     def message() -> ANSI:
         with following.lock:
-            return ANSI(toolbar.prompt(following.picture, settings, session.used, session.code))
+            return ANSI(
+                toolbar.prompt(following.picture, clock.now_ns(), settings, session.used, session.code)
+            )
 
     def bottom() -> ANSI:
         with following.lock:
-            return ANSI(toolbar.toolbar(following.picture, settings, session.used, _columns()))
+            return ANSI(
+                toolbar.toolbar(following.picture, clock.now_ns(), settings, session.used, _columns())
+            )
 
     @Condition
     def unfinished() -> bool:

@@ -1,4 +1,7 @@
-"""The prompt, and the line at the bottom: made of a picture, with nothing asked or waited for."""
+"""The prompt, and the line at the bottom: made of a picture, with nothing asked or waited for.
+
+now_ns: the time at which the picture is looked at, by the clock of control.clock.
+"""
 
 from collections.abc import Iterator
 from typing import Final
@@ -8,7 +11,7 @@ import click
 from dsttool.cli import render
 from dsttool.cli.settings import Settings
 from dsttool.engine.config.units import format_size, format_span
-from dsttool.engine.control.picture import WORST_FIRST, DaemonPicture, Found, Picture
+from dsttool.engine.control.picture import WORST_FIRST, Found, Picture
 from dsttool.engine.vocabulary.limits import SECOND
 from dsttool.engine.vocabulary.status import ArrayStatus, ExportStatus, JobStatus
 
@@ -16,25 +19,25 @@ _GAP: Final = " | "
 _WELL: Final = ("online", "serving", "read_only")
 
 
-def prompt(picture: Picture, settings: Settings, used: str, code: int) -> str:
+def prompt(picture: Picture, now_ns: int, settings: Settings, used: str, code: int) -> str:
     """What stands before the cursor: the name that is used and its state, and how the last command failed."""
     shown = ""
     if used:
-        word = _state_of(picture, used)
+        word = _state_of(picture, now_ns, used)
         shown = f"[{used} {render.paint(settings, word, render.glyph(word) or _spelled(word))}]"
     failed = render.paint(settings, "failed", f"({code})") if code else ""
     return f"dst{shown}{failed}> "
 
 
-def toolbar(picture: Picture, settings: Settings, used: str, width: int) -> str:
+def toolbar(picture: Picture, now_ns: int, settings: Settings, used: str, width: int) -> str:
     """Machines, what is not well and whose it is, jobs with the time they still need, and rates; of which
     what does not fit into `width` is left out.
     """
     parts = [
         ", ".join(sorted(picture.places)),
-        *_states(picture, settings),
+        *_states(picture, now_ns, settings),
         *_jobs(picture),
-        _rates(picture, used),
+        _rates(picture, now_ns, used),
     ]
     text = ""
     for part in filter(None, parts):
@@ -44,8 +47,8 @@ def toolbar(picture: Picture, settings: Settings, used: str, width: int) -> str:
     return text
 
 
-def _state_of(picture: Picture, name: str) -> str:
-    for found in serving(picture):
+def _state_of(picture: Picture, now_ns: int, name: str) -> str:
+    for found in _serving(picture, now_ns):
         if found.entry["name"] == name:
             return found.entry["state"]
     for known in picture.daemons():
@@ -55,13 +58,14 @@ def _state_of(picture: Picture, name: str) -> str:
     return "down"
 
 
-def _states(picture: Picture, settings: Settings) -> Iterator[str]:
+def _states(picture: Picture, now_ns: int, settings: Settings) -> Iterator[str]:
     """What is not well and whose it is, the worst first; else one word for all."""
     whose: dict[str, list[str]] = {}
-    for found in serving(picture):
+    for found in _serving(picture, now_ns):
         whose.setdefault(found.entry["state"], []).append(found.entry["name"])
     lost = [place for place, known in picture.places.items() if known.lost_since_ns is not None]
-    lost += [found.daemon for found in picture.daemons() if _is_lost(found.entry) and not found.entry.ended]
+    unheard = (found for found in picture.daemons() if found.entry.stale(now_ns))
+    lost += [found.daemon for found in unheard if not found.entry.ended]
     if lost:
         whose["unreachable"] = lost
     unwell = [word for word in whose if word not in _WELL]
@@ -73,10 +77,6 @@ def _states(picture: Picture, settings: Settings) -> Iterator[str]:
 
 def _badness(word: str) -> int:
     return WORST_FIRST.index(word) if word in WORST_FIRST else len(WORST_FIRST)
-
-
-def _is_lost(daemon: DaemonPicture) -> bool:
-    return daemon.lost_since_ns is not None
 
 
 def _shown(settings: Settings, word: str) -> str:
@@ -102,25 +102,25 @@ def _progress(job: JobStatus) -> str:
     return f"{done}, {format_span(max(job['eta_ns'], SECOND))} left"
 
 
-def _rates(picture: Picture, used: str) -> str:
+def _rates(picture: Picture, now_ns: int, used: str) -> str:
     """Bytes a second of the used name, else of all arrays, else of all exports."""
-    found = serving(picture)
+    found = _serving(picture, now_ns)
     arrays = [each for each in found if "layout" in each.entry]
     names = {used} if used else {each.entry["name"] for each in arrays or found}
     read = written = 0
     for daemon in picture.daemons():
         state = daemon.entry.state
-        if state is not None and not _is_lost(daemon.entry):
+        if state is not None and not daemon.entry.stale(now_ns):
             for label in names & state["rates"].keys():
                 read += state["rates"][label]["read_bytes"]
                 written += state["rates"][label]["written_bytes"]
     return f"R {format_size(read)}/s W {format_size(written)}/s" if found else ""
 
 
-def serving(picture: Picture) -> "list[Found[ArrayStatus] | Found[ExportStatus]]":
-    """Arrays and exports of daemons that can be reached."""
+def _serving(picture: Picture, now_ns: int) -> "list[Found[ArrayStatus] | Found[ExportStatus]]":
+    """Arrays and exports of daemons that can be reached, and are heard."""
     served: list[Found[ArrayStatus] | Found[ExportStatus]] = [*picture.arrays(), *picture.exports()]
-    return [each for each in served if not _is_lost(picture.places[each.place].daemons[each.daemon])]
+    return [each for each in served if not picture.places[each.place].daemons[each.daemon].stale(now_ns)]
 
 
 def _spelled(word: str) -> str:

@@ -6,7 +6,7 @@ import pytest
 
 from dsttool.cli.settings import Settings
 from dsttool.console import toolbar
-from dsttool.engine.control.picture import Picture, Update
+from dsttool.engine.control.picture import STALE_NS, Picture, Update
 from dsttool.engine.vocabulary.limits import SECOND
 from support import status_frames
 
@@ -37,8 +37,8 @@ def picture(*arrays: dict[str, Any], place: str = "local", rates: dict[str, Any]
     return made
 
 
-def shown(made: Picture, used: str = "", width: int = 100) -> str:
-    return toolbar.toolbar(made, PLAIN, used, width)
+def shown(made: Picture, used: str = "", width: int = 100, now_ns: int = 0) -> str:
+    return toolbar.toolbar(made, now_ns, PLAIN, used, width)
 
 
 def test_nothing_runs() -> None:
@@ -61,6 +61,17 @@ def test_a_daemon_that_died_is_unreachable_and_its_last_state_is_not_shown() -> 
 
     assert "✖ unreachable: a" in shown(made)
     assert "degraded" not in shown(made)
+
+
+def test_a_daemon_that_hangs_is_unreachable_and_its_last_state_is_not_shown() -> None:
+    made = picture(array("a"), array("b"))
+    made.apply(
+        Update("local", "b", STALE_NS, status_frames.snapshot(made.places["local"].daemons["b"].state))
+    )
+    assert "● online" in shown(made, now_ns=STALE_NS)
+    assert shown(made, now_ns=STALE_NS + 1).startswith("local | ✖ unreachable: a | ")
+    assert toolbar.prompt(made, STALE_NS, PLAIN, "a", 0) == "dst[a ●]> "
+    assert toolbar.prompt(made, STALE_NS + 1, PLAIN, "a", 0) == "dst[a ✖]> "
 
 
 def test_a_daemon_that_was_ended_is_gone() -> None:
@@ -121,4 +132,4 @@ def test_what_does_not_fit_is_left_out() -> None:
 def test_the_prompt_shows_what_is_used_and_how_the_last_command_failed(
     used: str, code: int, prompt: str
 ) -> None:
-    assert toolbar.prompt(picture(array("a", "degraded")), PLAIN, used, code) == prompt
+    assert toolbar.prompt(picture(array("a", "degraded")), 0, PLAIN, used, code) == prompt

@@ -17,7 +17,6 @@ _OPTIONS: Final = (
     click.option(
         "--metrics",
         metavar="ADDRESS",
-        default="",
         help="Answer Prometheus there: PORT or HOST:PORT (without a host this machine only), or the path of a"
         " Unix socket.",
     ),
@@ -53,9 +52,9 @@ def running(function: _Decorated) -> _Decorated:
     """Give a command these options, as one argument `running`. Below `shared`."""
 
     @functools.wraps(function)
-    def collect(*arguments: Any, metrics: str, log_format: "Format | None", **others: Any) -> Any:
+    def collect(*arguments: Any, metrics: str | None, log_format: "Format | None", **others: Any) -> Any:
         place = None
-        if metrics:
+        if metrics is not None:
             from dsttool.engine.config.metrics_place import parse_metrics_place
 
             place = parse_metrics_place(metrics)

@@ -132,6 +132,7 @@ CASES = [
     (("record", "", "--for", "1s", "-y"), 2, "The name of a file is empty", "Give its path"),
     (("config", "check", ""), 2, "The name of a file is empty", "Give its path"),
     (("tui", "--replay", ""), 2, "The name of a file for --replay is empty", "Give its path"),
+    (("export", "mem:1M", "--metrics", ""), 2, "'' names no port to answer at", "127.0.0.1:9100"),
     (("export", "mem:1M", "--key", ""), 2, "The name of a file for --key is empty", "Give its path"),
     (
         ("array", "create", "p", "--layout", "mirror", "--raw", "--invite-file", ""),

@@ -152,7 +152,7 @@ def test_places(text: str, endpoint: Endpoint) -> None:
     assert parse_metrics_place(text) == endpoint
 
 
-@pytest.mark.parametrize("text", ["localhost", "[::1]", "a:b", "99999", ":"])
+@pytest.mark.parametrize("text", ["", "localhost", "[::1]", "a:b", "99999", ":"])
 def test_what_is_no_place(text: str) -> None:
     with pytest.raises(UsageError):
         parse_metrics_place(text)

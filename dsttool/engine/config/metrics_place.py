@@ -24,7 +24,7 @@ def parse_metrics_place(text: str) -> Endpoint:
         return Endpoint("unix", path=check_socket_path(str(Path(text).absolute())))
     if text.isascii() and text.isdigit():
         text = f":{text}"
-    host, port = parse_host(f"{_HERE}{text}" if text.startswith(":") else text)
+    host, port = parse_host(f"{_HERE}{text}" if text.startswith(":") else text) if text else ("", None)
     if port is None:
         raise UsageError(f"'{text}' names no port to answer at.", "Write for example 127.0.0.1:9100.")
     return Endpoint("tcp", host, port)

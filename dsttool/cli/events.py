@@ -147,6 +147,8 @@ def _check_known(
     array, node = split_node(name)
     if any(each["name"] == array and node in (None, each["node"]) for each in remembered):
         return
+    if node is None and any(array in place.daemons() for place in chosen):
+        return  # Nobody has to answer for that, and whoever hangs was waited for.
     found = [gathering.gather(place, settings.timeout or client.ANSWER_TIMEOUT, array) for place in chosen]
     served: dict[str, list[str]] = {each["name"]: [] for status in found for each in status["exports"]}
     for status in found:

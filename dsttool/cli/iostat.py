@@ -11,7 +11,7 @@ from dsttool.cli import render
 from dsttool.cli.asking import connect, places, split_node
 from dsttool.cli.settings import Settings, shared
 from dsttool.engine.config.units import parse_duration
-from dsttool.engine.control import client
+from dsttool.engine.control import client, clock
 from dsttool.engine.vocabulary.answers import IostatReport, IostatRow
 from dsttool.engine.vocabulary.errors import NotFound, UsageError
 
@@ -122,7 +122,7 @@ class _Reports:
                     if self._is_wanted(label):
                         rows.append(row)
                         longest_ns = max(longest_ns, period_ns)
-        now_ns = time.monotonic_ns()
+        now_ns = clock.now_ns()
         period_ns = longest_ns if self._before_ns is None else now_ns - self._before_ns
         self._before_ns = now_ns
         return {

@@ -9,9 +9,14 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import pytest
 
+from dsttool.cli import events, iostat
+from dsttool.cli.following import following
+from dsttool.cli.settings import Settings
+from dsttool.engine.control import clock, gathering
 from dsttool.engine.control.recording import Reader
 from support.site import Site, wait_until
 
@@ -193,6 +198,17 @@ def test_iostat_tells_what_was_done_since_the_report_before(site: Site) -> None:
     site.dsttool("daemon", "stop", "a")
 
 
+def test_a_report_of_iostat_is_about_the_time_in_which_the_machine_slept_too(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    boot_ns = iter([10**9, 8 * 3600 * 10**9])
+    monkeypatch.setattr(clock, "now_ns", lambda: next(boot_ns))
+    with following([]) as followed:
+        reports = iostat._Reports(followed, "")
+        reports.next()
+        assert reports.next()["period_ns"] == 8 * 3600 * 10**9 - 10**9
+
+
 def test_iostat_makes_as_many_reports_as_asked_for(site: Site) -> None:
     lines = site.dsttool("iostat", "1", "2", "--json").stdout.splitlines()
     assert [json.loads(line)["rows"] for line in lines] == [[], []]
@@ -239,6 +255,16 @@ def test_a_name_nobody_has_and_no_event_is_about_is_unknown_to_events(site: Site
     assert "What happened is in its log: dsttool logs pool" in said
     site.dsttool("array", "create", "pool", *MIRROR[:-1])
     assert "No such event" in site.dsttool("events", "pool").stdout
+
+
+def test_events_of_a_daemon_that_hangs_are_waited_for_once_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Running:
+        def daemons(self) -> list[str]:
+            return ["a"]
+
+    place: Any = Running()
+    monkeypatch.setattr(gathering, "gather", None)  # asks everybody, and waits for the one that hangs
+    events._check_known(Settings(), [place], "a", [])
 
 
 def test_who_follows_the_events_of_a_name_that_is_not_there_is_told_and_waits_for_it(site: Site) -> None:

@@ -200,7 +200,11 @@ def test_a_connection_that_is_lost_is_made_again_for_whoever_follows(
 
 def test_while_a_bar_is_shown_ssh_asks_nobody(site: Site, far: Site, machine: FarMachine) -> None:
     far.dsttool("array", "up", "pool", *MIRROR)
-    site.dsttool("wait", "pool", "--for", "clean", "--host", "ssh://box")
+    far.dsttool("node", "suspend", "pool", "b")
+    with site.begun("wait", "pool", "--for", "clean", "--host", "ssh://box") as waiting:
+        wait_until(lambda: len(machine.asked) == 2, "it asks for what the bar shows")
+        far.dsttool("node", "resume", "pool", "b")
+        assert waiting.wait(60) == 0
     first, second = machine.asked
     assert "-oBatchMode=no" in first
     assert "-oBatchMode=yes" in second

@@ -3,6 +3,7 @@
 import json
 import os
 import socket
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -262,13 +263,16 @@ def test_a_folder_that_is_removed_and_made_again_is_watched_again(
 
 def test_a_watch_can_be_ended_from_within_and_while_it_waits(daemon: WatchedDaemon, seen: Seen) -> None:
     watches: list[Watch] = []
+    made = threading.Event()
 
     def end(update: Update) -> None:
         seen(update)
         if update.frame is not None and update.frame["type"] == "snapshot":
+            made.wait(60)
             watches[0].close()
 
     watches.append(Watch([Local(daemon.path.parent)], end))
+    made.set()
     wait_until(lambda: not watches[0]._thread.is_alive(), "it has ended")
     assert [update.frame and update.frame["type"] for update in seen.updates] == ["hello", "snapshot"]
     nowhere = Watch([], seen)

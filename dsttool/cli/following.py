@@ -35,6 +35,9 @@ class Following:
         self._told = told
         self._places = places
         self._silent: set[tuple[str, str]] = set()
+        # Of whom `settle` has heard nothing, though it waited so many seconds.
+        self._awaited: list[tuple[str, str]] = []
+        self._patience = 0.0
         self._watch = Watch(places, self._tell, transactions=False)
 
     def settle(self, seconds: float) -> None:
@@ -42,17 +45,16 @@ class Following:
 
         Raises DsttoolError if none of the places can be reached; one that cannot is no reason to see nothing.
         """
-        wanted: list[tuple[str, str]] = []
         failures: list[DsttoolError] = []
-        for place in self._places:
-            try:
-                wanted += [(place.name, name) for name in place.daemons()]
-            except DsttoolError as error:
-                failures.append(error)
+        wanted = self._names(failures)
         if len(failures) == len(self._places):
             raise failures[0]
         with self.lock:
-            self.lock.wait_for(lambda: all(self._known(*each) for each in wanted), seconds)
+            if self.lock.wait_for(lambda: all(self._known(*each) for each in wanted), seconds):
+                return
+        there = self._names([])  # Those who ended meanwhile owe no answer.
+        with self.lock:
+            self._awaited, self._patience = [each for each in wanted if each in there], seconds
 
     def wait(self, seconds: float, until: Callable[[], bool] = lambda: False) -> bool:
         """Wait so long, or until something holds, which is asked after each update; whether it held."""
@@ -85,6 +87,9 @@ class Following:
                 total["arrays"] += list(state["arrays"].values())
                 total["exports"] += list(state["exports"].values())
                 total["daemons"].append(state["daemon"])
+        for place_name, name in self._awaited:
+            if not self._known(place_name, name):
+                total["daemons"].append(lost(name, "", f"no answer within {self._patience:g} s"))
         for name, place in sorted(self.picture.places.items()):
             if place.lost_since_ns is not None:
                 total["daemons"].append(lost(name, "", place.reason))
@@ -93,6 +98,16 @@ class Following:
     def close(self) -> None:
         """Follow no more."""
         self._watch.close()
+
+    def _names(self, failures: list[DsttoolError]) -> list[tuple[str, str]]:
+        """The daemons of all places; why some cannot be asked is added to `failures`."""
+        found: list[tuple[str, str]] = []
+        for place in self._places:
+            try:
+                found += [(place.name, name) for name in place.daemons()]
+            except DsttoolError as error:
+                failures.append(error)
+        return found
 
     def _known(self, place: str, daemon: str) -> bool:
         known = self.picture.places.get(place)

@@ -81,6 +81,31 @@ def test_nobody_is_called_silent_because_this_process_or_the_machine_slept(
     speaking.join()
 
 
+class Here:
+    """This machine, where these run when it is asked the first time, the second time, ..."""
+
+    name = "local"
+
+    def __init__(self, *running: list[str]) -> None:
+        self._running = iter(running)
+
+    def daemons(self) -> list[str]:
+        return next(self._running)
+
+
+def test_a_daemon_that_hung_before_is_not_left_out_of_what_runs(
+    followed: Following, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(followed, "_places", [Here(["a", "b", "c"], ["a", "b"])])
+    followed.settle(0.001)
+    assert [each for each in states(followed) if each[1]] == [("a", "online"), ("b", "unreachable")]
+    with followed.lock:
+        assert followed.status()["daemons"][-1]["reason"] == "no answer within 0.001 s"
+    followed._tell(Update("local", "b", 0, status_frames.hello()))
+    followed._tell(Update("local", "b", 0, status_frames.snapshot(status_frames.state())))
+    assert ("b", "unreachable") not in states(followed)
+
+
 def test_a_watched_status_says_that_a_daemon_hangs(site: Site) -> None:
     daemon = site.export("mem:1M", "a")
     with site.begun("status", "--watch", "0.25", "-o", "jsonl") as watched:

@@ -53,6 +53,8 @@ def iostat(settings: Settings, words: tuple[str, ...]) -> None:
 
     with places(settings) as chosen, following(chosen) as followed:
         followed.settle(settings.timeout or client.ANSWER_TIMEOUT)
+        if not name and not settings.json:
+            _note_unheard(settings, followed)
         reports = _Reports(followed, name)
         several = len(chosen) > 1
         for index in _each(followed, seconds, count):
@@ -63,6 +65,15 @@ def iostat(settings: Settings, words: tuple[str, ...]) -> None:
                         asked.call("hello")  # Either says why it cannot be asked.
                 raise NotFound(f"Nothing called {name} is running.", "`dsttool status` lists what runs.")
             _print(settings, report, first=not index, alone=count == 1, several=several)
+
+
+def _note_unheard(settings: Settings, followed: "Following") -> None:
+    """Who has no row because nothing is heard of them is named."""
+    with followed.lock:
+        daemons = followed.status()["daemons"]
+    for each in daemons:
+        if each["state"] == "unreachable":
+            render.note(settings, f"No news from {each['name']}: {(each['reason'] or '').rstrip('.')}.")
 
 
 def _parse(words: tuple[str, ...]) -> tuple[str, float, int | None]:
@@ -232,7 +243,7 @@ def _print(settings: Settings, report: IostatReport, *, first: bool, alone: bool
         moment = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(report["time_ns"] / 1e9))
         click.echo(f"{moment}, over {report['period_ns'] / 1e9:.0f} s")
         if not report["rows"]:
-            click.echo("Nothing is running.")
+            click.echo("Nothing that answers is running.")
             return
     rows = [_cells(settings, row, several=several) for row in report["rows"]]
     render.table(settings, _COLUMNS, rows, right=_COLUMNS[2:])

@@ -131,3 +131,15 @@ def test_iostat_of_a_daemon_that_hangs_says_so_and_not_that_nothing_is_there(sit
     finally:
         daemon.process.send_signal(signal.SIGCONT)
     assert "The daemon a did not answer within 1 s." in said
+
+
+def test_iostat_of_everything_names_who_has_no_row_because_it_hangs(site: Site) -> None:
+    daemon = site.export("mem:1M", "a")
+    wait_until(lambda: bool(site.json("status")["exports"]), "it answers")
+    daemon.process.send_signal(signal.SIGSTOP)
+    try:
+        done = site.dsttool("iostat", "--timeout", "1s")
+    finally:
+        daemon.process.send_signal(signal.SIGCONT)
+    assert done.stderr == "No news from a: no answer within 1 s.\n"
+    assert "Nothing is running" not in done.stdout

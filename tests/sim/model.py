@@ -13,7 +13,9 @@ under way, or was so when its process died. Rules (protocol.md, "Durability veri
 * What a flush covered, or was written with FUA, is never lost.
 * Where copies are kept (`leaves`), a trim that was acked may have been left undone. The first read after it
   settles which, and so it stays, whichever copy is read: unless that is lost, or another array, which cannot
-  write it again, lies between (`alike`).
+  write it again, lies between (`alike`). FUA keeps nothing where a trim was left undone.
+* A flush that failed leaves in doubt which of the versions before it is there. A later one that does not
+  cover what was written since makes none of them certain.
 """
 
 from collections.abc import Callable
@@ -27,8 +29,9 @@ class Version:
     """One change of one block. Times are the model's counter.
 
     ended: when it was acked; over: since when no new read may bring it; stable: flushed; reopened: a loss
-    may have brought it back; settled: a read, not an ack, said that it happened; denied: a read said that
-    it has not. stamps: what may be there: its own, or what a trim that was left undone has left.
+    may have brought it back; in_doubt: a failed flush may have lost it; settled: a read, not an ack, said
+    that it happened; denied: a read said that it has not. stamps: what may be there: its own, or what a trim
+    that was left undone has left.
     """
 
     __slots__ = (
@@ -36,6 +39,7 @@ class Version:
         "denied",
         "ended",
         "exposed",
+        "in_doubt",
         "life",
         "open",
         "over",
@@ -54,7 +58,7 @@ class Version:
         self.ended: int | None = None
         self.over: int | None = None
         self.open = True
-        self.stable = self.exposed = self.reopened = self.settled = self.denied = False
+        self.stable = self.exposed = self.reopened = self.settled = self.denied = self.in_doubt = False
 
     def __repr__(self) -> str:
         words = ["#" + "/".join(map(str, sorted(self.stamps))), f"begun {self.begun}"]
@@ -217,13 +221,14 @@ class Model:
             version.ended = now
             if may_be_undone and not version.settled:
                 self._add_what_was_there(version, versions)
+            in_doubt = self._doubtful.pop(block, False)
             for earlier in versions[: versions.index(version)]:
                 if earlier.over is None:
                     earlier.over = now
                 earlier.reopened = False
-            self._doubtful.pop(block, None)
+                earlier.in_doubt |= in_doubt
             self._dirty.add(block)
-            if request.flags & FUA:
+            if request.flags & FUA and not may_be_undone:
                 self._make_stable(block, version)
             elif version.exposed and version.begun < self._last_loss():
                 self._reopen(block)  # it happened before the loss, and its answer came after it
@@ -253,7 +258,7 @@ class Model:
             if self._doubtful.get(block):
                 continue  # it was said that this may be lost: what is there now only a read can tell
             covered = [v for v in self._blocks[block] if v.ended is not None and v.ended < op.begun]
-            if covered and not covered[-1].stable:
+            if covered and not (covered[-1].stable or covered[-1].in_doubt):
                 self._doubtful.pop(block, None)
                 self._make_stable(block, covered[-1])
 

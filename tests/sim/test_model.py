@@ -172,6 +172,20 @@ def test_a_flush_that_failed_covers_nothing() -> None:
     story.read(0)
 
 
+def test_what_a_failed_flush_left_in_doubt_is_made_certain_by_none_that_leaves_out_what_came_since() -> None:
+    story = Story()
+    story.write(1)
+    story.write(2)
+    story.storage_loses()
+    story.flush(error=5)
+    flush = story.ask(FLUSH)
+    story.write(3)
+    story.end(flush)
+    story.model.die()
+    story.storage_loses()
+    story.read(1)
+
+
 def lose_something(story: Story) -> None:
     story.write(1)
     story.model.die()
@@ -237,8 +251,8 @@ class Copies(Story):
             alike=alike,
         )
 
-    def trim(self, error: int = 0) -> None:
-        self.end(self.ask(TRIM), error)
+    def trim(self, error: int = 0, flags: int = 0) -> None:
+        self.end(self.ask(TRIM, flags=flags), error)
 
 
 @pytest.mark.parametrize("stamp", [0, 1])
@@ -283,6 +297,26 @@ def test_a_write_ends_all_that_a_trim_may_have_left() -> None:
     story.refuses(0)
     story.refuses(1)
     story.read(2)
+
+
+def test_a_trim_with_fua_that_was_left_undone_keeps_nothing_that_was_not_flushed() -> None:
+    story = Copies()
+    story.write(1)
+    story.write(2)
+    story.trim(flags=FUA)
+    story.model.die()
+    story.storage_loses()
+    story.read(1)
+
+
+def test_where_no_copies_are_kept_a_trim_with_fua_is_never_lost() -> None:
+    story = Story()
+    story.write(1)
+    story.end(story.ask(TRIM, flags=FUA))
+    story.model.die()
+    story.storage_loses()
+    story.refuses(1)
+    story.read(0)
 
 
 def test_where_no_copies_are_kept_a_trim_reads_as_zeroes() -> None:

@@ -2,6 +2,7 @@
 
 import errno
 import random
+from dataclasses import replace
 
 import pytest
 
@@ -20,7 +21,8 @@ from support.array_load import AREA, Load
 from support.dst_hall import POLICY, DstHall, Export
 from support.faulty_device import FaultyDevice
 
-# The budget of a member: long enough for a busy machine to reconnect in, short enough to wait for.
+# The budget of a member that is to be lost. Others have that of POLICY: both ends are in this process; while the
+# machine does not let it run, no answer comes.
 BUDGET = 1 * SECOND
 SHORT = Policy(
     resend_timeout_ns=BUDGET // 4, resends=3, backoff_min_ns=2 * MS, backoff_max_ns=20 * MS, window=256
@@ -29,13 +31,29 @@ LAYOUTS = {"linear": Linear, "stripe": lambda sizes: Stripe(sizes, chunk=512), "
 
 
 def over_exports(
-    hall: DstHall, layout: str, exports: list[Export], policy: Policy = POLICY, **options: object
+    hall: DstHall,
+    layout: str,
+    exports: list[Export],
+    policy: Policy = POLICY,
+    *,
+    hasty: int | None = None,
+    **options: object,
 ) -> Array:
+    """hasty: which one has the SHORT policy instead."""
     single = layout != "mirror"
-    nodes = [hall.node(export, policy, ordered_above=True, retain=single) for export in exports]
+    nodes = [
+        hall.node(export, SHORT if slot == hasty else policy, ordered_above=True, retain=single)
+        for slot, export in enumerate(exports)
+    ]
     array = over(hall.reactor, LAYOUTS[layout]([node.capabilities.size for node in nodes]), nodes, **options)
     hall.closes(array)
     return array
+
+
+def be_patient(array: Array) -> None:
+    for member in array.members:
+        assert isinstance(member.node, DstNode)
+        member.node.set_policy(POLICY)
 
 
 def submitter(array: Array):
@@ -81,7 +99,7 @@ def test_a_budget_that_ends_marks_exactly_that_member_and_the_load_goes_on() -> 
     store = Store()
     with DstHall() as hall:
         exports = [hall.export(MemoryDevice(hall.reactor, 2 * AREA)) for _ in range(3)]
-        array = over_exports(hall, "mirror", exports, SHORT, store=store)
+        array = over_exports(hall, "mirror", exports, hasty=1, store=store)
         load = Load(submitter(array), array.capabilities.size, rng)
         load.submit_some()
         exports[1].go_away()
@@ -107,7 +125,7 @@ def test_a_member_that_missed_writes_catches_up_under_load_when_its_link_is_back
     with DstHall() as hall:
         devices = [MemoryDevice(hall.reactor, 2 * AREA) for _ in range(2)]
         exports = [hall.export(device) for device in devices]
-        array = over_exports(hall, "mirror", exports, SHORT, store=store)
+        array = over_exports(hall, "mirror", exports, hasty=1, store=store)
         load = Load(submitter(array), array.capabilities.size, rng)
         exports[1].go_away()
         load.submit_some()
@@ -216,7 +234,8 @@ def test_a_read_with_everybody_away_fails_when_the_budget_is_over() -> None:
 def test_a_member_slower_than_a_resend_timeout_still_answers_reads() -> None:
     with DstHall() as hall:
         slow = FaultyDevice(hall.reactor, MIB, prompt=False)
-        array = over_exports(hall, "mirror", [hall.export(slow) for _ in range(2)], SHORT)
+        policy = replace(SHORT, resends=79)
+        array = over_exports(hall, "mirror", [hall.export(slow) for _ in range(2)], policy)
         request = read(0, 512)
         array.submit([request])
         hall.until(lambda: len(slow.waiting) == 3)  # each in its turn, then one of them once more
@@ -236,6 +255,7 @@ def test_the_last_member_in_sync_is_used_again_when_it_is_back() -> None:
         hall.wait(lost)
         assert lost.error == errno.EIO
         assert [member.state for member in array.members] == ["in_sync", "stale"]
+        be_patient(array)
         exports[0].start()
         again, check = write(0, b"y" * 512), read(0, 512)
         array.submit([again])
@@ -256,6 +276,7 @@ def test_a_stalled_write_never_reverts_a_newer_one(layout: str) -> None:
         array.submit([stalled])
         hall.wait(stalled)
         assert stalled.error == errno.EIO
+        be_patient(array)
         array.submit([newer])
         hall.pass_time(20 * MS)
         devices[0].answer()

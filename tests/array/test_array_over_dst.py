@@ -21,8 +21,8 @@ from support.array_load import AREA, Load
 from support.dst_hall import POLICY, DstHall, Export
 from support.faulty_device import FaultyDevice
 
-# The budget of a member that is to be lost. Others have that of POLICY: both ends are in this process; while the
-# machine does not let it run, no answer comes.
+# The budget of a member that is to be lost. Others have that of POLICY: both ends are in this process, and no
+# answer comes while the machine does not let it run.
 BUDGET = 1 * SECOND
 SHORT = Policy(
     resend_timeout_ns=BUDGET // 4, resends=3, backoff_min_ns=2 * MS, backoff_max_ns=20 * MS, window=256

@@ -283,6 +283,18 @@ def test_a_trim_that_fails_everywhere_fails_and_is_settled_afterwards() -> None:
         assert alike(bench)
 
 
+@pytest.mark.parametrize("length", [4096, LONG])
+def test_what_reaches_no_member_is_never_said_to_be_done(length: int) -> None:
+    """No array that runs is so; no bytes of a client may trip over it either."""
+    with full(ArrayBench(size=SIZE)) as bench:
+        for member in bench.array.members:
+            bench.array._trust.leave(member, "stale")
+        (error,) = bench.run(fast_zeroes(0, length))
+        assert error in (errno.EIO, errno.ENOTSUP)
+        assert bench.run(trim(0, length)) in ([errno.EIO], [0])
+        assert [node.got for node in bench.nodes] == [[], []]
+
+
 def test_a_trim_that_is_left_undone_settles_nothing() -> None:
     with full(ArrayBench(size=SIZE)) as bench:
         bench.nodes[0].refuse_fast_zeroes()

@@ -94,14 +94,16 @@ class Trims:
             self._trial_done = False
             self._trial_left = self._make(request, parts[:1], 0, out)
             request.pending = self._trial_left + 1  # for the rest
-            assert self._trial_left, "there is always a member in sync"
+            if not self._trial_left:
+                self._reactor.post(self._go_on)  # there is nobody to do it
 
     def send(self, request: Request, out: Out, at_once: list[Request]) -> None:
         """All of it, whatever members have refused: part of it may have been done before, and lost."""
         request.error = 0
         request.pending = self._make(request, parts_of(self._trust.algorithm, request), 0, out)
         if not request.pending:
-            at_once.append(request)  # it is empty
+            request.error = errno.EIO if request.length else 0  # as a write that reaches nobody
+            at_once.append(request)
 
     def _make(self, request: Request, parts: Sequence[Part], first: int, out: Out) -> int:
         """Pieces of these parts; how many."""

@@ -1,12 +1,14 @@
 """Another key in a file that a place names: a reload takes it up, and whoever is there stays."""
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from dsttool.engine.config.key_files import create_key
 from dsttool.engine.config.keys import Key, SharedKey, generate_private, shared_fingerprint
+from dsttool.engine.config.listen import Listen
 from dsttool.engine.host.reloading import Comparison
 from dsttool.engine.vocabulary.errors import NotFound, UsageError
 from host.test_moved_places import House, house
@@ -37,6 +39,17 @@ def reload(house: House) -> Comparison:
     for act in comparison.acts:
         act()
     return comparison
+
+
+def reload_to(house: House, wanted: Sequence[Listen]) -> None:
+    """Reload a configuration that names these places to listen at."""
+    places = house.access.prepare(wanted, None)
+    house.access.look_up()
+    comparison = Comparison()
+    house.access.compare(house.access.read(), comparison)
+    house.access.move(wanted, None, places)
+    for act in comparison.acts:
+        act()
 
 
 def secrets(house: House) -> set[bytes | None]:
@@ -81,13 +94,7 @@ def test_a_place_that_is_new_has_the_new_key_at_once(house: House, file: Path) -
     sealed = [
         house.unix(name, "security=aes256gcm", f"key={file}", protocol="dst") for name in ("x", "y", "z")
     ]
-    places = house.access.prepare(sealed, None)
-    house.access.look_up()
-    comparison = Comparison()
-    house.access.compare(house.access.read(), comparison)
-    house.access.move(sealed, None, places)
-    for act in comparison.acts:
-        act()
+    reload_to(house, sealed)
     assert secrets(house) == {b"b" * 32}
 
 
@@ -117,13 +124,7 @@ def test_the_key_of_a_place_that_is_to_go_may_go_before(house: House, file: Path
     other = tmp_path / "other.key"
     create_key(other, SharedKey(b"b" * 32))
     wanted = [house.unix(name, "security=aes256gcm", f"key={other}", protocol="dst") for name in ("x", "z")]
-    places = house.access.prepare(wanted, None)
-    house.access.look_up()
-    comparison = Comparison()
-    house.access.compare(house.access.read(), comparison)
-    house.access.move(wanted, None, places)
-    for act in comparison.acts:
-        act()
+    reload_to(house, wanted)
     assert secrets(house) == {b"b" * 32}
     assert reload(house).applied == []
 
